@@ -1,0 +1,64 @@
+"""What is to be done: the planner's answers, in the imperative. Nothing here is written down."""
+
+from euclid_dask.core.ids import PilotId, RunId, SplitId, TaskId
+from euclid_dask.core.states import RunState
+from euclid_dask.core.values import Value
+
+
+class StartBundle(Value, frozen=True, kw_only=True):
+    """Have a pilot run these attempts, one after the other."""
+
+    run: RunId
+    pilot: PilotId
+    tasks: tuple[tuple[TaskId, int], ...]
+
+
+class CancelAttempt(Value, frozen=True, kw_only=True):
+    """End an attempt: its whole process tree."""
+
+    run: RunId
+    task: TaskId
+    attempt: int
+
+
+class ReuseTask(Value, frozen=True, kw_only=True):
+    """Skip a task whose work is known to be done (`identity` says which)."""
+
+    run: RunId
+    task: TaskId
+    identity: str
+
+
+class RefuseTask(Value, frozen=True, kw_only=True):
+    """Fail a task that fits no pilot."""
+
+    run: RunId
+    task: TaskId
+    reason: str
+
+
+class ReadList(Value, frozen=True, kw_only=True):
+    """Read the list that a split goes over. `path` is relative to the workdir."""
+
+    run: RunId
+    split: SplitId
+    path: str
+
+
+class WriteList(Value, frozen=True, kw_only=True):
+    """Write the joined list of a split: one entry a branch, None for a failed one."""
+
+    run: RunId
+    split: SplitId
+    path: str
+    entries: tuple[str | tuple[str, ...] | None, ...]
+
+
+class EndRun(Value, frozen=True, kw_only=True):
+    """Close a run in this state."""
+
+    run: RunId
+    state: RunState
+
+
+Effect = StartBundle | CancelAttempt | ReuseTask | RefuseTask | ReadList | WriteList | EndRun

@@ -1,0 +1,218 @@
+"""What can happen: the lines of a journal, in the past tense.
+
+A run is the fold of its events. The runner writes an event down before anything is done about
+it. Pilots belong to no run, so their events are not in a run's journal.
+"""
+
+from euclid_dask.core.attempts import Failure, Fingerprint, Profile
+from euclid_dask.core.flow import Flow
+from euclid_dask.core.ids import PilotId, RunId, SplitId, TaskId
+from euclid_dask.core.resources import Resources
+from euclid_dask.core.states import RunState
+from euclid_dask.core.values import Event, Value
+
+JOURNAL_VERSION = 1
+"""Version of the journal's format; every version we ever wrote stays readable."""
+
+
+class InputFile(Value, frozen=True, kw_only=True):
+    """A file from outside: path relative to the workdir, and the identity of its content.
+
+    An absent optional input has the path "".
+    """
+
+    path: str
+    identity: str = ""
+
+
+class RunOptions(Value, frozen=True, kw_only=True):
+    """What the caller chose for a run.
+
+    `science_retries` and `lost_retries` are further attempts after a failed or lost one.
+    `until`, `from_`, `skip` are task or block paths; `given` maps `task.port` to a file.
+    """
+
+    policy: str = "fifo"
+    science_retries: int = 0
+    lost_retries: int = 5
+    until: tuple[str, ...] = ()
+    from_: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    given: dict[str, InputFile] = {}
+    versions: dict[str, str] = {}
+    fuse: bool = True
+    group: bool = True
+
+
+class RunStarted(Event, frozen=True, kw_only=True):
+    """The first line of a journal: everything that the run is made of.
+
+    `options.versions` maps an executable's key to the identity of its program.
+    """
+
+    run: RunId
+    flow: Flow
+    inputs: dict[str, InputFile]
+    options: RunOptions = RunOptions()
+    journal_version: int
+    software: str = ""
+
+
+class RunResumed(Event, frozen=True, kw_only=True):
+    """A runner took the run up again; failed, blocked and cancelled tasks get another chance.
+
+    `again` are tasks whose result must be made anew.
+    """
+
+    again: tuple[TaskId, ...] = ()
+
+
+class TasksOrdered(Event, frozen=True, kw_only=True):
+    """A bundle of attempts was given to a pilot, in this order. The numbers count attempts."""
+
+    pilot: PilotId
+    tasks: tuple[tuple[TaskId, int], ...]
+
+
+class TaskStarted(Event, frozen=True, kw_only=True):
+    """The executable of an attempt runs."""
+
+    task: TaskId
+    attempt: int
+    host: str = ""
+
+
+class TaskSucceeded(Event, frozen=True, kw_only=True):
+    """An attempt succeeded and its outputs were checked."""
+
+    task: TaskId
+    attempt: int
+    outputs: dict[str, Fingerprint] = {}
+    identity: str = ""
+    profile: Profile = Profile()
+    started_s: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+class TaskErred(Event, frozen=True, kw_only=True):
+    """An attempt failed through the science program, its outputs or its limits."""
+
+    task: TaskId
+    attempt: int
+    failure: Failure
+    profile: Profile = Profile()
+    started_s: float = 0.0
+
+
+class TaskLost(Event, frozen=True, kw_only=True):
+    """An attempt was lost with its pilot or runner; it is provably dead."""
+
+    task: TaskId
+    attempt: int
+    reason: str
+
+
+class TaskReturned(Event, frozen=True, kw_only=True):
+    """An attempt was given back un-started: its bundle ended before it."""
+
+    task: TaskId
+    attempt: int
+
+
+class TaskReused(Event, frozen=True, kw_only=True):
+    """A task was skipped: an earlier run made the same outputs from the same inputs."""
+
+    task: TaskId
+    identity: str
+    outputs: dict[str, Fingerprint]
+    run: RunId
+
+
+class OutputsMissed(Event, frozen=True, kw_only=True):
+    """A finished task's output was needed and was gone or changed; the task must run again."""
+
+    task: TaskId
+    reason: str
+
+
+class TaskUnplaceable(Event, frozen=True, kw_only=True):
+    """No pilot is large enough for a task."""
+
+    task: TaskId
+    reason: str
+
+
+class SplitExpanded(Event, frozen=True, kw_only=True):
+    """The list of a split was read. Each item is what its branch receives."""
+
+    split: SplitId
+    items: tuple[InputFile, ...]
+
+
+class SplitFailed(Event, frozen=True, kw_only=True):
+    """The list of a split could not be read, or its joined list could not be written."""
+
+    split: SplitId
+    reason: str
+
+
+class ListJoined(Event, frozen=True, kw_only=True):
+    """The joined list of a split was written."""
+
+    split: SplitId
+
+
+class CancelRequested(Event, frozen=True, kw_only=True):
+    """Somebody asked to end the run. `now` means: kill what runs."""
+
+    reason: str
+    now: bool = False
+
+
+class RunEnded(Event, frozen=True, kw_only=True):
+    """The last line of a journal, unless the run is resumed."""
+
+    state: RunState
+
+
+RunEvent = (
+    RunStarted
+    | RunResumed
+    | TasksOrdered
+    | TaskStarted
+    | TaskSucceeded
+    | TaskErred
+    | TaskLost
+    | TaskReturned
+    | TaskReused
+    | OutputsMissed
+    | TaskUnplaceable
+    | SplitExpanded
+    | SplitFailed
+    | ListJoined
+    | CancelRequested
+    | RunEnded
+)
+
+
+class PilotJoined(Event, frozen=True, kw_only=True):
+    """A pilot offers to run tasks.
+
+    `offer.walltime_s` is unused; `until_s` is when the pilot will end, None for never. `slots`
+    is the largest number of bundles it runs at once.
+    """
+
+    pilot: PilotId
+    offer: Resources
+    slots: int
+    until_s: float | None = None
+
+
+class PilotLeft(Event, frozen=True, kw_only=True):
+    """A pilot is gone, with all that ran on it."""
+
+    pilot: PilotId
+    reason: str
+
+
+PilotEvent = PilotJoined | PilotLeft

@@ -1,0 +1,90 @@
+"""The places where implementations are exchanged, all on one page.
+
+Each seam has a conformance suite that runs on all of its implementations (tests/conformance).
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from euclid_dask.core.attempts import Order, Place, Receipt
+from euclid_dask.core.events import PilotEvent
+from euclid_dask.core.ids import PilotId, RunId, TaskId
+from euclid_dask.core.values import Value
+
+
+class BundleOrder(Value, frozen=True, kw_only=True):
+    """What an executor carries to a pilot at once: orders of one run, one after the other."""
+
+    pilot: PilotId
+    place: Place
+    orders: tuple[Order, ...]
+
+
+class AttemptStarted(Value, frozen=True, kw_only=True):
+    """News: the executable of an attempt runs."""
+
+    run: RunId
+    task: TaskId
+    attempt: int
+    host: str
+    at_s: float
+
+
+class AttemptEnded(Value, frozen=True, kw_only=True):
+    """News: an attempt ended and left this receipt."""
+
+    run: RunId
+    receipt: Receipt
+
+
+class AttemptsReturned(Value, frozen=True, kw_only=True):
+    """News: these attempts of a bundle were not started, since one before them failed."""
+
+    run: RunId
+    attempts: tuple[tuple[TaskId, int], ...]
+
+
+class AttemptsLost(Value, frozen=True, kw_only=True):
+    """News: the carrier no longer knows how these attempts ended; look for their receipts."""
+
+    run: RunId
+    attempts: tuple[tuple[TaskId, int], ...]
+    reason: str
+
+
+News = AttemptStarted | AttemptEnded | AttemptsReturned | AttemptsLost | PilotEvent
+"""What an executor puts into the inbox."""
+
+
+class Inbox(Protocol):
+    """Where everything that happens is put; may be called from any thread."""
+
+    def put(self, news: News) -> None:
+        """Add `news`; never blocks."""
+
+
+class Executor(Protocol):
+    """Carries bundles to pilots and reports what became of them; remembers nothing for us.
+
+    It announces its pilots by `PilotJoined`, and answers every attempt of every bundle with
+    exactly one `AttemptEnded`, or names it in `AttemptsReturned` or `AttemptsLost`.
+    """
+
+    def open(self, inbox: Inbox) -> None:
+        """Begin to offer pilots, by news to `inbox`."""
+
+    def start(self, bundles: Sequence[BundleOrder]) -> None:
+        """Carry bundles to their pilots, all at once; never blocks for long."""
+
+    def cancel(self, run: RunId, attempts: Sequence[tuple[TaskId, int]]) -> None:
+        """Kill these attempts' process trees; each still ends with its news."""
+
+    def close(self) -> None:
+        """Stop, leaving no process behind."""
+
+
+class Clock(Protocol):
+    """Time, as a parameter."""
+
+    def now_s(self) -> float:
+        """Return the seconds since the epoch."""
