@@ -1,0 +1,302 @@
+"""One attempt from its order to its receipt.
+
+The straight line: receipt there already? claim it, check inputs, clear the way, launch, watch,
+reap, check outputs, write the receipt. Whatever goes wrong is a `Failure` in the receipt.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from resource import RUSAGE_SELF, getrusage, struct_rusage
+from threading import Lock
+from time import monotonic
+from typing import Final
+
+from euclid_dask.core.attempts import Failure, Fingerprint, Order, Place, Profile, Receipt
+from euclid_dask.core.values import replace
+from euclid_dask.worker import commands, failures, procfs, records
+from euclid_dask.worker.clock import now_s
+from euclid_dask.worker.failures import AttemptError
+from euclid_dask.worker.outputs import check_outputs
+from euclid_dask.worker.process import Child, Woken
+from euclid_dask.worker.sampler import Sampler, Watch
+
+HOST: Final = os.uname().nodename
+"""The name of this host."""
+
+THREAD_VARIABLES: Final = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NTHREADS",
+)
+"""Set to the number of cores of the task, so that a library starts as many threads."""
+
+_SAMPLER = Sampler()
+
+
+class Control:
+    """The handle by which other threads end an attempt; the first failure given counts."""
+
+    def __init__(self) -> None:
+        self.failure: Failure | None = None
+        self._lock = Lock()
+        self._wake = -1
+
+    def stop(self, failure: Failure) -> None:
+        """End the attempt with this failure, now or as soon as it is to start."""
+        with self._lock:
+            if self.failure is None:
+                self.failure = failure
+                if self._wake >= 0:
+                    os.eventfd_write(self._wake, 1)
+
+    def open(self) -> int:
+        """Return a descriptor that is readable when the attempt is to end."""
+        with self._lock:
+            self._wake = os.eventfd(1 if self.failure else 0, os.EFD_CLOEXEC)
+            return self._wake
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        with self._lock:
+            os.close(self._wake)
+            self._wake = -1
+
+
+def environment_of(place: Place, cores: float, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a place's executables, without the markers of an attempt."""
+    threads = str(max(1, int(cores)))
+    return {**inherited, **place.environment, **dict.fromkeys(THREAD_VARIABLES, threads)}
+
+
+def log_paths(order: Order, place: Place) -> tuple[str, str]:
+    """Return where stdout and stderr of an attempt go, relative to the workdir."""
+    number = f".{order.attempt}" if order.attempt > 1 else ""
+    directory = f"{place.logdir}/{order.task}"
+    return f"{directory}/stdout{number}.log", f"{directory}/stderr{number}.log"
+
+
+def run_attempt(
+    order: Order, place: Place, control: Control, on_start: Callable[[float], None]
+) -> Receipt:
+    """Run one attempt to its end and return its receipt, which is also on the disk.
+
+    An attempt that has left a receipt is not run again. `on_start` gets the time of the start.
+
+    Raises:
+        records.AlreadyStartedError: if it was started before and left no receipt.
+    """
+    earlier = records.read_receipt(place.records, order.task, order.attempt)
+    if earlier is not None:
+        return earlier
+    receipt = _Work(order, place, control).run(on_start)
+    try:
+        records.write_receipt(place, receipt)
+    except OSError as error:
+        failure = failures.system_failure(order, place, error)
+        return receipt if receipt.failure else _failed(receipt, failure)
+    return receipt
+
+
+class _Work:
+    """The facts of an attempt as they come in."""
+
+    def __init__(self, order: Order, place: Place, control: Control) -> None:
+        self._order = order
+        self._place = place
+        self._control = control
+        self._command = commands.render(order, place)
+        self._began_s = now_s()
+        self._profile = Profile()
+        self._warnings: tuple[str, ...] = ()
+
+    def run(self, on_start: Callable[[float], None]) -> Receipt:
+        """Run the attempt and return its receipt."""
+        outputs: dict[str, Fingerprint] = {}
+        failure: Failure | None = None
+        try:
+            outputs = self._run(on_start)
+        except AttemptError as error:
+            failure = error.failure
+        except OSError as error:
+            failure = failures.system_failure(self._order, self._place, error)
+        return Receipt(
+            task=self._order.task,
+            attempt=self._order.attempt,
+            command=self._command,
+            outputs=outputs,
+            failure=failure,
+            profile=self._profile,
+            host=HOST,
+            started_s=self._began_s,
+            ended_s=now_s(),
+            warnings=self._warnings,
+        )
+
+    def _run(self, on_start: Callable[[float], None]) -> dict[str, Fingerprint]:
+        order = self._order
+        if self._control.failure is not None:
+            raise AttemptError(self._control.failure)
+        record = records.claim(
+            self._place,
+            records.Started(
+                task=order.task,
+                attempt=order.attempt,
+                host=HOST,
+                worker_pid=os.getpid(),
+                at_s=self._began_s,
+            ),
+        )
+        try:
+            _check_inputs(order, self._place.workdir)
+            _clear_the_way(order, self._place)
+            child = self._launch()
+            records.note_pid(record, child.pid)
+        finally:
+            os.close(record)
+        on_start(self._began_s)
+        self._see_through(child)
+        return check_outputs(order, self._place.workdir)
+
+    def _launch(self) -> Child:
+        order, place = self._order, self._place
+        environment = environment_of(place, order.needs.cores, os.environ)
+        environment |= procfs.markers(place.run, order.task, order.attempt)
+        command = commands.sourced(self._command, place.source)
+        stdout, stderr = (_open_log(place.workdir, path) for path in log_paths(order, place))
+        try:
+            self._began_s = now_s()
+            return Child(
+                command, cwd=place.workdir, environment=environment, stdout=stdout, stderr=stderr
+            )
+        except OSError as error:
+            path = environment.get("PATH", os.defpath)
+            raise AttemptError(failures.not_launched(order, command, path, error)) from error
+        finally:
+            os.close(stdout)
+            os.close(stderr)
+
+    def _see_through(self, child: Child) -> None:
+        """Wait for the end of the executable, whatever ends it, and judge it."""
+        order, place = self._order, self._place
+        watch = Watch(
+            child.pid,
+            interval_s=place.sample_interval_s,
+            ram_limit_bytes=order.needs.ram_bytes if place.enforce_ram else None,
+            on_excess=lambda used: self._control.stop(failures.over_ram(order, used)),
+        )
+        began_s = monotonic()
+        _SAMPLER.add(watch)
+        try:
+            failure = self._wait(child)
+        finally:
+            _SAMPLER.remove(watch)
+        status, usage, left = child.reap()
+        self._profile = _profile(monotonic() - began_s, usage, watch)
+        if left:
+            plural = "process" if left == 1 else "processes"
+            self._warnings = (f"{failures.name_of(order)} left {left} {plural} behind; killed",)
+        if failure is not None:
+            raise AttemptError(failure)
+        if status != 0:
+            _, stderr = log_paths(order, place)
+            raise AttemptError(failures.bad_end(order, place, status, stderr))
+
+    def _wait(self, child: Child) -> Failure | None:
+        """Return why the executable had to be killed, None if it ended by itself."""
+        place = self._place
+        walltime_s = self._order.needs.walltime_s if place.enforce_walltime else None
+        try:
+            woken = child.wait(timeout_s=walltime_s, wake=self._control.open())
+        finally:
+            self._control.close()
+        if woken is Woken.ENDED:
+            return None
+        late = failures.over_walltime(self._order)
+        failure = late if woken is Woken.LATE else self._control.failure
+        child.kill(
+            grace_s=place.grace_s,
+            markers=procfs.markers(place.run, self._order.task, self._order.attempt),
+        )
+        return failure
+
+
+def _check_inputs(order: Order, workdir: str) -> None:
+    missing = [
+        (given.port, given.text)
+        for given in order.inputs
+        if given.is_file and given.text and not os.path.exists(os.path.join(workdir, given.text))  # noqa: PTH110, PTH118
+    ]
+    if missing:
+        raise AttemptError(failures.missing_inputs(order, missing))
+
+
+def _clear_the_way(order: Order, place: Place) -> None:
+    """Make the directories an executable expects; remove what an earlier attempt left there."""
+    workdir = place.workdir
+    _make_directory(f"{workdir}/{place.logdir}/{order.task}")
+    _make_directory(f"{workdir}/data")
+    fresh = {order.task} if _make_directory(f"{workdir}/{order.task}") else set()
+    for output in order.outputs:
+        directory, _, _ = output.path.rpartition("/")
+        if directory in fresh:
+            continue
+        path = f"{workdir}/{output.path}"
+        if directory != order.task:
+            _make_directory(f"{workdir}/{directory}")
+        try:
+            os.unlink(path)  # noqa: PTH108
+        except FileNotFoundError:
+            continue
+        except IsADirectoryError:
+            shutil.rmtree(path)
+
+
+def _make_directory(path: str) -> bool:
+    """Make a directory and say whether it is new."""
+    try:
+        os.mkdir(path)  # noqa: PTH102
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        with suppress(FileExistsError):
+            os.makedirs(path)  # noqa: PTH103
+    return True
+
+
+def _open_log(workdir: str, path: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+    return os.open(f"{workdir}/{path}", flags, 0o666)
+
+
+def _profile(wall_s: float, usage: struct_rusage, watch: Watch) -> Profile:
+    last = watch.samples[-1] if watch.samples else None
+    return Profile(
+        wall_s=round(wall_s, 6),
+        cpu_s=round(max(usage.ru_utime + usage.ru_stime, last.cpu_s if last else 0.0), 6),
+        peak_ram_bytes=_peak_ram(usage, watch),
+        read_bytes=max(512 * usage.ru_inblock, last.read_bytes if last else 0),
+        written_bytes=max(512 * usage.ru_oublock, last.written_bytes if last else 0),
+        samples=tuple(watch.samples),
+    )
+
+
+def _peak_ram(usage: struct_rusage, watch: Watch) -> int:
+    """Return the peak RAM of the tree; without a sample, an upper bound.
+
+    The kernel's figure for a child starts from the size of the process that launched it, so it
+    means something only where it is the larger one.
+    """
+    launched = 1024 * usage.ru_maxrss
+    if not watch.samples:
+        return launched
+    own = 1024 * getrusage(RUSAGE_SELF).ru_maxrss
+    return max(watch.peak_rss_bytes, launched if launched > own else 0)
+
+
+def _failed(receipt: Receipt, failure: Failure) -> Receipt:
+    return replace(receipt, failure=failure, outputs={})

@@ -1,0 +1,138 @@
+"""A bundle on this host: its attempts, one after the other; and the way to cancel one of them.
+
+This module owns the table of what runs in this process. An attempt may be cancelled before its
+bundle has arrived here: the request is kept.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from threading import Lock
+
+from euclid_dask.core.attempts import Failure, FailureKind, Order
+from euclid_dask.core.ids import RunId, TaskId
+from euclid_dask.core.seams import (
+    AttemptEnded,
+    AttemptsLost,
+    AttemptsReturned,
+    AttemptStarted,
+    BundleOrder,
+    News,
+)
+from euclid_dask.worker.attempt import HOST, Control, run_attempt
+from euclid_dask.worker.records import AlreadyStartedError
+
+AttemptKey = tuple[RunId, TaskId, int]
+"""What names an attempt in a process that serves several runs."""
+
+_MOST_EARLY = 100_000
+
+
+class _Ongoing:
+    """The attempts of the bundles in this process, and requests for some not yet here."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._controls: dict[AttemptKey, Control] = {}
+        self._early: dict[AttemptKey, Failure] = {}
+
+    def add(self, keys: Iterable[AttemptKey]) -> list[Control]:
+        """Return a control for each attempt, already stopped if that was asked before."""
+        controls = []
+        with self._lock:
+            for key in keys:
+                control = self._controls[key] = Control()
+                controls.append(control)
+                if (failure := self._early.pop(key, None)) is not None:
+                    control.stop(failure)
+        return controls
+
+    def remove(self, keys: Iterable[AttemptKey]) -> None:
+        """Forget attempts."""
+        with self._lock:
+            for key in keys:
+                self._controls.pop(key, None)
+
+    def stop(self, key: AttemptKey, failure: Failure) -> None:
+        """End an attempt with this failure, or keep that for when it comes."""
+        with self._lock:
+            control = self._controls.get(key)
+            if control is None:
+                self._early[key] = failure
+                if len(self._early) > _MOST_EARLY:
+                    del self._early[next(iter(self._early))]
+                return
+        control.stop(failure)
+
+
+_ONGOING = _Ongoing()
+
+
+def attempt_keys(bundle: BundleOrder) -> list[AttemptKey]:
+    """Return the names of a bundle's attempts."""
+    return [(bundle.place.run, order.task, order.attempt) for order in bundle.orders]
+
+
+def run_bundle(bundle: BundleOrder, report: Callable[[News], None]) -> None:
+    """Run a bundle's attempts one after the other; report their news while they run.
+
+    After an attempt that did not succeed the rest is returned un-started.
+    """
+    keys = attempt_keys(bundle)
+    controls = _ONGOING.add(keys)
+    try:
+        for number, (order, control) in enumerate(zip(bundle.orders, controls, strict=True)):
+            if not _run_one(bundle, order, control, report):
+                rest = slice(number + 1, None)
+                _give_back(bundle, bundle.orders[rest], controls[rest], report)
+                return
+    finally:
+        _ONGOING.remove(keys)
+
+
+def cancel(run: RunId, task: TaskId, attempt: int) -> None:
+    """End an attempt of a bundle in this process; may be called from any thread."""
+    failure = Failure(kind=FailureKind.CANCELLED, message=f"task '{task}' was cancelled")
+    _ONGOING.stop((run, task, attempt), failure)
+
+
+def abandon(run: RunId, task: TaskId, attempt: int, reason: str) -> None:
+    """End an attempt as lost, since the pilot it runs on closes; `reason` says why."""
+    failure = Failure(kind=FailureKind.LOST, message=f"task '{task}' was lost: {reason}")
+    _ONGOING.stop((run, task, attempt), failure)
+
+
+def _run_one(
+    bundle: BundleOrder, order: Order, control: Control, report: Callable[[News], None]
+) -> bool:
+    """Run one attempt, report it and say whether it succeeded."""
+    run = bundle.place.run
+
+    def started(at_s: float) -> None:
+        report(
+            AttemptStarted(run=run, task=order.task, attempt=order.attempt, host=HOST, at_s=at_s)
+        )
+
+    try:
+        receipt = run_attempt(order, bundle.place, control, started)
+    except AlreadyStartedError:
+        reason = "it was started before and has left no receipt"
+        report(AttemptsLost(run=run, attempts=((order.task, order.attempt),), reason=reason))
+        return False
+    report(AttemptEnded(run=run, receipt=receipt))
+    return receipt.failure is None
+
+
+def _give_back(
+    bundle: BundleOrder,
+    orders: Sequence[Order],
+    controls: Sequence[Control],
+    report: Callable[[News], None],
+) -> None:
+    """Return attempts un-started, those that were cancelled as cancelled."""
+    returned = []
+    for order, control in zip(orders, controls, strict=True):
+        if control.failure is None:
+            returned.append((order.task, order.attempt))
+        else:
+            _run_one(bundle, order, control, report)
+    if returned:
+        report(AttemptsReturned(run=bundle.place.run, attempts=tuple(returned)))

@@ -1,0 +1,241 @@
+"""Why an attempt failed, in one sentence: what, where, which log file, the last line of stderr."""
+
+import errno
+import os
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from euclid_dask.core.attempts import Failure, FailureKind, Order, Place
+
+_TAIL_BYTES = 4096
+_LINE_CHARS = 300
+_NEARLY_FULL_BYTES = 64 * 1024
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL_TEXTS: Final = ("No space left on device", "Disk quota exceeded")
+_SHORTAGES: Final[Mapping[int | None, str]] = {
+    errno.EMFILE: "this process has too many open files (see `ulimit -n`)",
+    errno.ENFILE: "the machine has too many open files",
+    errno.EAGAIN: "no more processes can be started (see `ulimit -u`)",
+    errno.ENOMEM: "the machine has no memory left",
+}
+
+
+class AttemptError(Exception):
+    """An attempt ends here with this failure; raised and caught inside this room only."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def name_of(order: Order) -> str:
+    """Return the words by which a sentence names a task."""
+    return f"task '{order.task}'"
+
+
+def missing_inputs(order: Order, missing: Sequence[tuple[str, str]]) -> Failure:
+    """Return the failure of an attempt whose input files (port, path) are not there."""
+    ports = ", ".join(f"'{port}': {path}" for port, path in missing)
+    plural = "s do" if len(missing) > 1 else " does"
+    return Failure(
+        kind=FailureKind.INPUT,
+        message=f"{name_of(order)} was not started: its input file{plural} not exist ({ports})",
+    )
+
+
+def cancelled(order: Order) -> Failure:
+    """Return the failure of an attempt that was killed on request."""
+    return Failure(kind=FailureKind.CANCELLED, message=f"{name_of(order)} was cancelled")
+
+
+def over_walltime(order: Order) -> Failure:
+    """Return the failure of an attempt that ran too long."""
+    return Failure(
+        kind=FailureKind.WALLTIME,
+        message=f"{name_of(order)} ran longer than its walltime of "
+        f"{order.needs.walltime_s:g} s and was killed",
+    )
+
+
+def over_ram(order: Order, used_bytes: int) -> Failure:
+    """Return the failure of an attempt whose processes used too much RAM."""
+    return Failure(
+        kind=FailureKind.MEMORY,
+        message=f"{name_of(order)} used {used_bytes / 1e9:.3g} GB of RAM, "
+        f"more than its {order.needs.ram_bytes / 1e9:.3g} GB, and was killed",
+    )
+
+
+def bad_end(order: Order, place: Place, status: int, stderr: str) -> Failure:
+    """Return the failure of an executable that ended with a wait status other than 0.
+
+    `stderr` is the path of its log, relative to the workdir.
+    """
+    tail = last_line(os.path.join(place.workdir, stderr))  # noqa: PTH118
+    where = f"; its stderr is in {stderr}" + (f", last line: {tail}" if tail else " (empty)")
+    if (full := full_disk(order, place, tail)) is not None:
+        return full
+    if os.WIFSIGNALED(status):
+        return Failure(kind=FailureKind.SIGNAL, message=_signal_text(order, status) + where)
+    code = os.waitstatus_to_exitcode(status)
+    kind = FailureKind.EXIT
+    if place.source.strip() and code in (126, 127) and f"exec: {order.command[0]}:" in tail:
+        kind = FailureKind.LAUNCH
+    return Failure(
+        kind=kind,
+        message=f"{name_of(order)} ended with exit code {code}{_code_hint(code)}{where}",
+        exit_code=code,
+    )
+
+
+def full_disk(order: Order, place: Place, tail: str = "") -> Failure | None:
+    """Return a failure if the workdir's disk is full or `tail` says so, None if not."""
+    free, inodes = _free(place.workdir)
+    told = any(text in tail for text in _FULL_TEXTS)
+    if not told and free > _NEARLY_FULL_BYTES and inodes > 0:
+        return None
+    said = f"; last line of stderr: {tail}" if told else ""
+    return Failure(
+        kind=FailureKind.SYSTEM,
+        message=f"{name_of(order)} failed since a disk is full: {_disk(place.workdir)}{said}",
+    )
+
+
+def not_launched(order: Order, command: Sequence[str], path: str, error: OSError) -> Failure:
+    """Return the failure of a command that could not be started; `path` is its PATH."""
+    if error.errno in _SHORTAGES:
+        return _system(order, _SHORTAGES[error.errno])
+    word = command[0]
+    found = shutil.which(word, path=path)
+    reason = {
+        errno.ENOENT: _missing_command(word, found, path),
+        errno.EACCES: f"{_where(word, path)} is not executable",
+        errno.EPERM: f"{_where(word, path)} may not be executed",
+        errno.ENOEXEC: f"{found or word} is neither a program nor a script with a #! line",
+        errno.E2BIG: f"its command line and environment are too long "
+        f"({sum(map(len, command))} characters in {len(command)} words)",
+        errno.ETXTBSY: f"{found or word} is being written by somebody",
+    }.get(error.errno or 0, f"{word}: {error.strerror}")
+    return Failure(
+        kind=FailureKind.LAUNCH, message=f"{name_of(order)} could not be started: {reason}"
+    )
+
+
+def system_failure(order: Order, place: Place, error: OSError) -> Failure:
+    """Return the failure of an attempt for which we could not do our own part on the disk."""
+    path = os.fsdecode(error.filename) if error.filename else place.workdir
+    if error.errno in _FULL:
+        reason = f"the disk is full: {_disk(path)}"
+    elif error.errno == errno.EROFS:
+        reason = f"{path} is on a read-only file system"
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        reason = f"no permission to write {path}"
+    elif error.errno in _SHORTAGES:
+        reason = _SHORTAGES[error.errno]
+    else:
+        reason = f"{path}: {error.strerror}"
+    return _system(order, reason)
+
+
+def last_line(path: str) -> str:
+    """Return the last line of a text file that is not blank, "" if there is none."""
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    line = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return line if len(line) <= _LINE_CHARS else line[:_LINE_CHARS] + " ..."
+
+
+def _system(order: Order, reason: str) -> Failure:
+    return Failure(kind=FailureKind.SYSTEM, message=f"{name_of(order)} failed: {reason}")
+
+
+def _signal_text(order: Order, status: int) -> str:
+    number = os.WTERMSIG(status)
+    hint = {
+        signal.SIGKILL: ": not by us; perhaps the kernel, which was out of memory",
+        signal.SIGXCPU: ": it used more CPU time than `ulimit -t` allows",
+        signal.SIGXFSZ: ": it wrote a larger file than `ulimit -f` allows",
+    }.get(signal.Signals(number) if number in _SIGNALS else signal.SIGTERM, "")
+    return f"{name_of(order)} was ended by {_signal_name(number)}{hint}"
+
+
+_SIGNALS: Final = frozenset(int(number) for number in signal.Signals)
+
+
+def _signal_name(number: int) -> str:
+    known = number in _SIGNALS
+    return f"signal {number} ({signal.Signals(number).name})" if known else f"signal {number}"
+
+
+def _code_hint(code: int) -> str:
+    if code > 128 and code - 128 in _SIGNALS:
+        return f" (a shell's word for: ended by {_signal_name(code - 128)})"
+    if code == 127:
+        return " (a shell's word for: command not found)"
+    return " (a shell's word for: not executable)" if code == 126 else ""
+
+
+def _missing_command(word: str, found: str | None, path: str) -> str:
+    if found is not None:
+        return f"{found} asks for an interpreter that does not exist ({_first_line(found)})"
+    if "/" in word:
+        return f"{word} does not exist"
+    near = get_close_matches(word, _commands(path), n=2)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"there is no command '{word}' on the PATH ({path}){hint}"
+
+
+def _first_line(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            return file.readline(200).decode(errors="replace").strip()
+    except OSError:
+        return "unreadable"
+
+
+def _commands(path: str) -> set[str]:
+    names: set[str] = set()
+    for directory in path.split(os.pathsep):
+        if directory and os.path.isdir(directory):  # noqa: PTH112
+            names.update(os.listdir(directory))  # noqa: PTH208
+    return names
+
+
+def _where(word: str, path: str) -> str:
+    if "/" in word:
+        return word
+    places = (os.path.join(directory, word) for directory in path.split(os.pathsep))  # noqa: PTH118
+    return next((place for place in places if os.path.exists(place)), word)  # noqa: PTH110
+
+
+def _free(path: str) -> tuple[int, int]:
+    try:
+        status = os.statvfs(_existing(path))
+    except OSError:
+        return 1 << 62, 1
+    inodes = status.f_favail if status.f_files else 1
+    return status.f_bavail * status.f_frsize, inodes
+
+
+def _disk(path: str) -> str:
+    real = _existing(path)
+    while not os.path.ismount(real):
+        real = os.path.dirname(real)  # noqa: PTH120
+    free, inodes = _free(real)
+    short = " and no inodes" if inodes <= 0 else ""
+    return f"{free} bytes{short} are free on the file system of {real}"
+
+
+def _existing(path: str) -> str:
+    real = os.path.realpath(path)
+    while not os.path.exists(real):  # noqa: PTH110
+        real = os.path.dirname(real)  # noqa: PTH120
+    return real
