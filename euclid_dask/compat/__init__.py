@@ -1,0 +1,1 @@
+"""Old import names of scripts. The folder `euclidwf` is installed as a package of its own."""

@@ -1,0 +1,1 @@
+"""The import names of pipeline scripts, kept by euclid_dask: everything here is defined there."""

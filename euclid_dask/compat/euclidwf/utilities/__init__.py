@@ -1,0 +1,1 @@
+"""What surrounded the language of pipelines, under its old names."""
