@@ -1,0 +1,1 @@
+"""Pipeline scripts and package definitions of the demo."""

@@ -1,0 +1,404 @@
+"""Simulate what a small VIS-like camera delivers: raw exposures, calibrations, catalogues, lists.
+
+Called once, on an empty workdir, before the pipeline. Writes FITS files to `data/`, products and
+list files beside it, and `vis.isf`, the pipeline's input file. Each frame has its own stream of
+chance, so one more exposure changes none of the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import sky
+from astropy.io import fits
+from astropy.wcs import WCS
+from sky import SCALE_ARCSEC, Seeing, Sky
+from visio import (
+    Floats,
+    VisError,
+    product_text,
+    table_hdu,
+    write_fits,
+    write_json,
+    write_text,
+)
+
+GAIN: Final = 2.0  # electron/ADU
+READ_NOISE_E: Final = 5.0
+BIAS_ADU: Final = 1000.0
+EXPTIME_S: Final = 565.0
+FLAT_EXPTIME_S: Final = 5.0
+FLAT_E: Final = 40000.0
+DARK_E_S: Final = 0.01
+SKY_E: Final = 90.0
+SATURATION_ADU: Final = 60000
+OVERSCAN_PX: Final = 32
+GAP_PX: Final = 40
+CALIBRATIONS: Final = 5
+DISTORTION_PX: Final = 0.6  # at DISTORTION_RADIUS_PX from the axis
+DISTORTION_RADIUS_PX: Final = 1024.0
+COSMICS_PER_MPX: Final = 143.0
+REFERENCE_MAG: Final = 22.0
+REFERENCE_ERROR_DEG: Final = 0.015 / 3600
+REFERENCE_MAG_ERROR: Final = 0.02
+EPOCH_YR: Final = 2026.0
+SMALLEST_PX: Final = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """How big the camera is and what it takes; `root` is where the files go."""
+
+    root: Path
+    size: int
+    exposures: int
+    detectors: int
+    seed: int
+
+    def chance(self, *stream: int) -> np.random.Generator:
+        """Return the random numbers of one purpose."""
+        return np.random.default_rng([self.seed, *stream])
+
+    @property
+    def step_px(self) -> tuple[float, float]:
+        """Return the dither from one exposure to the next, pixels along x and y."""
+        return 0.058 * self.size, 0.024 * self.size
+
+    def wcs(self, ra_deg: float, dec_deg: float, turn_deg: float, detector: int) -> WCS:
+        """Return the undistorted world coordinates of a detector, numbered from 1."""
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+        wcs.wcs.cunit = ["deg", "deg"]
+        wcs.wcs.radesys = "ICRS"
+        wcs.wcs.crval = [ra_deg, dec_deg]
+        cos, sin = np.cos(np.deg2rad(turn_deg)), np.sin(np.deg2rad(turn_deg))
+        wcs.wcs.cd = SCALE_ARCSEC / 3600 * np.array([[-cos, sin], [sin, cos]])
+        middle = (self.detectors * (self.size + GAP_PX) - GAP_PX) / 2
+        left = (detector - 1) * (self.size + GAP_PX)
+        wcs.wcs.crpix = [middle - left + 0.5, self.size / 2 + 0.5]
+        wcs.wcs.set()
+        return wcs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detector:
+    """The flaws of one detector: fixed pattern (ADU), dark current (electron/s), sensitivity."""
+
+    number: int
+    pattern: Floats
+    dark_e_s: Floats
+    flat: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointing:
+    """One exposure: where the telescope was told to look, and what it really did.
+
+    Args:
+        number: of the exposure, from 1.
+        told_deg: commanded right ascension and declination.
+        true_deg: the real ones.
+        turn_deg: rotation that was not commanded.
+        seeing: point spread function.
+        transparency: share of the light that arrives.
+        sky_e: background, electron/px.
+    """
+
+    number: int
+    told_deg: tuple[float, float]
+    true_deg: tuple[float, float]
+    turn_deg: float
+    seeing: Seeing
+    transparency: float
+    sky_e: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposed:
+    """Light on a detector: electrons before the noise, and the keywords of the frame."""
+
+    electrons: Floats
+    kind: str
+    exptime_s: float
+    keywords: fits.Header = field(default_factory=fits.Header)
+
+
+def build_detector(camera: Camera, number: int) -> Detector:
+    """Return a detector with its pattern, hot pixels, vignetting, dust and a dead column."""
+    size, rng = camera.size, camera.chance(1, number)
+    x, y = np.meshgrid(np.arange(size), np.arange(size))
+    pattern = 4 * np.sin(x / 37.0 + number) + rng.normal(0, 1.0, (1, size))
+    hot = np.where(rng.random((size, size)) < 5e-4, rng.exponential(2.0, (size, size)), 0)
+    middle = size / 2
+    flat = 1 - 0.12 * ((x - middle) ** 2 + (y - middle) ** 2) / size**2
+    flat += rng.normal(0, 0.01, (size, size))
+    for dust_x, dust_y in rng.uniform(0, size, (6, 2)):
+        flat *= 1 - 0.08 * np.exp(-((x - dust_x) ** 2 + (y - dust_y) ** 2) / 288.0)
+    flat[:, int(rng.integers(size // 20, size - size // 20))] = 0.02
+    return Detector(
+        number=number, pattern=pattern, dark_e_s=hot + DARK_E_S, flat=flat / np.median(flat)
+    )
+
+
+def aim(camera: Camera, number: int) -> Pointing:
+    """Return the pointing of an exposure, whose errors are about 1 arcsec and 0.02 deg."""
+    rng = camera.chance(2, number)
+    middle = (camera.exposures + 1) / 2
+    dx, dy = ((number - middle) * step * SCALE_ARCSEC / 3600 for step in camera.step_px)
+    told = (sky.RA_DEG + dx, sky.DEC_DEG + dy)
+    ra_error, dec_error = rng.normal(0, 0.8 / 3600, 2)
+    return Pointing(
+        number=number,
+        told_deg=told,
+        true_deg=(told[0] + ra_error, told[1] + dec_error),
+        turn_deg=rng.normal(0, 0.02),
+        seeing=Seeing(
+            sigma_px=rng.uniform(1.02, 1.16), e1=rng.normal(0, 0.02), e2=rng.normal(0, 0.02)
+        ),
+        transparency=1 - 0.04 * rng.random(),
+        sky_e=SKY_E * rng.uniform(0.9, 1.15),
+    )
+
+
+def look(camera: Camera, field_sky: Sky, pointing: Pointing, detector: Detector) -> Exposed:
+    """Return the light of the field on one detector."""
+    size = camera.size
+    image = _objects(camera, field_sky, pointing, detector.number)
+    slope = (np.arange(size) - size / 2) / size
+    image += pointing.sky_e * (1 + 0.08 * slope[None, :] - 0.05 * slope[:, None])
+    image *= detector.flat
+    image += detector.dark_e_s * EXPTIME_S
+    rng = camera.chance(3, pointing.number, detector.number)
+    hits = _add_cosmics(image, rng)
+    keywords = camera.wcs(*pointing.told_deg, 0.0, detector.number).to_header()
+    for keyword in ("LATPOLE", "LONPOLE", "MJDREF"):
+        keywords.remove(keyword, ignore_missing=True)
+    keywords["EXPID"] = pointing.number
+    keywords["OBJECT"] = "FIELD1"
+    keywords["DATE-OBS"] = f"2026-01-01T00:{pointing.number:02d}:00"
+    keywords["MJD-OBS"] = 61041.0 + pointing.number / 1440
+    keywords["NCOSMIC"] = (hits, "cosmic rays that were simulated")
+    return Exposed(electrons=image, kind="SCIENCE", exptime_s=EXPTIME_S, keywords=keywords)
+
+
+def _objects(camera: Camera, field_sky: Sky, pointing: Pointing, detector: int) -> Floats:
+    size = camera.size
+    wcs = camera.wcs(*pointing.true_deg, pointing.turn_deg, detector)
+    x, y = wcs.wcs_world2pix(field_sky.ra_deg, field_sky.dec_deg, 0)
+    axis_x, axis_y = (x - (wcs.wcs.crpix[0] - 1)), (y - (wcs.wcs.crpix[1] - 1))
+    stretch = DISTORTION_PX * (axis_x**2 + axis_y**2) / DISTORTION_RADIUS_PX**3
+    x, y = x + stretch * axis_x, y + stretch * axis_y
+    image = np.zeros((size, size))
+    radius = camera.detectors * size / 2
+    near = (np.abs(x - size / 2) < size / 2 + 40) & (np.abs(y - size / 2) < size / 2 + 40)
+    for index in np.flatnonzero(near).tolist():
+        flux = pointing.transparency * sky.electrons(field_sky.mag[index])
+        core = pointing.seeing.core(axis_x[index] / radius, axis_y[index] / radius)
+        for share, covariance in sky.shape(field_sky, index, core):
+            sky.add_gaussian(image, x[index], y[index], flux * share, covariance)
+    return image
+
+
+def _add_cosmics(image: Floats, rng: np.random.Generator) -> int:
+    """Add short bright tracks; return how many."""
+    size = image.shape[0]
+    hits = int(rng.poisson(COSMICS_PER_MPX * size * size / 1e6))
+    for _ in range(hits):
+        steps = np.arange(int(rng.exponential(6)) + 1)
+        angle, (x, y) = rng.uniform(0, np.pi), rng.uniform(0, size, 2)
+        charge = rng.exponential(1500) + 300
+        columns = (x + steps * np.cos(angle)).astype(int)
+        rows = (y + steps * np.sin(angle)).astype(int)
+        inside = (columns >= 0) & (columns < size) & (rows < size)
+        np.add.at(image, (rows[inside], columns[inside]), charge)
+    return hits
+
+
+def write_raw(
+    camera: Camera, name: str, light: Exposed, detector: Detector, rng: np.random.Generator
+) -> str:
+    """Read out a detector into `data/<name>.fits`; write and name the product."""
+    size = camera.size
+    counts = rng.poisson(np.clip(light.electrons, 0, 3e7)) / GAIN
+    level = BIAS_ADU + 20 * detector.number + rng.normal(0, 3)
+    full = level + rng.normal(0, READ_NOISE_E / GAIN, (size, size + OVERSCAN_PX))
+    full[:, :size] += counts + detector.pattern
+    header = fits.Header(
+        {
+            "OBSTYPE": light.kind,
+            "CCDID": detector.number,
+            "EXPTIME": light.exptime_s,
+            "GAIN": GAIN,
+            "RDNOISE": READ_NOISE_E,
+            "SATURATE": SATURATION_ADU,
+            "FILTER": "VIS",
+            "INSTRUME": "VISSIM",
+            "DATASEC": f"[1:{size},1:{size}]",
+            "BIASSEC": f"[{size + 1}:{size + OVERSCAN_PX},1:{size}]",
+        }
+    )
+    header.update(light.keywords)
+    pixels = np.clip(np.rint(full), 0, 65535).astype(np.uint16)
+    write_fits(camera.root / "data" / f"{name}.fits", [fits.PrimaryHDU(pixels, header)])
+    product = "DpdVisRawFrame" if light.kind == "SCIENCE" else f"DpdVis{light.kind.title()}Frame"
+    return write_xml(camera, name, product, "DataStorage")
+
+
+def write_xml(camera: Camera, name: str, product_type: str, storage: str) -> str:
+    """Write the product of `data/<name>.fits`; return the product's name."""
+    text = product_text(product_type, name.upper(), {storage: f"{name}.fits"})
+    write_text(camera.root / f"{name}.xml", text)
+    return f"{name}.xml"
+
+
+def write_calibrations(camera: Camera, detectors: list[Detector]) -> None:
+    """Write bias, dark and flat frames, and one list of lists a kind: detectors, then frames."""
+    black = np.zeros((camera.size, camera.size))
+    kinds = ("bias", "dark", "flat")
+    names: dict[str, list[list[str]]] = {kind: [] for kind in kinds}
+    for detector in detectors:
+        flat_dark = detector.dark_e_s * FLAT_EXPTIME_S
+        dark = Exposed(electrons=detector.dark_e_s * EXPTIME_S, kind="DARK", exptime_s=EXPTIME_S)
+        for kind in kinds:
+            names[kind].append([])
+        for i in range(CALIBRATIONS):
+            lamp = FLAT_E * (1 + 0.03 * i)
+            lights = {
+                "bias": Exposed(electrons=black, kind="BIAS", exptime_s=0.0),
+                "dark": dark,
+                "flat": Exposed(
+                    electrons=detector.flat * lamp + flat_dark,
+                    kind="FLAT",
+                    exptime_s=FLAT_EXPTIME_S,
+                ),
+            }
+            for stream, (kind, light) in enumerate(lights.items()):
+                name = f"vis_{kind}_{i + 1:02d}_c{detector.number}"
+                rng = camera.chance(4, stream, detector.number, i)
+                product = write_raw(camera, name, light, detector, rng)
+                names[kind][-1].append(product)
+    for kind in kinds:
+        write_json(camera.root / f"{kind}_frames.json", names[kind])
+
+
+def write_exposures(camera: Camera, field_sky: Sky, detectors: list[Detector]) -> None:
+    """Write the raw exposures and their list of lists: exposures, then detectors."""
+    names: list[list[str]] = []
+    for number in range(1, camera.exposures + 1):
+        pointing = aim(camera, number)
+        names.append([])
+        for detector in detectors:
+            light = look(camera, field_sky, pointing, detector)
+            name = f"vis_raw_e{number:02d}_c{detector.number}"
+            rng = camera.chance(5, number, detector.number)
+            names[-1].append(write_raw(camera, name, light, detector, rng))
+    write_json(camera.root / "exposures.json", names)
+
+
+def write_catalogues(camera: Camera, field_sky: Sky) -> None:
+    """Write the truth, and the bright objects with errors as the external reference."""
+    truth = {
+        "RA": field_sky.ra_deg,
+        "DEC": field_sky.dec_deg,
+        "MAG": field_sky.mag,
+        "STAR": field_sky.star,
+        "RADIUS": field_sky.radius_arcsec,
+        "AXIS_RATIO": field_sky.axis_ratio,
+        "ANGLE": field_sky.angle_rad,
+        "BULGE": field_sky.bulge,
+    }
+    path = camera.root / "data" / "vis_truth_catalogue.fits"
+    write_fits(path, [fits.PrimaryHDU(), table_hdu(truth, "TRUTH")])
+    write_xml(camera, "vis_truth_catalogue", "DpdVisTruthCatalogue", "CatalogueStorage")
+
+    rng = camera.chance(6)
+    bright = field_sky.mag < REFERENCE_MAG
+    count = int(np.count_nonzero(bright))
+    ra_error_deg = REFERENCE_ERROR_DEG / np.cos(np.deg2rad(sky.DEC_DEG))
+    error = np.full(count, REFERENCE_ERROR_DEG, dtype=np.float32)
+    mag_error = np.full(count, REFERENCE_MAG_ERROR, dtype=np.float32)
+    reference = {
+        "X_WORLD": field_sky.ra_deg[bright] + rng.normal(0, ra_error_deg, count),
+        "Y_WORLD": field_sky.dec_deg[bright] + rng.normal(0, REFERENCE_ERROR_DEG, count),
+        "ERRA_WORLD": error,
+        "ERRB_WORLD": error,
+        "ERRTHETA_WORLD": np.zeros(count, dtype=np.float32),
+        "MAG": (field_sky.mag[bright] + rng.normal(0, mag_error)).astype(np.float32),
+        "MAGERR": mag_error,
+        "OBSDATE": np.full(count, EPOCH_YR),
+    }
+    path = camera.root / "data" / "vis_reference_catalogue.fits"
+    write_fits(path, [fits.PrimaryHDU(), _ldac_head(), table_hdu(reference, "LDAC_OBJECTS")])
+    write_xml(camera, "vis_reference_catalogue", "DpdVisReferenceCatalogue", "CatalogueStorage")
+
+
+def _ldac_head() -> fits.BinTableHDU:
+    """Return the header table that the FITS_LDAC format of the astromatic programs wants."""
+    cards = fits.Header().tostring(endcard=True, padding=True)
+    column = fits.Column("Field Header Card", f"{len(cards)}A", array=np.array([cards]))
+    return fits.BinTableHDU.from_columns([column], name="LDAC_IMHEAD")
+
+
+def write_isf(camera: Camera) -> None:
+    """Write the input file of the pipeline."""
+    what = f"{camera.exposures} exposures of {camera.detectors} detectors of {camera.size} pixels"
+    lines = (
+        f"# {what}, seed {camera.seed}",
+        "exposures=exposures.json",
+        "bias_frames=bias_frames.json",
+        "dark_frames=dark_frames.json",
+        "flat_frames=flat_frames.json",
+        "reference_catalogue=vis_reference_catalogue.xml",
+        "truth_catalogue=vis_truth_catalogue.xml",
+    )
+    write_text(camera.root / "vis.isf", "\n".join(lines) + "\n")
+
+
+def simulate(camera: Camera) -> None:
+    """Write everything."""
+    (camera.root / "data").mkdir(parents=True, exist_ok=True)
+    dither_x, dither_y = (step * camera.exposures / 2 for step in camera.step_px)
+    half_width = camera.detectors * (camera.size + GAP_PX) / 2 + dither_x + 40
+    field_sky = sky.populate(camera.chance(0), half_width, camera.size / 2 + dither_y + 40)
+    detectors = [build_detector(camera, number + 1) for number in range(camera.detectors)]
+    write_calibrations(camera, detectors)
+    write_exposures(camera, field_sky, detectors)
+    write_catalogues(camera, field_sky)
+    write_isf(camera)
+
+
+def main() -> None:
+    """Read the command line and simulate."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--workdir", required=True, type=Path, help="folder to fill")
+    parser.add_argument("--logdir", default="logs", help="folder of log files; not used")
+    parser.add_argument("--size", type=int, default=1024, help="width of a detector, pixels")
+    parser.add_argument("--exposures", type=int, default=4)
+    parser.add_argument("--detectors", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    if given.size < SMALLEST_PX or given.exposures < 1 or given.detectors < 1 or given.seed < 0:
+        sys.exit(
+            f"simulate: --size must be at least {SMALLEST_PX}, --exposures and --detectors "
+            "at least 1, --seed at least 0"
+        )
+    camera = Camera(
+        root=given.workdir,
+        size=given.size,
+        exposures=given.exposures,
+        detectors=given.detectors,
+        seed=given.seed,
+    )
+    try:
+        simulate(camera)
+    except (VisError, OSError) as error:
+        sys.exit(f"simulate: {error}")
+
+
+if __name__ == "__main__":
+    main()
