@@ -51,7 +51,7 @@ class WriteList(Value, frozen=True, kw_only=True):
     run: RunId
     split: SplitId
     path: str
-    entries: tuple[str | tuple[str, ...] | None, ...]
+    entries: tuple[str | tuple[str | None, ...] | None, ...]
 
 
 class EndRun(Value, frozen=True, kw_only=True):

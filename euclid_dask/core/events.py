@@ -4,7 +4,7 @@ A run is the fold of its events. The runner writes an event down before anything
 it. Pilots belong to no run, so their events are not in a run's journal.
 """
 
-from euclid_dask.core.attempts import Failure, Fingerprint, Profile
+from euclid_dask.core.attempts import Failure, Fingerprint, Place, Profile
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.ids import PilotId, RunId, SplitId, TaskId
 from euclid_dask.core.resources import Resources
@@ -29,7 +29,8 @@ class RunOptions(Value, frozen=True, kw_only=True):
     """What the caller chose for a run.
 
     `science_retries` and `lost_retries` are further attempts after a failed or lost one.
-    `until`, `from_`, `skip` are task or block paths; `given` maps `task.port` to a file.
+    `until`, `from_`, `skip` are task or block paths; `given` maps `task.port` to a file;
+    `pkgrepo` is the folder that package definitions were imported from, "" for the script's own.
     """
 
     policy: str = "fifo"
@@ -40,6 +41,7 @@ class RunOptions(Value, frozen=True, kw_only=True):
     skip: tuple[str, ...] = ()
     given: dict[str, InputFile] = {}
     versions: dict[str, str] = {}
+    pkgrepo: str = ""
     fuse: bool = True
     group: bool = True
 
@@ -47,12 +49,14 @@ class RunOptions(Value, frozen=True, kw_only=True):
 class RunStarted(Event, frozen=True, kw_only=True):
     """The first line of a journal: everything that the run is made of.
 
-    `options.versions` maps an executable's key to the identity of its program.
+    `options.versions` maps an executable's key to the identity of its program. `place` says how
+    attempts work; when the workdir has moved since, its paths are no longer true.
     """
 
     run: RunId
     flow: Flow
     inputs: dict[str, InputFile]
+    place: Place
     options: RunOptions = RunOptions()
     journal_version: int
     software: str = ""

@@ -1,0 +1,12 @@
+"""What a run is, and what to do next: pure functions of events, pilots and a policy.
+
+`run.Run` folds the events of one journal; `decide.decide` looks at runs and pilots and answers
+with effects. This room knows no clock, no disk, no thread and no Dask.
+"""
+
+from euclid_dask.planner.decide import decide
+from euclid_dask.planner.fleet import Fleet, Pilot
+from euclid_dask.planner.nodes import Split, Task
+from euclid_dask.planner.run import Run
+
+__all__ = ["Fleet", "Pilot", "Run", "Split", "Task", "decide"]

@@ -1,0 +1,125 @@
+"""What to do next: a pure function of runs, pilots and what is known to be done already.
+
+Lists are read and written and known work is skipped first, since that changes what is ready;
+only when nothing of that is left are tasks placed. Tasks go to a pilot only when they start now.
+"""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from euclid_dask.core.effects import (
+    CancelAttempt,
+    Effect,
+    EndRun,
+    ReadList,
+    ReuseTask,
+    WriteList,
+)
+from euclid_dask.core.ids import RunId
+from euclid_dask.core.states import RUN_ENDED, RunState, TaskState
+from euclid_dask.planner.fleet import Fleet
+from euclid_dask.planner.identity import task_identity
+from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Split
+from euclid_dask.planner.placing import place
+from euclid_dask.planner.run import Run
+
+Known = Mapping[RunId, AbstractSet[str]]
+"""Of each run, the identities of work that earlier runs finished."""
+
+
+def decide(runs: Sequence[Run], fleet: Fleet, known: Known, now_s: float) -> list[Effect]:
+    """Return what is to be done now; nothing is changed.
+
+    The work is proportional to what can start or has changed, not to what waits.
+    """
+    open_runs = [run for run in runs if run.state not in RUN_ENDED]
+    effects: list[Effect] = []
+    for run in open_runs:
+        effects += _upkeep(run, known.get(run.id, frozenset()))
+    if effects:
+        return effects
+    for run in open_runs:
+        if run.state is RunState.CANCELLING:
+            effects += _cancels(run)
+    active = [run for run in open_runs if run.state is RunState.ACTIVE]
+    effects += place(active, fleet, known, now_s)
+    for run in open_runs:
+        effects += _end(run)
+    return effects
+
+
+def upkeep_is_due(run: Run) -> bool:
+    """Tell whether lists are to be read or written, or new ready tasks looked at."""
+    return bool(run.reading or run.joining or run.newly_ready)
+
+
+def _upkeep(run: Run, known: AbstractSet[str]) -> list[Effect]:
+    effects: list[Effect] = []
+    if run.state is not RunState.ACTIVE:
+        return effects
+    for split in run.reading.values():
+        path = _text(split.iterated)
+        effects.append(ReadList(run=run.id, split=split.id, path=path or ""))
+    for split in run.joining.values():
+        effects.append(
+            WriteList(
+                run=run.id,
+                split=split.id,
+                path=split.list_path,
+                entries=tuple(joined_entries(split)),
+            )
+        )
+    if known:
+        for task in run.newly_ready:
+            if task.state is TaskState.READY and not task.no_reuse:
+                identity = task_identity(task, run.options.versions)
+                if identity in known:
+                    effects.append(ReuseTask(run=run.id, task=task.id, identity=identity))
+    return effects
+
+
+def joined_entries(split: Split) -> list[str | tuple[str | None, ...] | None]:
+    """Return the joined list of `split`: one path a branch, or a tuple where it returns more.
+
+    A failed branch is left out (`on_error` "skip") or stands as None ("null").
+    """
+    entries: list[str | tuple[str | None, ...] | None] = []
+    for branch in split.branches:
+        if branch.failed:
+            if split.node.on_error == "null":
+                entries.append(None)
+            continue
+        texts = tuple(_text(value) for value in branch.results())
+        entries.append(texts[0] if len(texts) == 1 else texts)
+    return entries
+
+
+def _text(value: Resolved) -> str | None:
+    match value:
+        case None:
+            return None
+        case Given(file=file):
+            return file.path
+        case Made(task=task, port=port):
+            return task.output_path(port)
+        case Joined(split=split):
+            return split.list_path
+
+
+def _cancels(run: Run) -> list[Effect]:
+    return [
+        CancelAttempt(run=run.id, task=task.id, attempt=task.attempt)
+        for task in run.active
+        if run.cancel_now or task.state is TaskState.ORDERED
+    ]
+
+
+def _end(run: Run) -> list[Effect]:
+    if run.bundles:
+        return []
+    if run.state is RunState.CANCELLING:
+        return [EndRun(run=run.id, state=RunState.CANCELLED)]
+    counts = run.counts
+    if counts.tasks[TaskState.WAITING] or counts.tasks[TaskState.READY] or counts.open_splits:
+        return []
+    return [EndRun(run=run.id, state=RunState.FAILED if run.has_failed() else RunState.DONE)]

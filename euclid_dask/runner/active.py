@@ -1,0 +1,102 @@
+"""A run that this process carries out: its state, its journal, and where it works."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from euclid_dask.core.attempts import (
+    Fingerprint,
+    InputArgument,
+    Order,
+    OutputArgument,
+    Place,
+)
+from euclid_dask.core.effects import StartBundle
+from euclid_dask.core.events import RunEvent
+from euclid_dask.core.ids import RunId, TaskId
+from euclid_dask.core.seams import BundleOrder
+from euclid_dask.core.values import Value
+from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Task
+from euclid_dask.planner.run import Run
+from euclid_dask.runner.journal import Journal
+from euclid_dask.runner.workspace import Lock, Workspace
+
+
+class KnownWork(Value, frozen=True, kw_only=True):
+    """Work that an earlier run finished: which run, and what it made."""
+
+    run: RunId
+    outputs: dict[str, Fingerprint]
+
+
+@dataclass(slots=True)
+class ActiveRun:
+    """A run in this process. `known` maps identities to work of earlier runs in the workdir.
+
+    `forgotten` are those that turned out to be gone. `old` are finished tasks whose outputs an
+    earlier process made and nobody has looked at since. `earlier` is the run before, if any.
+    """
+
+    run: Run
+    journal: Journal
+    place: Place
+    workspace: Workspace
+    lock: Lock
+    known: Mapping[str, KnownWork] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
+    old: set[TaskId] = field(default_factory=set)
+    cancelled: set[tuple[TaskId, int]] = field(default_factory=set)
+    earlier: Run | None = None
+
+    def record(self, event: RunEvent) -> None:
+        """Let an event happen: into the journal's buffer, and into the state."""
+        self.journal.append(event)
+        self.run.apply(event)
+
+    def bundle_order(self, effect: StartBundle) -> BundleOrder:
+        """Return what an executor must know to carry out `effect`."""
+        orders = tuple(order(self.run.tasks[task], attempt) for task, attempt in effect.tasks)
+        return BundleOrder(pilot=effect.pilot, place=self.place, orders=orders)
+
+    def close(self) -> None:
+        """Let go of the journal and the workdir."""
+        self.journal.close()
+        self.lock.release()
+
+
+def order(task: Task, attempt: int) -> Order:
+    """Return all that a pilot must know to run an attempt of `task`."""
+    spec = task.spec
+    return Order(
+        task=task.id,
+        attempt=attempt,
+        executable=spec.name,
+        command=spec.command,
+        inputs=tuple(
+            InputArgument(port=port, text=text, is_file=is_file)
+            for port, value in task.arguments()
+            for text, is_file in [_argument(value)]
+            if text is not None
+        ),
+        outputs=tuple(
+            OutputArgument(
+                port=port.name,
+                path=task.output_path(port.name),
+                mime_type=port.mime_type,
+                is_list=port.is_list,
+            )
+            for port in spec.outputs
+        ),
+        needs=spec.needs,
+    )
+
+
+def _argument(value: Resolved) -> tuple[str | None, bool]:
+    match value:
+        case None:
+            return None, True
+        case Given(file=file, is_file=is_file):
+            return file.path, is_file
+        case Made(task=task, port=port):
+            return task.output_path(port), True
+        case Joined(split=split):
+            return split.list_path, True

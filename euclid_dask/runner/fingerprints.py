@@ -1,0 +1,109 @@
+"""The identity of files from outside: what a run compares to know that an input has changed.
+
+By default a file is known by its size and mtime, which costs one stat; `content` reads it and
+takes its SHA-256. A list file or product also stands for the files it names, so their
+identities are part of its own.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from euclid_dask.core.errors import EuclidDaskError
+from euclid_dask.runner.products import file_names
+from euclid_dask.worker.lists import read_list
+
+IdentityBy = Literal["mtime", "content"]
+
+_BLOCK: Final = 1 << 20
+_PARSE_LIMIT: Final = 64 << 20
+"""Larger files are not looked into for the files they name, in bytes."""
+
+
+def file_identity(workdir: Path, path: str, by: IdentityBy = "mtime") -> str:
+    """Return the identity of a file, or of a text that is no file.
+
+    `path` is relative to the workdir.
+    """
+    parts = [_one(workdir / path, by)]
+    parts += [_one(workdir / name, by) for name in closure(workdir, path) if name != path]
+    if len(parts) == 1:
+        return parts[0]
+    return "tree " + hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def closure(workdir: Path, path: str) -> list[str]:
+    """Return `path` and all files it names, directly or not: of lists, and of products."""
+    found: dict[str, None] = {}
+    work = [path]
+    while work:
+        name = work.pop()
+        if name in found:
+            continue
+        found[name] = None
+        work += named_by(workdir, name)
+    return list(found)
+
+
+def named_by(workdir: Path, path: str) -> list[str]:
+    """Return the files that a list or product names, as paths relative to the workdir."""
+    file = workdir / path
+    suffix = file.suffix.lower()
+    try:
+        if suffix not in {".json", ".xml"} or file.stat().st_size > _PARSE_LIMIT:
+            return []
+        if suffix == ".xml":
+            return [f"data/{name}" for name in file_names(file)]
+        return [name for name in _texts(read_list(file)) if (workdir / name).is_file()]
+    except (OSError, ValueError, EuclidDaskError):
+        return []
+
+
+def program_identity(command: tuple[str, ...], search_path: str | None = None) -> str:
+    """Return the identity of the files among a command's words: its program and scripts.
+
+    `search_path` is used for the first word, as PATH.
+    """
+    parts = []
+    for number, word in enumerate(command):
+        found = _which(word, search_path) if number == 0 else word if os.sep in word else None
+        if found is not None and Path(found).is_file():
+            parts.append(_one(Path(found), "mtime"))
+    return " ".join(parts)
+
+
+def _which(word: str, search_path: str | None) -> str | None:
+    import shutil  # noqa: PLC0415  not needed by most callers
+
+    return shutil.which(word, path=search_path)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [text for entry in value for text in _texts(entry)]
+    return []
+
+
+def _one(file: Path, by: IdentityBy) -> str:
+    try:
+        found = file.stat()
+        if not file.is_file():
+            return "no file"
+        if by == "mtime":
+            return f"{found.st_size}:{found.st_mtime_ns}"
+        digest = hashlib.sha256()
+        with file.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+    except (OSError, ValueError):
+        return "no file"
+    return f"sha256:{digest.hexdigest()}"
+
+
+def same_text(value: object) -> str:
+    """Return a text for any JSON value, the same for equal values."""
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,119 @@
+"""The journal of a run: one JSON line an event, the only truth about the run.
+
+Rule 1: what is in the journal happened; what is not, did not. Rule 2: a line is whole or it is
+cut off: only the last one can be torn, by a crash in mid-write. Rule 3: `sync` returns when all
+lines are on disk; effects are carried out after it.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+from euclid_dask.core.errors import JournalError
+from euclid_dask.core.events import JOURNAL_VERSION, RunEvent, RunStarted
+from euclid_dask.core.values import json_reader, to_json
+
+_read_event: Callable[[bytes], RunEvent] = json_reader(RunEvent)  # type: ignore[arg-type]
+
+
+class Journal:
+    """An open journal, at its end. Events are buffered until `sync`."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._buffer: list[bytes] = []
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Begin a journal; raise FileExistsError if there is one."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        return cls(path, os.open(path, flags, 0o644))
+
+    @classmethod
+    def reopen(cls, path: Path) -> Self:
+        """Open a journal to go on with it; a torn last line is cut off."""
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        size = os.fstat(descriptor).st_size
+        whole = _whole_length(descriptor, size)
+        if whole < size:
+            os.ftruncate(descriptor, whole)
+        return cls(path, descriptor)
+
+    def append(self, event: RunEvent) -> None:
+        """Add an event; it is on disk after the next `sync`."""
+        self._buffer.append(to_json(event))
+        self._buffer.append(b"\n")
+
+    def sync(self) -> None:
+        """Write what was appended and wait until it is on disk.
+
+        Raises:
+            OSError: The disk is full or gone. What was appended stays buffered, and what was
+                written of it is taken back, so that `sync` may be called again.
+        """
+        if not self._buffer:
+            return
+        before = os.fstat(self._descriptor).st_size
+        try:
+            rest = memoryview(b"".join(self._buffer))
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            os.fdatasync(self._descriptor)
+        except OSError:
+            os.ftruncate(self._descriptor, before)
+            raise
+        self._buffer.clear()
+
+    def close(self) -> None:
+        """Close the file; what was not synced is lost."""
+        os.close(self._descriptor)
+
+
+def read_journal(path: Path) -> Iterator[RunEvent]:
+    """Yield the events of a journal; a torn last line is left out.
+
+    Raises:
+        JournalError: A line other than the last cannot be read, the first is not `RunStarted`,
+            or the journal was written by a newer version.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                event = _read_event(line)
+            except ValueError as error:
+                raise JournalError(
+                    f"{path}:{number}: not an event: {error}",
+                    hint="the journal was damaged or written by a newer version; "
+                    "start a new run in this workdir: finished work is not lost",
+                ) from error
+            if number == 1:
+                _check_header(path, event)
+            yield event
+
+
+def _check_header(path: Path, event: RunEvent) -> None:
+    if not isinstance(event, RunStarted):
+        raise JournalError(f"{path}:1: a journal begins with RunStarted")
+    if event.journal_version > JOURNAL_VERSION:
+        raise JournalError(
+            f"{path}: journal of version {event.journal_version}; "
+            f"this software reads up to version {JOURNAL_VERSION}",
+            hint="use the version of euclid_dask that wrote it",
+        )
+
+
+def _whole_length(descriptor: int, size: int) -> int:
+    """Return the length of the file up to its last newline."""
+    block = 1 << 16
+    end = size
+    while end > 0:
+        start = max(0, end - block)
+        found = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0

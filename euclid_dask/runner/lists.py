@@ -1,0 +1,66 @@
+"""The list files that the engine itself reads and writes: before a split and after it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from euclid_dask.core.effects import ReadList, WriteList
+from euclid_dask.core.errors import InputError
+from euclid_dask.core.events import (
+    InputFile,
+    ListJoined,
+    OutputsMissed,
+    SplitExpanded,
+    SplitFailed,
+)
+from euclid_dask.core.ids import SplitId
+from euclid_dask.planner.nodes import Given, Made
+from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.fingerprints import file_identity
+from euclid_dask.worker.lists import read_list, write_list
+
+
+def read(
+    active: ActiveRun, effect: ReadList, at_s: float
+) -> SplitExpanded | SplitFailed | OutputsMissed:
+    """Read the list that a split goes over; an element that is a list gets a file of its own."""
+    workdir = Path(active.place.workdir)
+    split = active.run.splits[effect.split]
+    source = split.iterated
+    path = workdir / effect.path
+    if isinstance(source, Made) and not path.exists() and source.task.id in active.old:
+        return OutputsMissed(at_s=at_s, task=source.task.id, reason=f"{effect.path} is gone")
+    try:
+        entries = read_list(path)
+        items = tuple(
+            _item(workdir, effect.split, number, entry, outside=isinstance(source, Given))
+            for number, entry in enumerate(entries, 1)
+        )
+    except (InputError, OSError) as error:
+        return SplitFailed(at_s=at_s, split=effect.split, reason=str(error))
+    return SplitExpanded(at_s=at_s, split=effect.split, items=items)
+
+
+def write(active: ActiveRun, effect: WriteList, at_s: float) -> ListJoined | SplitFailed:
+    """Write the joined list of a split."""
+    path = Path(active.place.workdir) / effect.path
+    try:
+        write_list(path, effect.entries)
+    except OSError as error:
+        return SplitFailed(at_s=at_s, split=effect.split, reason=f"{path}: {error.strerror}")
+    return ListJoined(at_s=at_s, split=effect.split)
+
+
+def _item(workdir: Path, split: SplitId, number: int, entry: Any, *, outside: bool) -> InputFile:
+    """Return what branch `number` receives for `entry`.
+
+    A text is given as it is, a list as the path of a list file with it, anything else as its
+    JSON. Elements of a list from outside are files from outside, with an identity of their own;
+    those of a list made in the run are known by what made the list.
+    """
+    if isinstance(entry, list):
+        path = f"{split}.map/{number}.json"
+        write_list(workdir / path, entry)
+    else:
+        path = entry if isinstance(entry, str) else json.dumps(entry)
+    return InputFile(path=path, identity=file_identity(workdir, path) if outside else "")

@@ -1,0 +1,172 @@
+"""The loop of a runner: take news, write it down, apply it, decide, carry out.
+
+One thread owns all runs. A turn takes everything that is in the inbox, so the cost of a disk
+sync is shared by all events of the turn. Effects that only touch lists and records are carried
+out at once and looked at again; attempts are started and cancelled after the sync.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final, assert_never
+
+from euclid_dask.core.effects import (
+    CancelAttempt,
+    Effect,
+    EndRun,
+    ReadList,
+    RefuseTask,
+    ReuseTask,
+    StartBundle,
+    WriteList,
+)
+from euclid_dask.core.events import (
+    CancelRequested,
+    OutputsMissed,
+    PilotJoined,
+    PilotLeft,
+    RunEnded,
+    TasksOrdered,
+    TaskUnplaceable,
+)
+from euclid_dask.core.ids import RunId, TaskId
+from euclid_dask.core.seams import BundleOrder, Clock, Executor, News
+from euclid_dask.core.states import RUN_ENDED
+from euclid_dask.planner import Fleet, decide
+from euclid_dask.runner import lists, reuse
+from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.inbox import CancelNews, QueueInbox
+from euclid_dask.runner.news import events_of
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S: Final = 0.2
+"""The longest wait for news before `on_turn` is called again, in seconds."""
+
+OnTurn = Callable[["Runner"], None]
+
+
+class Runner:
+    """Carries out runs with one executor. Only `inbox.put` may be called from other threads."""
+
+    def __init__(self, executor: Executor, clock: Clock, *, on_turn: OnTurn | None = None) -> None:
+        self.executor = executor
+        self.clock = clock
+        self.inbox = QueueInbox()
+        self.fleet = Fleet()
+        self.runs: dict[RunId, ActiveRun] = {}
+        self._on_turn = on_turn
+
+    def add(self, active: ActiveRun) -> None:
+        """Take up a run, just started or recovered."""
+        self.runs[active.run.id] = active
+
+    def run_until_ended(self) -> None:
+        """Carry all runs to their ends."""
+        self.executor.open(self.inbox)
+        try:
+            self.turn([])
+            while any(active.run.state not in RUN_ENDED for active in self.runs.values()):
+                self.turn(self.inbox.take(PATIENCE_S))
+        finally:
+            self.executor.close()
+
+    def turn(self, news: Sequence[News | CancelNews]) -> None:
+        """Do all that `news` leads to."""
+        for item in news:
+            self._note(item)
+        effects = self._settle()
+        bundles, cancels = self._prepare(effects)
+        for active in self.runs.values():
+            active.journal.sync()
+        if bundles:
+            self.executor.start(bundles)
+        for run, attempts in cancels.items():
+            self.executor.cancel(run, attempts)
+        if self._on_turn is not None:
+            self._on_turn(self)
+
+    def _note(self, item: News | CancelNews) -> None:
+        match item:
+            case PilotJoined() | PilotLeft():
+                self.fleet.apply(item)
+            case CancelNews(reason=reason, now=now):
+                for active in self.runs.values():
+                    if active.run.state not in RUN_ENDED:
+                        active.record(
+                            CancelRequested(at_s=self.clock.now_s(), reason=reason, now=now)
+                        )
+            case _:
+                active = self.runs[item.run]
+                for event in events_of(active, item, self.clock.now_s()):
+                    active.record(event)
+
+    def _settle(self) -> list[Effect]:
+        """Carry out what needs no pilot until nothing of that is left; return the rest."""
+        while True:
+            runs = [active.run for active in self.runs.values()]
+            known = {
+                run_id: active.known.keys() - active.forgotten
+                for run_id, active in self.runs.items()
+                if active.known
+            }
+            effects = decide(runs, self.fleet, known, self.clock.now_s())
+            for run in runs:
+                run.newly_ready.clear()
+            settled = False
+            for effect in effects:
+                settled = self._carry_out_here(effect) or settled
+            if not settled:
+                return effects
+
+    def _carry_out_here(self, effect: Effect) -> bool:
+        """Carry out an effect that needs no pilot; return whether it was one."""
+        active, at_s = self.runs[effect.run], self.clock.now_s()
+        match effect:
+            case ReadList():
+                active.record(lists.read(active, effect, at_s))
+            case WriteList():
+                active.record(lists.write(active, effect, at_s))
+            case ReuseTask():
+                event = reuse.reuse(active, effect, at_s)
+                if event is not None:
+                    active.record(event)
+            case RefuseTask(task=task, reason=reason):
+                active.record(TaskUnplaceable(at_s=at_s, task=task, reason=reason))
+            case StartBundle(tasks=tasks):
+                return self._take_back_lost_inputs(active, [task for task, _ in tasks])
+            case CancelAttempt() | EndRun():
+                return False
+            case _:
+                assert_never(effect)
+        return True
+
+    def _take_back_lost_inputs(self, active: ActiveRun, tasks: Sequence[TaskId]) -> bool:
+        """Have the makers of inputs that are gone run again; return whether any is."""
+        if not active.old:
+            return False
+        missed = reuse.missing_makers(active, tasks)
+        for maker, reason in missed.items():
+            active.record(OutputsMissed(at_s=self.clock.now_s(), task=maker, reason=reason))
+        return bool(missed)
+
+    def _prepare(
+        self, effects: Sequence[Effect]
+    ) -> tuple[list[BundleOrder], dict[RunId, list[tuple[TaskId, int]]]]:
+        """Write down what is about to be done; return it in the words of the executor."""
+        bundles: list[BundleOrder] = []
+        cancels: dict[RunId, list[tuple[TaskId, int]]] = {}
+        for effect in effects:
+            active, at_s = self.runs[effect.run], self.clock.now_s()
+            match effect:
+                case StartBundle():
+                    bundles.append(active.bundle_order(effect))
+                    active.record(TasksOrdered(at_s=at_s, pilot=effect.pilot, tasks=effect.tasks))
+                case CancelAttempt(task=task, attempt=attempt):
+                    if (task, attempt) not in active.cancelled:
+                        active.cancelled.add((task, attempt))
+                        cancels.setdefault(effect.run, []).append((task, attempt))
+                case EndRun(state=state):
+                    active.record(RunEnded(at_s=at_s, state=state))
+                case _:
+                    pass
+        return bundles, cancels

@@ -1,0 +1,118 @@
+"""From the news of executors to the events of a run. The receipt decides, not the carrier."""
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from euclid_dask.core.attempts import FailureKind, Receipt
+from euclid_dask.core.events import (
+    OutputsMissed,
+    RunEvent,
+    TaskErred,
+    TaskLost,
+    TaskReturned,
+    TaskStarted,
+    TaskSucceeded,
+)
+from euclid_dask.core.ids import TaskId
+from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptsReturned, AttemptStarted
+from euclid_dask.core.states import TASK_ACTIVE
+from euclid_dask.core.values import replace
+from euclid_dask.planner.identity import task_identity
+from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.reuse import missing_makers
+from euclid_dask.worker.leftovers import kill_processes
+from euclid_dask.worker.records import read_receipt, read_started
+
+AttemptNews = AttemptStarted | AttemptEnded | AttemptsReturned | AttemptsLost
+
+
+def events_of(active: ActiveRun, news: AttemptNews, now_s: float) -> Iterator[RunEvent]:
+    """Yield what `news` means for its run; news of attempts that are over means nothing."""
+    match news:
+        case AttemptStarted(task=task, attempt=attempt, host=host, at_s=at_s):
+            if _is_current(active, task, attempt):
+                yield TaskStarted(at_s=at_s, task=task, attempt=attempt, host=host)
+        case AttemptEnded(receipt=receipt):
+            yield from ended(active, receipt, now_s)
+        case AttemptsReturned(attempts=attempts):
+            for task, attempt in attempts:
+                if _is_current(active, task, attempt):
+                    yield TaskReturned(at_s=now_s, task=task, attempt=attempt)
+        case AttemptsLost(attempts=attempts, reason=reason):
+            for task, attempt in attempts:
+                yield from lost(active, task, attempt, reason, now_s)
+        case _:
+            assert_never(news)
+
+
+def ended(active: ActiveRun, receipt: Receipt, now_s: float) -> Iterator[RunEvent]:
+    """Yield what a receipt means for its run."""
+    task_id, attempt = receipt.task, receipt.attempt
+    if not _is_current(active, task_id, attempt):
+        return
+    at_s = receipt.ended_s or now_s
+    profile = replace(receipt.profile, samples=())  # they stay in the receipt
+    failure = receipt.failure
+    if failure is None:
+        task = active.run.tasks[task_id]
+        yield TaskSucceeded(
+            at_s=at_s,
+            task=task_id,
+            attempt=attempt,
+            outputs=receipt.outputs,
+            identity=task_identity(task, active.run.options.versions),
+            profile=profile,
+            started_s=receipt.started_s,
+            warnings=receipt.warnings,
+        )
+        return
+    if failure.kind is FailureKind.LOST:
+        yield from lost(active, task_id, attempt, failure.message, now_s)
+        return
+    if failure.kind is FailureKind.INPUT:
+        missed = missing_makers(active, [task_id], all_makers=True)
+        if missed:
+            for maker, reason in missed.items():
+                yield OutputsMissed(at_s=now_s, task=maker, reason=reason)
+            yield TaskReturned(at_s=now_s, task=task_id, attempt=attempt)
+            return
+    yield TaskErred(
+        at_s=at_s,
+        task=task_id,
+        attempt=attempt,
+        failure=failure,
+        profile=profile,
+        started_s=receipt.started_s,
+    )
+
+
+def lost(
+    active: ActiveRun, task: TaskId, attempt: int, reason: str, now_s: float
+) -> Iterator[RunEvent]:
+    """Yield what became of an attempt whose carrier lost it: its records decide.
+
+    What is left of it on this host is killed first, so that it is provably dead.
+    """
+    if not _is_current(active, task, attempt):
+        return
+    records = active.place.records
+    receipt = read_receipt(records, task, attempt)
+    if receipt is None and read_started(records, task, attempt) is None:
+        yield TaskReturned(at_s=now_s, task=task, attempt=attempt)
+        return
+    if receipt is None:
+        kill_processes(active.run.id, task, attempt)
+        receipt = read_receipt(records, task, attempt)
+    if receipt is not None and not _is_lost(receipt):
+        yield from ended(active, receipt, now_s)
+    else:
+        yield TaskLost(at_s=now_s, task=task, attempt=attempt, reason=reason)
+
+
+def _is_lost(receipt: Receipt) -> bool:
+    return receipt.failure is not None and receipt.failure.kind is FailureKind.LOST
+
+
+def _is_current(active: ActiveRun, task_id: TaskId, attempt: int) -> bool:
+    task = active.run.tasks[task_id]
+    return task.attempt == attempt and task.state in TASK_ACTIVE

@@ -1,0 +1,63 @@
+"""Taking a run up again after its runner ended, however it ended.
+
+First everything of the run that still lives on this host is killed, so that every attempt in
+flight is provably dead. Then the records say how each of them ended: a receipt counts as if its
+news had arrived, an attempt without one is lost, one that never started is given back.
+"""
+
+from euclid_dask.core.errors import WorkdirError
+from euclid_dask.core.events import RunResumed
+from euclid_dask.core.ids import RunId
+from euclid_dask.core.seams import Clock
+from euclid_dask.core.values import replace
+from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.journal import Journal
+from euclid_dask.runner.news import lost
+from euclid_dask.runner.start import replay
+from euclid_dask.runner.workspace import Lock, Workspace
+from euclid_dask.worker.leftovers import kill_processes
+
+
+def resume_run(workspace: Workspace, run_id: RunId, clock: Clock) -> ActiveRun:
+    """Take up a run where its journal ends; failed tasks get another chance.
+
+    Raises:
+        JournalError: The journal cannot be read.
+        WorkdirError: Another runner works in the workdir, or a process cannot be killed.
+    """
+    lock = Lock.take(workspace)
+    try:
+        files = workspace.files(run_id)
+        alive = kill_processes(run_id)
+        if alive:
+            pids = ", ".join(str(process.pid) for process in alive)
+            raise WorkdirError(
+                f"processes of {run_id} cannot be killed: {pids}",
+                hint="end them and resume again; their outputs might be overwritten otherwise",
+            )
+        run = replay(files.journal)
+        journal = Journal.reopen(files.journal)
+    except BaseException:
+        lock.release()
+        raise
+    active = ActiveRun(
+        run=run,
+        journal=journal,
+        place=replace(run.place, workdir=str(workspace.workdir), records=str(files.attempts)),
+        workspace=workspace,
+        lock=lock,
+        old={task.id for task in run.tasks.values() if task.is_finished},
+    )
+    settle_attempts(active, clock)
+    active.record(RunResumed(at_s=clock.now_s()))
+    journal.sync()
+    return active
+
+
+def settle_attempts(active: ActiveRun, clock: Clock) -> None:
+    """Record how the attempts in flight ended, in the order in which they could have begun."""
+    in_flight = sorted(active.run.active, key=lambda task: (task.bundle, task.sequence))
+    for task in in_flight:
+        reason = "the runner ended while it ran"
+        for event in lost(active, task.id, task.attempt, reason, clock.now_s()):
+            active.record(event)

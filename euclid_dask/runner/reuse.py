@@ -1,0 +1,108 @@
+"""Work that need not be done again, and outputs that are gone although their maker is done."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from euclid_dask.core.attempts import Fingerprint
+from euclid_dask.core.effects import ReuseTask
+from euclid_dask.core.events import TaskReused
+from euclid_dask.core.ids import TaskId
+from euclid_dask.planner.identity import parts_of
+from euclid_dask.planner.nodes import Branch, Joined, Made, Resolved, Task
+from euclid_dask.planner.run import Run
+from euclid_dask.runner.active import ActiveRun, KnownWork
+
+
+def known_work(runs: Sequence[Run]) -> dict[str, KnownWork]:
+    """Return the finished work of earlier runs, oldest first, by identity."""
+    known: dict[str, KnownWork] = {}
+    for run in runs:
+        for task in run.tasks.values():
+            if task.is_finished and task.identity and task.outputs is not None:
+                known[task.identity] = KnownWork(run=run.id, outputs=task.outputs)
+    return known
+
+
+def reuse(active: ActiveRun, effect: ReuseTask, at_s: float) -> TaskReused | None:
+    """Skip a task; None if its outputs leave the pipeline and are not there any more."""
+    work = active.known[effect.identity]
+    task = active.run.tasks[effect.task]
+    if task.node.name in task.scope.exported and gone(active.place.workdir, work.outputs):
+        active.forgotten.add(effect.identity)
+        return None
+    active.old.add(effect.task)
+    return TaskReused(
+        at_s=at_s,
+        task=effect.task,
+        identity=effect.identity,
+        outputs=work.outputs,
+        run=work.run,
+    )
+
+
+def missing_makers(
+    active: ActiveRun, tasks: Sequence[TaskId], *, all_makers: bool = False
+) -> dict[TaskId, str]:
+    """Return the makers of inputs of `tasks` whose outputs are gone or changed, and what is.
+
+    Only makers that finished in an earlier process are looked at, each once, unless `all_makers`.
+    """
+    missed: dict[TaskId, str] = {}
+    for task_id in tasks:
+        for _, value in active.run.tasks[task_id].arguments():
+            for maker in _makers(value):
+                if not maker.is_finished or not (all_makers or maker.id in active.old):
+                    continue
+                active.old.discard(maker.id)
+                reason = gone(active.place.workdir, maker.outputs or {})
+                if reason:
+                    missed[maker.id] = reason
+    return missed
+
+
+def gone(workdir: str, outputs: Mapping[str, Fingerprint]) -> str:
+    """Return a sentence on the first output that is missing or not as it was made, "" if none."""
+    for port, made in outputs.items():
+        try:
+            found = os.stat(f"{workdir}/{made.path}")  # noqa: PTH116  a hot path
+        except OSError:
+            return f"its output {port} ({made.path}) is gone"
+        if (found.st_size, found.st_mtime_ns) != (made.size, made.mtime_ns):
+            return f"its output {port} ({made.path}) was changed"
+    return ""
+
+
+def why_again(before: Run, after: Run, task: Task) -> str:
+    """Return in words why `task` of `after` is not the work that `before` did."""
+    earlier = before.tasks.get(task.id)
+    if earlier is None:
+        return "it is new"
+    if not earlier.is_finished:
+        return f"it was {earlier.state} in {before.id}"
+    old = parts_of(earlier, before.options.versions)
+    new = parts_of(task, after.options.versions)
+    changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return f"changed: {', '.join(changed)}" if changed else "its outputs are gone"
+
+
+def _makers(value: Resolved) -> Iterator[Task]:
+    """Yield the tasks that make `value`; of a joined list, those that make its entries too."""
+    match value:
+        case Made(task=task):
+            yield task
+        case Joined(split=split):
+            for branch in split.branches:
+                yield from _branch_makers(branch)
+        case _:
+            return
+
+
+def _branch_makers(branch: Branch) -> Iterator[Task]:
+    for result in branch.results():
+        yield from _makers(result)
+
+
+def exists(workdir: str, path: str) -> bool:
+    """Tell whether a path relative to the workdir exists."""
+    return Path(workdir, path).exists()

@@ -1,0 +1,152 @@
+"""Inputs found elsewhere are linked into the workdir, with all files that they name.
+
+A file inside the workdir stays where it is. A file outside gets a symbolic link in the workdir
+(its data files in `data/`), so that executables find everything under `--workdir`. Everything
+that is missing is named at once; nothing is linked before everything was found.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from euclid_dask.core.errors import EuclidDaskError, InputError, WorkdirError
+from euclid_dask.runner.products import file_names
+from euclid_dask.runner.workspace import unusable
+from euclid_dask.worker.lists import read_list
+
+_DATA_FOLDERS = ("data", ".", "..", "../data")
+
+
+@dataclass(slots=True)
+class _Plan:
+    workdir: Path
+    links: dict[Path, Path] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    seen: set[Path] = field(default_factory=set)
+
+
+def stage_inputs(
+    workdir: Path, inputs: Mapping[str, str | None], search: Sequence[Path]
+) -> dict[str, str]:
+    """Make all inputs reachable in the workdir; return port and path relative to it.
+
+    An input of None is absent: its path is "". Relative paths are looked for in the `search`
+    folders, in order.
+
+    Raises:
+        InputError: Files are missing, or a different file has the name in the workdir.
+        WorkdirError: A link cannot be made.
+    """
+    plan = _Plan(workdir)
+    staged = {
+        port: "" if value is None else _stage(plan, port, value, search)
+        for port, value in inputs.items()
+    }
+    if plan.missing:
+        raise InputError(
+            f"{len(plan.missing)} input file{'s are' if len(plan.missing) > 1 else ' is'} missing:\n"
+            + "\n".join(f"  {line}" for line in plan.missing),
+            hint="looked in " + ", ".join(str(folder) for folder in search),
+        )
+    for target, source in plan.links.items():
+        _link(target, source)
+    return staged
+
+
+def _stage(plan: _Plan, port: str, value: str, search: Sequence[Path]) -> str:
+    source = next((path for folder in search if (path := folder / value).is_file()), None)
+    if source is None:
+        plan.missing.append(f"{port}: {value}")
+        return value
+    name = _inside(plan.workdir, source)
+    if name is None:
+        name = value if not Path(value).is_absolute() and ".." not in Path(value).parts else ""
+        name = name or source.name
+        plan.links[plan.workdir / name] = source
+    _follow(plan, port, source)
+    return name
+
+
+def _follow(plan: _Plan, port: str, source: Path) -> None:
+    """Plan links for the files that `source` names."""
+    if source in plan.seen:
+        return
+    plan.seen.add(source)
+    suffix = source.suffix.lower()
+    try:
+        if suffix == ".xml":
+            for name in file_names(source):
+                _follow_data(plan, port, source, name)
+        elif suffix == ".json":
+            for entry in _texts(read_list(source)):
+                _follow_entry(plan, port, source, entry)
+    except (ValueError, EuclidDaskError, OSError):
+        return  # neither product nor list: the executable knows what it is
+
+
+def _follow_data(plan: _Plan, port: str, product: Path, name: str) -> None:
+    wanted = plan.workdir / "data" / name
+    if wanted.is_file():
+        return
+    for folder in _DATA_FOLDERS:
+        found = product.parent / folder / name
+        if found.is_file():
+            plan.links[wanted] = found
+            return
+    plan.missing.append(f"{port}: data/{name}, named by {product}")
+
+
+def _follow_entry(plan: _Plan, port: str, listing: Path, entry: str) -> None:
+    """Plan links for an entry of a list; an entry that looks like no file is a plain text."""
+    inside = plan.workdir / entry
+    if inside.is_file():
+        _follow(plan, port, inside)
+        return
+    found = listing.parent / entry
+    if found.is_file():
+        plan.links[inside] = found
+        _follow(plan, port, found)
+    elif Path(entry).suffix.lower() in {".xml", ".json", ".fits"}:
+        plan.missing.append(f"{port}: {entry}, named by {listing}")
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [text for entry in value for text in _texts(entry)]
+    return []
+
+
+def _inside(workdir: Path, file: Path) -> str | None:
+    """Return the path of `file` relative to the workdir, None if it is not under it."""
+    absolute = Path(*file.parts) if file.is_absolute() else file.absolute()
+    parts: list[str] = []
+    for part in absolute.parts:
+        if part == "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    flat = Path(*parts)
+    return str(flat.relative_to(workdir)) if flat.is_relative_to(workdir) else None
+
+
+def _link(target: Path, source: Path) -> None:
+    source = source.resolve()
+    if target.exists():
+        if target.samefile(source):
+            return
+        raise InputError(
+            f"{target} exists and is not {source}",
+            hint="remove or rename the one in the workdir, or use a fresh workdir",
+        )
+    try:
+        target.unlink(missing_ok=True)  # a link that leads nowhere
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source)
+    except OSError as error:
+        raise _link_error(target, error) from error
+
+
+def _link_error(target: Path, error: OSError) -> WorkdirError:
+    return unusable(target.parent, error)

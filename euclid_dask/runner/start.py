@@ -1,0 +1,185 @@
+"""How a run begins: workdir, lock, inputs, earlier work, and the first line of the journal."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from euclid_dask.core.attempts import Place
+from euclid_dask.core.errors import EuclidDaskError, WorkdirError
+from euclid_dask.core.events import JOURNAL_VERSION, InputFile, RunOptions, RunStarted
+from euclid_dask.core.flow import Flow
+from euclid_dask.core.ids import RunId
+from euclid_dask.core.seams import Clock
+from euclid_dask.core.values import replace
+from euclid_dask.planner.run import Run
+from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.fingerprints import IdentityBy, file_identity, program_identity
+from euclid_dask.runner.journal import Journal, read_journal
+from euclid_dask.runner.reuse import known_work
+from euclid_dask.runner.staging import stage_inputs
+from euclid_dask.runner.workspace import Lock, Workspace, unusable
+
+EARLIER_RUNS: Final = 20
+"""How many earlier runs of a workdir are looked at for finished work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a caller wants to run.
+
+    `inputs` maps ports to files or None; relative ones are looked for in `search`. `place` holds
+    limits and environment; its paths are filled in here. `fresh` means: look at no earlier run.
+    """
+
+    flow: Flow
+    inputs: Mapping[str, str | None]
+    workdir: Path
+    search: Sequence[Path] = ()
+    logdir: str = "logs"
+    options: RunOptions = field(default_factory=RunOptions)
+    source: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    enforce_ram: bool = True
+    enforce_walltime: bool = True
+    grace_s: float = 5.0
+    identity_by: IdentityBy = "mtime"
+    fresh: bool = False
+
+
+def start_run(request: RunRequest, clock: Clock, *, software: str) -> ActiveRun:
+    """Begin a run.
+
+    Raises:
+        InputError: Inputs are missing.
+        WorkdirError: The workdir cannot be used, or another runner works there.
+    """
+    workspace = Workspace(request.workdir.absolute())
+    workspace.create()
+    lock = Lock.take(workspace)
+    try:
+        return _start(request, workspace, lock, clock, software)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _start(
+    request: RunRequest, workspace: Workspace, lock: Lock, clock: Clock, software: str
+) -> ActiveRun:
+    workdir = workspace.workdir
+    staged = stage_inputs(workdir, request.inputs, [*request.search, workdir])
+    inputs = {
+        port: InputFile(
+            path=path, identity=file_identity(workdir, path, request.identity_by) if path else ""
+        )
+        for port, path in staged.items()
+    }
+    at_s = clock.now_s()
+    run_id = new_run_id(request.flow.name, at_s)
+    files = workspace.files(run_id)
+    earlier = [] if request.fresh else earlier_runs(workspace)
+    try:
+        files.script.mkdir(parents=True)
+        files.attempts.mkdir()
+        (workdir / "data").mkdir(exist_ok=True)
+        if request.flow.script and Path(request.flow.script).is_file():
+            shutil.copy2(request.flow.script, files.script)
+        journal = Journal.create(files.journal)
+    except OSError as error:
+        raise unusable(workdir, error) from error
+    versions = {
+        key: program_identity(spec.command) for key, spec in request.flow.executables.items()
+    }
+    place = place_of(request, workspace, run_id)
+    started = RunStarted(
+        at_s=at_s,
+        run=run_id,
+        flow=request.flow,
+        inputs=inputs,
+        place=place,
+        options=replace(request.options, versions=versions),
+        journal_version=JOURNAL_VERSION,
+        software=software,
+    )
+    run = Run(started)
+    try:
+        journal.append(started)
+        journal.sync()
+        sync_folder(files.folder)
+    except OSError as error:
+        raise unusable(workdir, error) from error
+    return ActiveRun(
+        run=run,
+        journal=journal,
+        place=place,
+        workspace=workspace,
+        lock=lock,
+        known=known_work(earlier),
+        earlier=earlier[-1] if earlier else None,
+    )
+
+
+def place_of(request: RunRequest, workspace: Workspace, run: RunId) -> Place:
+    """Return where attempts of a run work, and how."""
+    return Place(
+        run=run,
+        workdir=str(workspace.workdir),
+        logdir=request.logdir,
+        records=str(workspace.files(run).attempts),
+        source=request.source,
+        environment=dict(request.environment),
+        enforce_ram=request.enforce_ram,
+        enforce_walltime=request.enforce_walltime,
+        grace_s=request.grace_s,
+    )
+
+
+def earlier_runs(workspace: Workspace) -> list[Run]:
+    """Return the latest runs of a workdir, oldest first; journals that cannot be read are none."""
+    found: list[Run] = []
+    for run_id in workspace.runs()[-EARLIER_RUNS:]:
+        try:
+            found.append(replay(workspace.files(run_id).journal))
+        except EuclidDaskError:
+            continue
+    return found
+
+
+def replay(path: Path) -> Run:
+    """Return the run that a journal tells of.
+
+    Raises:
+        JournalError: It cannot be read.
+    """
+    events = read_journal(path)
+    first = next(events, None)
+    if not isinstance(first, RunStarted):
+        raise WorkdirError(
+            f"{path}: the journal is empty: the run was never started", hint="start it again"
+        )
+    run = Run(first)
+    for event in events:
+        run.apply(event)
+    run.newly_ready.clear()
+    return run
+
+
+def new_run_id(name: str, at_s: float) -> RunId:
+    """Return an id for a run that begins at `at_s`; ids of one workdir sort by their times."""
+    begun = datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+    return RunId(f"{name}-{begun}-{secrets.token_hex(2)}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder, and its own name, are on disk."""
+    for path in (folder, folder.parent):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

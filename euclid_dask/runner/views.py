@@ -1,0 +1,194 @@
+"""What people and programs are told about a run: values, made from its state and its records."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from euclid_dask.core.attempts import Profile
+from euclid_dask.core.states import RunState, TaskState
+from euclid_dask.core.values import Value
+from euclid_dask.planner.nodes import Task
+from euclid_dask.planner.run import Run
+from euclid_dask.runner.active import order
+from euclid_dask.worker.commands import pasteable, render
+from euclid_dask.worker.records import read_receipt
+
+TAIL_LINES: Final = 15
+_TAIL_BYTES: Final = 8192
+
+
+class TaskCounts(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """How many tasks a run has, and how they ended so far."""
+
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    blocked: int = 0
+    skipped: int = 0
+
+
+class FailureView(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """A failed task or split: why, the command to run it by hand, and its log.
+
+    `log` is relative to the workdir, "" if there is none; `tail` are its last lines.
+    """
+
+    task: str
+    reason: str
+    exit_code: int | None = None
+    command: str = ""
+    log: str = ""
+    kind: str = ""
+    blocks: int = 0
+    tail: str = ""
+
+
+class Summary(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """A run in one value: what `--json` prints. Paths are relative to the workdir."""
+
+    run: str
+    state: str
+    tasks: TaskCounts
+    outputs: dict[str, str]
+    failures: tuple[FailureView, ...]
+    wall_s: float
+    warnings: tuple[str, ...]
+
+
+class Progress(Value, frozen=True, kw_only=True):
+    """A run at one moment. `eta_s` is a guess of the seconds that are left, None for no idea.
+
+    `total` grows while splits open. `running` are ids of tasks.
+    """
+
+    state: RunState
+    total: int
+    done: int
+    skipped: int
+    failed: int
+    blocked: int
+    running: tuple[str, ...]
+    waiting: int
+    elapsed_s: float
+    eta_s: float | None
+
+
+def counts(run: Run) -> TaskCounts:
+    """Return how many tasks there are, by how they ended."""
+    by_state = run.counts.tasks
+    return TaskCounts(
+        total=len(run.tasks),
+        done=by_state[TaskState.DONE],
+        failed=by_state[TaskState.FAILED],
+        blocked=by_state[TaskState.BLOCKED],
+        skipped=by_state[TaskState.SKIPPED],
+    )
+
+
+def summary(run: Run, warnings: tuple[str, ...] = ()) -> Summary:
+    """Return a run in one value."""
+    told = [f"{task.id}: {text}" for task in run.tasks.values() for text in task.warnings]
+    return Summary(
+        run=run.id,
+        state=str(run.state),
+        tasks=counts(run),
+        outputs=run.outputs(),
+        failures=tuple(failures(run)),
+        wall_s=round((run.ended_s or run.last_s) - run.started_s, 3),
+        warnings=(*warnings, *told),
+    )
+
+
+def progress(run: Run, now_s: float) -> Progress:
+    """Return where a run stands now; its cost does not grow with the number of tasks."""
+    tasks = counts(run)
+    running = tuple(task.id for task in run.active if task.state is TaskState.RUNNING)
+    return Progress(
+        state=run.state,
+        total=tasks.total,
+        done=tasks.done,
+        skipped=tasks.skipped,
+        failed=tasks.failed,
+        blocked=tasks.blocked,
+        running=running,
+        waiting=run.counts.tasks[TaskState.WAITING] + run.counts.tasks[TaskState.READY],
+        elapsed_s=now_s - run.started_s,
+        eta_s=_eta_s(run, tasks, now_s),
+    )
+
+
+def failures(run: Run) -> Iterator[FailureView]:
+    """Yield the failed tasks and splits, in the order in which they were planted."""
+    blocked: dict[str, int] = {}
+    for task in run.tasks.values():
+        if task.state is TaskState.BLOCKED:
+            blocked[task.blocked_by] = blocked.get(task.blocked_by, 0) + 1
+    for task in sorted(run.failed.values(), key=lambda failed: failed.sequence):
+        yield _failure(run, task, blocked.get(task.id, 0))
+    for split in run.splits.values():
+        if split.failure:
+            yield FailureView(
+                task=split.id, reason=split.failure, kind="split", blocks=blocked.get(split.id, 0)
+            )
+
+
+def _failure(run: Run, task: Task, blocks: int) -> FailureView:
+    assert task.failure is not None
+    log = log_path(run, task, "stderr") or log_path(run, task, "stdout")
+    return FailureView(
+        task=task.id,
+        reason=task.failure.message,
+        exit_code=task.failure.exit_code,
+        command=command_of(run, task),
+        log=log,
+        kind=str(task.failure.kind),
+        blocks=blocks,
+        tail=tail(Path(run.place.workdir) / log) if log else "",
+    )
+
+
+def command_of(run: Run, task: Task) -> str:
+    """Return the command of the latest attempt of `task`, to be pasted into a shell."""
+    receipt = read_receipt(run.place.records, task.id, task.attempt)
+    if receipt is not None and receipt.command:
+        return pasteable(receipt.command, run.place)
+    return pasteable(render(order(task, max(1, task.attempt)), run.place), run.place)
+
+
+def profile_of(run: Run, task: Task) -> Profile:
+    """Return what the latest attempt of `task` used, with its samples."""
+    receipt = read_receipt(run.place.records, task.id, task.attempt)
+    return receipt.profile if receipt is not None else task.profile or Profile()
+
+
+def log_path(run: Run, task: Task, stream: str) -> str:
+    """Return the log of the latest attempt, relative to the workdir; "" if empty or missing.
+
+    `stream` is "stdout" or "stderr".
+    """
+    number = "" if task.attempt <= 1 else f".{task.attempt}"
+    path = f"{run.place.logdir}/{task.id}/{stream}{number}.log"
+    try:
+        return path if (Path(run.place.workdir) / path).stat().st_size else ""
+    except OSError:
+        return ""
+
+
+def tail(path: Path, lines: int = TAIL_LINES) -> str:
+    """Return the last lines of a text file, however large it is."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _eta_s(run: Run, tasks: TaskCounts, now_s: float) -> float | None:
+    """Guess by the mean pace of this run's executables, or by its pace in all."""
+    left = tasks.total - tasks.done - tasks.skipped - tasks.failed - tasks.blocked
+    if not tasks.done or not left or run.counts.open_splits:
+        return None
+    return (now_s - run.started_s) / tasks.done * left

@@ -1,0 +1,166 @@
+"""What we keep in a workdir: `<workdir>/.euclid-dask/`.
+
+    lock                      held by the one runner that works here
+    <run>/journal.jsonl       the truth about a run
+    <run>/attempts/           the records of its attempts (worker room)
+    <run>/script/             the pipeline script as it was
+
+Everything else in a workdir belongs to the user and to the executables.
+"""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from euclid_dask.core.errors import InputError, WorkdirError
+from euclid_dask.core.ids import RunId
+
+RECORDS: Final = ".euclid-dask"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """The paths of one run's own records."""
+
+    folder: Path
+
+    @property
+    def journal(self) -> Path:
+        """The journal."""
+        return self.folder / "journal.jsonl"
+
+    @property
+    def attempts(self) -> Path:
+        """The folder of started and receipt records."""
+        return self.folder / "attempts"
+
+    @property
+    def script(self) -> Path:
+        """The folder with a copy of the pipeline script."""
+        return self.folder / "script"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workdir, and our records in it."""
+
+    workdir: Path
+
+    @property
+    def records(self) -> Path:
+        """The folder of our records."""
+        return self.workdir / RECORDS
+
+    def files(self, run: RunId) -> RunFiles:
+        """Return the paths of a run's records."""
+        return RunFiles(self.records / run)
+
+    def runs(self) -> list[RunId]:
+        """Return the runs that were started here, oldest first."""
+        if not self.records.is_dir():
+            return []
+        names = [path.parent.name for path in self.records.glob("*/journal.jsonl")]
+        return [RunId(name) for name in sorted(names, key=_begun)]
+
+    def find(self, run: str | None) -> RunId:
+        """Return the run of that name or beginning, or the latest one for None.
+
+        Raises:
+            InputError: There is none, or several begin like that.
+        """
+        runs = self.runs()
+        if not runs:
+            raise InputError(
+                f"no run was started in {self.workdir}", hint="start one: euclid-dask run SCRIPT"
+            )
+        if run is None:
+            return runs[-1]
+        matches = [known for known in runs if known == run] or [
+            known for known in runs if known.startswith(run)
+        ]
+        if len(matches) != 1:
+            raise InputError(
+                f"{'no' if not matches else 'more than one'} run in {self.workdir} "
+                f"is called {run!r}",
+                hint=f"runs: {', '.join(runs[-10:])}",
+            )
+        return matches[0]
+
+    def create(self) -> None:
+        """Make the workdir and the folder of our records.
+
+        Raises:
+            WorkdirError: That is not possible.
+        """
+        try:
+            self.records.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unusable(self.workdir, error) from error
+
+
+class Lock:
+    """Says that a runner works in a workdir; let go when the process ends, however it ends."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, workspace: Workspace) -> Self:
+        """Take the lock.
+
+        Raises:
+            WorkdirError: Another runner has it, or the workdir cannot be written.
+        """
+        path = workspace.records / "lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise unusable(workspace.workdir, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 200).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise WorkdirError(
+                f"another runner works in {workspace.workdir}" + (f" ({holder})" if holder else ""),
+                hint="wait for it, or look at it: euclid-dask status "
+                f"{workspace.workdir}; runs that go on at once need a workdir each",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Let go."""
+        os.close(self._descriptor)
+
+
+def is_locked(workspace: Workspace) -> bool:
+    """Tell whether a runner works in the workdir."""
+    try:
+        descriptor = os.open(workspace.records / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def unusable(workdir: Path, error: OSError) -> WorkdirError:
+    """Return the error that says why a workdir cannot be used."""
+    return WorkdirError(
+        f"cannot use the workdir {workdir}: {error.strerror or error}"
+        + (f" ({error.filename})" if error.filename else ""),
+        hint="give another with --workdir, or free space and check its permissions",
+    )
+
+
+def _begun(run: str) -> str:
+    """Return the part of a run's id that says when it began."""
+    return run.rsplit("-", 2)[-2] if run.count("-") >= 2 else ""

@@ -1,0 +1,88 @@
+"""The one place that picks implementations: this machine's size, and an executor by name."""
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from euclid_dask.core.errors import InputError
+from euclid_dask.core.resources import GB, Resources
+from euclid_dask.core.seams import Executor
+
+_CGROUP: Final = Path("/sys/fs/cgroup")
+_NO_LIMIT: Final = 1 << 60
+_SIZE: Final = re.compile(r"^\s*([0-9.]+)\s*([kKmMgGtT]?)(i?)[bB]?\s*$")
+_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def machine(cores: float | None = None, ram_bytes: int | None = None) -> Resources:
+    """Return what this machine offers, or what of it the caller allows.
+
+    Cores are those that this process may use (affinity and cgroup limits); RAM is that of the
+    machine or of the cgroup, whichever is less.
+    """
+    return Resources(
+        cores=cores if cores is not None else _cores(),
+        ram_bytes=ram_bytes if ram_bytes is not None else _ram_bytes(),
+    )
+
+
+def make_executor(kind: str, offer: Resources, *, dashboard: bool = True) -> Executor:
+    """Return an executor: "dask" (embedded), "inline" (no Dask), or a scheduler's address.
+
+    Raises:
+        InputError: There is no such executor.
+    """
+    if kind == "inline":
+        from euclid_dask.executors.local import LocalExecutor  # noqa: PLC0415  fast start
+
+        return LocalExecutor(offer=offer)
+    if kind == "dask" or "://" in kind:
+        from euclid_dask.executors.dask import DaskExecutor  # noqa: PLC0415  fast start
+
+        address = None if kind == "dask" else kind
+        return DaskExecutor(offer=offer, address=address, dashboard=dashboard)
+    raise InputError(
+        f"there is no executor {kind!r}",
+        hint="executors: dask, inline, or the address of a Dask scheduler: tcp://host:8786",
+    )
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes from a text like "16GB" or "512 MiB".
+
+    Raises:
+        InputError: It is not one.
+    """
+    found = _SIZE.match(text)
+    if found is None:
+        raise InputError(f"not a size: {text!r}", hint='write it like "16GB" or "512MiB"')
+    base = 1024 if found[3] else 1000
+    return int(float(found[1]) * base ** _POWERS[found[2].lower()])
+
+
+def _cores() -> float:
+    cores = float(len(os.sched_getaffinity(0)))
+    with suppress(OSError, ValueError):
+        quota, period = (_CGROUP / "cpu.max").read_text().split()
+        if quota != "max":
+            cores = min(cores, max(1.0, int(quota) / int(period)))
+    with suppress(OSError, ValueError):
+        quota_us = int((_CGROUP / "cpu/cpu.cfs_quota_us").read_text())
+        period_us = int((_CGROUP / "cpu/cpu.cfs_period_us").read_text())
+        if quota_us > 0:
+            cores = min(cores, max(1.0, quota_us / period_us))
+    return cores
+
+
+def _ram_bytes() -> int:
+    limits = [psutil.virtual_memory().total]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            limit = int((_CGROUP / name).read_text())
+            if 0 < limit < _NO_LIMIT:
+                limits.append(limit)
+    return min(limits) // GB * GB or min(limits)
