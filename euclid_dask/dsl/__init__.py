@@ -17,7 +17,7 @@ from euclid_dask.dsl.definitions import (
     Output,
     Package,
 )
-from euclid_dask.dsl.load import load
+from euclid_dask.dsl.load import load, load_executables
 
 __all__ = [
     "MIME_TXT",
@@ -32,6 +32,7 @@ __all__ = [
     "Package",
     "PipelineFunction",
     "load",
+    "load_executables",
     "nested",
     "parallel",
     "pipeline",

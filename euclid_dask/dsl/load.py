@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ from euclid_dask.core.values import replace
 from euclid_dask.dataflow.names import did_you_mean, nearest
 from euclid_dask.dsl import place
 from euclid_dask.dsl.blocks import LoadedPipeline, PipelineFunction
+from euclid_dask.dsl.definitions import Executable
 from euclid_dask.dsl.isolation import Finder, isolated
 from euclid_dask.dsl.mistakes import missing_module, missing_name, mistake
 from euclid_dask.dsl.source import compile_source
@@ -43,6 +45,24 @@ def load(script: Path, pkgrepo: Path | None = None) -> LoadedPipeline:
         warnings=tuple(dict.fromkeys([*remarks.warnings, *loaded.warnings])),
         notices=tuple(dict.fromkeys([*remarks.notices, *loaded.notices])),
     )
+
+
+def load_executables(pkgrepo: Path) -> dict[str, Executable]:
+    """Return the executables that the modules directly in a directory define, by variable.
+
+    Raises:
+        InputError: If there is no such directory.
+        PipelineError: If a module cannot be imported.
+    """
+    roots = [str(_existing_directory(pkgrepo))]
+    found: dict[str, Executable] = {}
+    _pin_own_names()
+    with isolated(roots), place.collecting(*roots), _told(roots):
+        for path in sorted(Path(roots[0]).glob("*.py")):
+            module = import_module(path.stem)
+            items = vars(module).items()
+            found |= {name: value for name, value in items if isinstance(value, Executable)}
+    return found
 
 
 def _existing_script(script: Path) -> Path:

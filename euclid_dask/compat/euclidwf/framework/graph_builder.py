@@ -6,6 +6,6 @@ from euclid_dask.dsl import PipelineFunction
 __all__ = ["build_graph"]
 
 
-def build_graph(function: PipelineFunction) -> Flow:
+def build_graph(pipeline: PipelineFunction | Flow) -> Flow:
     """Trace a pipeline function and return its dataflow."""
-    return function.flow()
+    return pipeline.flow() if isinstance(pipeline, PipelineFunction) else pipeline
