@@ -1,0 +1,6 @@
+"""Dask as the carrier: bundles become Dask graphs, Dask workers are pilots.
+
+Dask remembers nothing for us. `executor.DaskExecutor` is the door, and it imports Dask only when
+it is opened. `cluster` starts or finds a cluster, `carrier` lives on the event loop, `pilot` is
+what runs on a Dask worker, `page` is Dask's own dashboard, loaded when somebody looks at it.
+"""

@@ -1,0 +1,160 @@
+"""Start a Dask cluster in this process, or find one; give a `Carrier` for it.
+
+Everything of Dask that works against long-running executables is off: work stealing, memory
+limits on the worker's own process, profiling, blame for dead workers, nannies.
+"""
+
+import asyncio
+import logging
+import warnings
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+from uuid import uuid4
+
+import dask.config
+from distributed import Client, Scheduler, Worker
+from distributed.utils import silence_logging_cmgr
+
+from euclid_dask.core.events import PilotJoined
+from euclid_dask.core.ids import PilotId
+from euclid_dask.core.resources import Resources
+from euclid_dask.core.seams import Inbox
+from euclid_dask.executors.dask import page
+from euclid_dask.executors.dask.carrier import Carrier
+from euclid_dask.executors.dask.pilot import Announcer
+from euclid_dask.worker.clock import now_s
+
+LOCAL: Final = PilotId("local")
+
+_CONFIG: Final = {
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.allowed-failures": 1_000_000,
+    "distributed.scheduler.worker-ttl": None,
+    "distributed.scheduler.idle-timeout": None,
+    "distributed.scheduler.no-workers-timeout": None,
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.scheduler.http.routes": ["distributed.http.scheduler.prometheus"],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    "distributed.worker.profile.enabled": False,
+    "distributed.diagnostics.computations.nframes": 0,
+}
+_BATCH_S: Final = 0.001
+_GRACE_S: Final = 30.0
+_SPARE_THREADS: Final = 2
+_LOOK_S: Final = 0.5
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def embedded(inbox: Inbox, offer: Resources, slots: int) -> AsyncIterator[Carrier]:
+    """Be a scheduler, one worker and a client on this event loop."""
+    with _quiet():
+        with dask.config.set(_CONFIG):
+            scheduler = await Scheduler(
+                protocol="inproc", dashboard=False, dashboard_address="127.0.0.1:0"
+            )
+            page.serve_when_asked(scheduler)
+            worker = await Worker(
+                scheduler.address,
+                name=str(LOCAL),
+                nthreads=slots + _SPARE_THREADS,
+                memory_limit=0,
+                dashboard=False,
+                dashboard_address="127.0.0.1:0",
+            )
+            client = await _client(scheduler.address, 30.0)
+        _hasten(scheduler, worker, client)
+        url = f"http://127.0.0.1:{scheduler.http_server.port}/status"
+        carrier = Carrier(client, inbox, topic=_topic(), in_process=True, dashboard_address=url)
+        joined = PilotJoined(pilot=LOCAL, offer=offer, slots=slots, at_s=now_s())
+        carrier.join(joined, worker.address)
+        try:
+            yield carrier
+        finally:
+            await carrier.close(_GRACE_S)
+            await client.close()
+            await worker.close(nanny=False)
+            await scheduler.close()
+
+
+@asynccontextmanager
+async def existing(inbox: Inbox, address: str, timeout_s: float) -> AsyncIterator[Carrier]:
+    """Be a client of the scheduler at `address`, whose workers are announced as pilots."""
+    with _quiet():
+        client = await _client(address, timeout_s)
+        topic = _topic()
+        carrier = Carrier(
+            client, inbox, topic=topic, in_process=False, dashboard_address=client.dashboard_link
+        )
+        await _enrol(client, carrier, topic)
+        watch = asyncio.create_task(_watch_scheduler(client, carrier, topic))
+        try:
+            yield carrier
+        finally:
+            watch.cancel()
+            await carrier.close(_GRACE_S)
+            if client.status == "running":
+                client.unsubscribe_topic("all")
+                await client.unregister_worker_plugin(Announcer(topic).name)
+            await client.close()
+
+
+async def _enrol(client: Any, carrier: Carrier, topic: str) -> None:
+    """Have all workers, those that come later too, announce themselves."""
+    client.subscribe_topic(topic, carrier.receive)
+    client.subscribe_topic("all", carrier.watch)
+    await client.register_plugin(Announcer(topic))
+
+
+async def _watch_scheduler(client: Any, carrier: Carrier, topic: str) -> None:
+    """Take back all pilots when the scheduler goes; enrol them again when it is back."""
+    gone = False
+    while client.status != "closed":
+        await asyncio.sleep(_LOOK_S)
+        if client.status != "running" and not gone:
+            gone = True
+            log.warning("the Dask scheduler has gone")
+            carrier.leave_all("the Dask scheduler has gone")
+        elif client.status == "running" and gone:
+            gone = False
+            await _enrol(client, carrier, topic)
+
+
+async def _client(address: str, timeout_s: float) -> Any:
+    return await Client(  # type: ignore[no-untyped-call]
+        address, asynchronous=True, set_as_default=False, timeout=timeout_s
+    )
+
+
+def _hasten(scheduler: Scheduler, worker: Worker, client: Any) -> None:
+    """Shorten the time for which messages are held back to be sent together.
+
+    This is a plain attribute, not documented API; without it a hop takes 6 ms more.
+    """
+    streams: Iterable[Any] = (
+        client.scheduler_comm,
+        worker.batched_stream,
+        *scheduler.stream_comms.values(),
+        *scheduler.client_comms.values(),
+    )
+    for stream in streams:
+        if hasattr(stream, "interval"):
+            stream.interval = _BATCH_S
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's chatter below warnings, and its complaint about a missing network."""
+    with silence_logging_cmgr(logging.WARNING), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Couldn't detect a suitable IP", RuntimeWarning)
+        yield
+
+
+def _topic() -> str:
+    return f"euclid-dask-{uuid4().hex[:12]}"

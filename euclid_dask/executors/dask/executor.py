@@ -1,0 +1,152 @@
+"""The executor that carries bundles by Dask, as seen from the runner's thread.
+
+Rule: every method only hands something to the event loop's thread; nothing here waits for Dask,
+except `open` for an existing cluster, which must be there, and `close`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from euclid_dask.core.errors import InputError, SiteError
+from euclid_dask.core.events import PilotLeft
+from euclid_dask.core.ids import PilotId, RunId, TaskId
+from euclid_dask.core.resources import Resources
+from euclid_dask.core.seams import AttemptsLost, BundleOrder, Inbox
+from euclid_dask.executors.local import usual_slots
+from euclid_dask.worker.clock import now_s
+
+if TYPE_CHECKING:
+    from euclid_dask.executors.dask.carrier import Carrier
+
+log = logging.getLogger(__name__)
+
+
+class DaskExecutor:
+    """Carries bundles to the workers of a Dask cluster.
+
+    With `offer`, the cluster is a scheduler and one worker in this process, the pilot "local".
+    With `address`, it is the one whose scheduler listens there; each worker is a pilot that
+    offers as many cores and slots as it has threads.
+    """
+
+    def __init__(
+        self,
+        *,
+        offer: Resources | None = None,
+        slots: int | None = None,
+        address: str | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        if (offer is None) == (address is None):
+            raise InputError("a Dask executor needs either an offer or a scheduler's address")
+        self._offer = offer
+        self._slots = slots or (usual_slots(offer.cores) if offer else 0)
+        self._address = address
+        self._timeout_s = timeout_s
+        self._inbox: Inbox | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: Thread | None = None
+        self._stop: asyncio.Event | None = None
+        self._carrier: Future[Carrier] = Future()
+
+    @property
+    def dashboard_address(self) -> str:
+        """Return the URL of Dask's dashboard; waits until the cluster is up."""
+        return self._carrier.result(self._timeout_s).dashboard_address
+
+    def open(self, inbox: Inbox) -> None:
+        """Begin to offer pilots.
+
+        Raises:
+            SiteError: if there is no scheduler at the address.
+        """
+        self._inbox = inbox
+        running: Future[None] = Future()
+        self._thread = Thread(
+            target=lambda: asyncio.run(self._live(running)), name="euclid-dask loop", daemon=True
+        )
+        self._thread.start()
+        running.result()
+        if self._address is None:
+            return
+        try:
+            self._carrier.result()
+        except (OSError, ValueError, SiteError) as error:
+            self.close()
+            raise SiteError(
+                f"no Dask scheduler can be reached at {self._address}: {error}",
+                hint="start one with `dask scheduler`, and workers with `dask worker`",
+            ) from error
+
+    def start(self, bundles: Sequence[BundleOrder]) -> None:
+        """Send all bundles to their pilots as one Dask graph."""
+        if self._loop is None or self._loop.is_closed():
+            self._lose(bundles)
+            return
+        self._loop.call_soon_threadsafe(self._send, tuple(bundles))
+
+    def cancel(self, run: RunId, attempts: Sequence[tuple[TaskId, int]]) -> None:
+        """Kill these attempts' process trees, wherever they run."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cancel, run, tuple(attempts))
+
+    def close(self) -> None:
+        """Kill what runs, as lost; leave the cluster, and end it if it is ours."""
+        if self._thread is None or self._loop is None:
+            return
+        if self._stop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        self._thread = None
+
+    async def _live(self, running: Future[None]) -> None:
+        """Be the event loop's thread, from open to close."""
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        running.set_result(None)
+        try:
+            await self._serve(self._stop)
+        except BaseException as error:
+            if self._carrier.done():
+                raise
+            self._report_stillbirth(error)
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        from euclid_dask.executors.dask import cluster  # noqa: PLC0415 - Dask is slow to import
+
+        assert self._inbox is not None
+        if self._offer is not None:
+            opened = cluster.embedded(self._inbox, self._offer, self._slots)
+        else:
+            opened = cluster.existing(self._inbox, str(self._address), self._timeout_s)
+        async with opened as carrier:
+            self._carrier.set_result(carrier)
+            await stop.wait()
+
+    def _report_stillbirth(self, error: BaseException) -> None:
+        self._carrier.set_exception(error)
+        if self._offer is not None and self._inbox is not None:
+            log.error("Dask did not start: %s", error)
+            reason = f"Dask did not start: {error}"
+            self._inbox.put(PilotLeft(pilot=PilotId("local"), reason=reason, at_s=now_s()))
+
+    def _send(self, bundles: Sequence[BundleOrder]) -> None:
+        if self._carrier.done() and self._carrier.exception() is None:
+            self._carrier.result().send(bundles)
+        else:
+            self._lose(bundles)
+
+    def _cancel(self, run: RunId, attempts: Sequence[tuple[TaskId, int]]) -> None:
+        if self._carrier.done() and self._carrier.exception() is None:
+            self._carrier.result().cancel(run, attempts)
+
+    def _lose(self, bundles: Sequence[BundleOrder]) -> None:
+        assert self._inbox is not None
+        for bundle in bundles:
+            attempts = tuple((order.task, order.attempt) for order in bundle.orders)
+            reason = "the executor is not open"
+            self._inbox.put(AttemptsLost(run=bundle.place.run, attempts=attempts, reason=reason))
