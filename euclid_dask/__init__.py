@@ -29,7 +29,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import the public names when they are first asked for, so that `import euclid_dask` is fast."""
+    """Import a public name when it is first asked for, so that importing the package is fast."""
     if name in __all__:
         return getattr(import_module("euclid_dask.dsl"), name)
     raise AttributeError(f"module 'euclid_dask' has no attribute {name!r}")

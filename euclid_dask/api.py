@@ -237,7 +237,7 @@ def run(
     return carry_out(active, settings, warnings)
 
 
-def prepare(
+def prepare(  # noqa: PLR0913  what `run` takes
     script: Script,
     *,
     pkgrepo: str | Path | None,
@@ -336,7 +336,7 @@ def changes_since(before: Run, workdir: Path) -> list[str]:
             changes.append(f"the pipeline of {before.flow.script}")
     changes += [
         f"input {name}"
-        for name, file in before.facts.inputs.items()
+        for name, file in before.board.facts.inputs.items()
         if file.path and _identity_like(file, workdir) != file.identity
     ]
     changes += [
@@ -440,7 +440,7 @@ def _request_like(before: Run, workspace: Workspace, settings: Settings) -> RunR
     place = before.place
     return RunRequest(
         flow=_reloaded(before) if before.flow.script else before.flow,
-        inputs={name: file.path or None for name, file in before.facts.inputs.items()},
+        inputs={name: file.path or None for name, file in before.board.facts.inputs.items()},
         workdir=workspace.workdir,
         logdir=place.logdir,
         options=replace(before.options, versions={}),

@@ -48,29 +48,21 @@ def decide(runs: Sequence[Run], fleet: Fleet, known: Known, now_s: float) -> lis
     return effects
 
 
-def upkeep_is_due(run: Run) -> bool:
-    """Tell whether lists are to be read or written, or new ready tasks looked at."""
-    return bool(run.reading or run.joining or run.newly_ready)
-
-
 def _upkeep(run: Run, known: AbstractSet[str]) -> list[Effect]:
     effects: list[Effect] = []
     if run.state is not RunState.ACTIVE:
         return effects
-    for split in run.reading.values():
+    for split in run.board.reading.values():
         path = _text(split.iterated)
         effects.append(ReadList(run=run.id, split=split.id, path=path or ""))
-    for split in run.joining.values():
-        effects.append(
-            WriteList(
-                run=run.id,
-                split=split.id,
-                path=split.list_path,
-                entries=tuple(joined_entries(split)),
-            )
+    effects += [
+        WriteList(
+            run=run.id, split=split.id, path=split.list_path, entries=tuple(joined_entries(split))
         )
+        for split in run.board.joining.values()
+    ]
     if known:
-        for task in run.newly_ready:
+        for task in run.board.newly_ready:
             if task.state is TaskState.READY and not task.no_reuse:
                 identity = task_identity(task, run.options.versions)
                 if identity in known:
@@ -119,7 +111,6 @@ def _end(run: Run) -> list[Effect]:
         return []
     if run.state is RunState.CANCELLING:
         return [EndRun(run=run.id, state=RunState.CANCELLED)]
-    counts = run.counts
-    if counts.tasks[TaskState.WAITING] or counts.tasks[TaskState.READY] or counts.open_splits:
+    if run.count(TaskState.WAITING) or run.count(TaskState.READY) or run.board.counts.open_splits:
         return []
     return [EndRun(run=run.id, state=RunState.FAILED if run.has_failed() else RunState.DONE)]

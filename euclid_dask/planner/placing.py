@@ -45,7 +45,7 @@ def place(
     slots = sum(pilot.slots for pilot in fleet.pilots.values())
     heads: list[_Head] = []
     for number, run in enumerate(runs):
-        for shape, ready in run.ready.items():
+        for shape, ready in run.board.ready.items():
             if not ready:
                 continue
             if not fleet.can_hold(shape):

@@ -111,7 +111,7 @@ class Runner:
             }
             effects = decide(runs, self.fleet, known, self.clock.now_s())
             for run in runs:
-                run.newly_ready.clear()
+                run.board.newly_ready.clear()
             settled = False
             for effect in effects:
                 settled = self._carry_out_here(effect) or settled

@@ -35,9 +35,11 @@ def events_of(active: ActiveRun, news: AttemptNews, now_s: float) -> Iterator[Ru
         case AttemptEnded(receipt=receipt):
             yield from ended(active, receipt, now_s)
         case AttemptsReturned(attempts=attempts):
-            for task, attempt in attempts:
-                if _is_current(active, task, attempt):
-                    yield TaskReturned(at_s=now_s, task=task, attempt=attempt)
+            yield from (
+                TaskReturned(at_s=now_s, task=task, attempt=attempt)
+                for task, attempt in attempts
+                if _is_current(active, task, attempt)
+            )
         case AttemptsLost(attempts=attempts, reason=reason):
             for task, attempt in attempts:
                 yield from lost(active, task, attempt, reason, now_s)

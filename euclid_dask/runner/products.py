@@ -18,38 +18,48 @@ def file_names(product: Path) -> list[str]:
         ValueError: It is not well-formed XML, or has a DOCTYPE.
         OSError: It cannot be read.
     """
-    names: dict[str, None] = {}
-    text: list[str] | None = None
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal text
-        text = [] if tag.rpartition(":")[2] == "FileName" else None
-
-    def characters(part: str) -> None:
-        if text is not None:
-            text.append(part)
-
-    def end(tag: str) -> None:
-        nonlocal text
-        if text is not None:
-            name = "".join(text).strip()
-            if name not in _NO_FILE:
-                names[name] = None
-        text = None
-
-    def doctype(*declaration: object) -> None:
-        raise ValueError(f"{product}: a DOCTYPE is refused")
-
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = start
-    parser.CharacterDataHandler = characters
-    parser.EndElementHandler = end
-    parser.StartDoctypeDeclHandler = doctype
+    reader = _Reader()
     try:
         with product.open("rb") as file:
             while block := file.read(_BLOCK):
-                parser.Parse(block)
-            parser.Parse(b"", True)  # noqa: FBT003  expat's own signature
+                reader.parser.Parse(block)
+            reader.parser.Parse(b"", True)  # noqa: FBT003  expat's own signature
     except expat.ExpatError as error:
         raise ValueError(f"{product}: not well-formed XML: {error}") from error
-    return list(names)
+    except _DoctypeError:
+        raise ValueError(f"{product}: a DOCTYPE is refused") from None
+    return list(reader.names)
+
+
+class _DoctypeError(Exception):
+    """The document has a DOCTYPE."""
+
+
+class _Reader:
+    """Collects the texts of `FileName` elements, whatever their namespace."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, None] = {}
+        self._text: list[str] | None = None
+        self.parser = expat.ParserCreate()
+        self.parser.StartElementHandler = self._start
+        self.parser.CharacterDataHandler = self._characters
+        self.parser.EndElementHandler = self._end
+        self.parser.StartDoctypeDeclHandler = self._doctype
+
+    def _start(self, tag: str, _attributes: dict[str, str]) -> None:
+        self._text = [] if tag.rpartition(":")[2] == "FileName" else None
+
+    def _characters(self, part: str) -> None:
+        if self._text is not None:
+            self._text.append(part)
+
+    def _end(self, _tag: str) -> None:
+        if self._text is not None:
+            name = "".join(self._text).strip()
+            if name not in _NO_FILE:
+                self.names[name] = None
+        self._text = None
+
+    def _doctype(self, *_declaration: object) -> None:
+        raise _DoctypeError

@@ -28,13 +28,7 @@ def resume_run(workspace: Workspace, run_id: RunId, clock: Clock) -> ActiveRun:
     lock = Lock.take(workspace)
     try:
         files = workspace.files(run_id)
-        alive = kill_processes(run_id)
-        if alive:
-            pids = ", ".join(str(process.pid) for process in alive)
-            raise WorkdirError(
-                f"processes of {run_id} cannot be killed: {pids}",
-                hint="end them and resume again; their outputs might be overwritten otherwise",
-            )
+        end_processes(run_id)
         run = replay(files.journal)
         journal = Journal.reopen(files.journal)
     except BaseException:
@@ -52,6 +46,21 @@ def resume_run(workspace: Workspace, run_id: RunId, clock: Clock) -> ActiveRun:
     active.record(RunResumed(at_s=clock.now_s()))
     journal.sync()
     return active
+
+
+def end_processes(run_id: RunId) -> None:
+    """Kill everything of a run that lives on this host.
+
+    Raises:
+        WorkdirError: A process does not die.
+    """
+    alive = kill_processes(run_id)
+    if alive:
+        pids = ", ".join(str(process.pid) for process in alive)
+        raise WorkdirError(
+            f"processes of {run_id} cannot be killed: {pids}",
+            hint="end them and resume again; their outputs might be overwritten otherwise",
+        )
 
 
 def settle_attempts(active: ActiveRun, clock: Clock) -> None:

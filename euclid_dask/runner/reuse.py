@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from euclid_dask.core.attempts import Fingerprint
 from euclid_dask.core.effects import ReuseTask
 from euclid_dask.core.events import TaskReused
 from euclid_dask.core.ids import TaskId
 from euclid_dask.planner.identity import parts_of
-from euclid_dask.planner.nodes import Branch, Joined, Made, Resolved, Task
+from euclid_dask.planner.nodes import Branch, Given, Joined, Made, Resolved, Scope, Task
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.active import ActiveRun, KnownWork
 
@@ -50,8 +49,9 @@ def missing_makers(
     """
     missed: dict[TaskId, str] = {}
     for task_id in tasks:
-        for _, value in active.run.tasks[task_id].arguments():
-            for maker in _makers(value):
+        task = active.run.tasks[task_id]
+        for _, value in task.arguments():
+            for maker in _makers(value, task.scope):
                 if not maker.is_finished or not (all_makers or maker.id in active.old):
                     continue
                 active.old.discard(maker.id)
@@ -86,23 +86,31 @@ def why_again(before: Run, after: Run, task: Task) -> str:
     return f"changed: {', '.join(changed)}" if changed else "its outputs are gone"
 
 
-def _makers(value: Resolved) -> Iterator[Task]:
-    """Yield the tasks that make `value`; of a joined list, those that make its entries too."""
+def _makers(value: Resolved, scope: Scope) -> Iterator[Task]:
+    """Yield the tasks that make `value`; of a joined list, those that make its entries too.
+
+    What a branch receives was made by what made the list that was split.
+    """
     match value:
         case Made(task=task):
             yield task
         case Joined(split=split):
             for branch in split.branches:
-                yield from _branch_makers(branch)
-        case _:
+                yield from _makers_of_branch(branch)
+        case Given():
+            yield from _makers_of_item(value, scope)
+        case None:
             return
 
 
-def _branch_makers(branch: Branch) -> Iterator[Task]:
+def _makers_of_item(value: Given, scope: Scope) -> Iterator[Task]:
+    around: Scope | None = scope
+    while around is not None:
+        if around.split is not None and around.item is value.file:
+            yield from _makers(around.split.iterated, around.split.scope)
+        around = around.parent
+
+
+def _makers_of_branch(branch: Branch) -> Iterator[Task]:
     for result in branch.results():
-        yield from _makers(result)
-
-
-def exists(workdir: str, path: str) -> bool:
-    """Tell whether a path relative to the workdir exists."""
-    return Path(workdir, path).exists()
+        yield from _makers(result, branch.scope)

@@ -43,8 +43,9 @@ def stage_inputs(
         for port, value in inputs.items()
     }
     if plan.missing:
+        count = len(plan.missing)
         raise InputError(
-            f"{len(plan.missing)} input file{'s are' if len(plan.missing) > 1 else ' is'} missing:\n"
+            f"{count} input file{'s are' if count > 1 else ' is'} missing:\n"
             + "\n".join(f"  {line}" for line in plan.missing),
             hint="looked in " + ", ".join(str(folder) for folder in search),
         )

@@ -165,7 +165,7 @@ def replay(path: Path) -> Run:
     run = Run(first)
     for event in events:
         run.apply(event)
-    run.newly_ready.clear()
+    run.board.newly_ready.clear()
     return run
 
 

@@ -75,7 +75,7 @@ class Progress(Value, frozen=True, kw_only=True):
 
 def counts(run: Run) -> TaskCounts:
     """Return how many tasks there are, by how they ended."""
-    by_state = run.counts.tasks
+    by_state = run.board.counts.tasks
     return TaskCounts(
         total=len(run.tasks),
         done=by_state[TaskState.DONE],
@@ -111,7 +111,7 @@ def progress(run: Run, now_s: float) -> Progress:
         failed=tasks.failed,
         blocked=tasks.blocked,
         running=running,
-        waiting=run.counts.tasks[TaskState.WAITING] + run.counts.tasks[TaskState.READY],
+        waiting=run.count(TaskState.WAITING) + run.count(TaskState.READY),
         elapsed_s=now_s - run.started_s,
         eta_s=_eta_s(run, tasks, now_s),
     )
@@ -189,6 +189,6 @@ def tail(path: Path, lines: int = TAIL_LINES) -> str:
 def _eta_s(run: Run, tasks: TaskCounts, now_s: float) -> float | None:
     """Guess by the mean pace of this run's executables, or by its pace in all."""
     left = tasks.total - tasks.done - tasks.skipped - tasks.failed - tasks.blocked
-    if not tasks.done or not left or run.counts.open_splits:
+    if not tasks.done or not left or run.board.counts.open_splits:
         return None
     return (now_s - run.started_s) / tasks.done * left
