@@ -53,7 +53,6 @@ class Settings:
     executor: str = "dask"
     cores: float | None = None
     ram_bytes: int | None = None
-    dashboard: bool = True
     policy: str = "fifo"
     science_retries: int = 0
     lost_retries: int = 5
@@ -349,7 +348,7 @@ def changes_since(before: Run, workdir: Path) -> list[str]:
 
 def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) -> RunResult:
     """Carry a run to its end with a runner of this process; Ctrl-C cancels it."""
-    executor = make_executor(settings.executor, settings.offer(), dashboard=settings.dashboard)
+    executor = make_executor(settings.executor, settings.offer())
     runner = Runner(executor, SystemClock(), on_turn=settings.on_turn)
     runner.add(active)
     try:

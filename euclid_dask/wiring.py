@@ -30,7 +30,7 @@ def machine(cores: float | None = None, ram_bytes: int | None = None) -> Resourc
     )
 
 
-def make_executor(kind: str, offer: Resources, *, dashboard: bool = True) -> Executor:
+def make_executor(kind: str, offer: Resources) -> Executor:
     """Return an executor: "dask" (embedded), "inline" (no Dask), or a scheduler's address.
 
     Raises:
@@ -41,10 +41,11 @@ def make_executor(kind: str, offer: Resources, *, dashboard: bool = True) -> Exe
 
         return LocalExecutor(offer=offer)
     if kind == "dask" or "://" in kind:
-        from euclid_dask.executors.dask import DaskExecutor  # noqa: PLC0415  fast start
+        from euclid_dask.executors.dask.executor import DaskExecutor  # noqa: PLC0415  fast start
 
-        address = None if kind == "dask" else kind
-        return DaskExecutor(offer=offer, address=address, dashboard=dashboard)
+        if kind == "dask":
+            return DaskExecutor(offer=offer)
+        return DaskExecutor(address=kind)
     raise InputError(
         f"there is no executor {kind!r}",
         hint="executors: dask, inline, or the address of a Dask scheduler: tcp://host:8786",
