@@ -363,16 +363,22 @@ def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) ->
 
 def reruns(active: ActiveRun) -> dict[str, int]:
     """Return why tasks ran although an earlier run knew them: reasons, and how many tasks each."""
-    before = active.earlier
     reasons: dict[str, int] = {}
-    if before is None:
-        return reasons
     for task in active.run.tasks.values():
-        earlier = before.tasks.get(task.id)
-        if task.attempt and earlier is not None and earlier.is_finished:
+        before = _latest_with(active.earlier, task.id) if task.attempt else None
+        if before is not None:
             reason = why_again(before, active.run, task)
             reasons[reason] = reasons.get(reason, 0) + 1
     return reasons
+
+
+def _latest_with(runs: Sequence[Run], task_id: str) -> Run | None:
+    """Return the latest of `runs` in which the task was finished by running."""
+    for run in reversed(runs):
+        task = run.tasks.get(task_id)
+        if task is not None and task.is_finished and task.outputs is not None:
+            return run
+    return None
 
 
 @contextmanager

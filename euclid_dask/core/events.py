@@ -18,11 +18,13 @@ JOURNAL_VERSION = 1
 class InputFile(Value, frozen=True, kw_only=True):
     """A file from outside: path relative to the workdir, and the identity of its content.
 
-    An absent optional input has the path "".
+    An absent optional input has the path "". An element of a list may be a plain text, which is
+    no file.
     """
 
     path: str
     identity: str = ""
+    is_file: bool = True
 
 
 class RunOptions(Value, frozen=True, kw_only=True):

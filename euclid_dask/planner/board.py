@@ -22,6 +22,7 @@ from euclid_dask.core.states import (
     advance_split,
     advance_task,
 )
+from euclid_dask.core.values import replace
 from euclid_dask.planner.identity import item_identity
 from euclid_dask.planner.nodes import (
     Branch,
@@ -276,7 +277,7 @@ class Board:
                 arguments=node.arguments,
                 split=split,
                 index=index + 1,
-                item=InputFile(path=item.path, identity=identity),
+                item=replace(item, identity=identity),
             )
             self._plant(scope)
             split.branches.append(Branch(split, scope))

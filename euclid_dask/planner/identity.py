@@ -56,8 +56,8 @@ def value_identity(value: Resolved, versions: Mapping[str, str]) -> str:
     match value:
         case None:
             return "absent"
-        case Given(file=file, is_file=is_file):
-            return f"{file.path} {file.identity}" if is_file else f"text {file.path}"
+        case Given(file=file):
+            return f"{file.path} {file.identity}"
         case Made(task=task, port=port):
             return f"{task_identity(task, versions)}/{port}"
         case Joined(split=split):

@@ -244,7 +244,7 @@ class Scope:
     def _resolve_input(self, name: str) -> Resolved:
         if self.split is not None and name == self.split.node.iterable:
             assert self.item is not None
-            return Given(self.item)
+            return Given(self.item, is_file=self.item.is_file)
         if self.parent is not None:
             source = self.arguments.get(name)
             return None if source is None else self.parent.resolve(source)

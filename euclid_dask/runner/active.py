@@ -33,7 +33,8 @@ class ActiveRun:
     """A run in this process. `known` maps identities to work of earlier runs in the workdir.
 
     `forgotten` are those that turned out to be gone. `old` are finished tasks whose outputs an
-    earlier process made and nobody has looked at since. `earlier` is the run before, if any.
+    earlier process made and nobody has looked at since.
+    `earlier` are the runs before, oldest first.
     """
 
     run: Run
@@ -45,7 +46,7 @@ class ActiveRun:
     forgotten: set[str] = field(default_factory=set)
     old: set[TaskId] = field(default_factory=set)
     cancelled: set[tuple[TaskId, int]] = field(default_factory=set)
-    earlier: Run | None = None
+    earlier: tuple[Run, ...] = ()
 
     def record(self, event: RunEvent) -> None:
         """Let an event happen: into the journal's buffer, and into the state."""

@@ -59,8 +59,18 @@ def _item(workdir: Path, split: SplitId, number: int, entry: Any, *, outside: bo
     those of a list made in the run are known by what made the list.
     """
     if isinstance(entry, list):
-        path = f"{split}.map/{number}.json"
+        path, is_file = f"{split}.map/{number}.json", True
         write_list(workdir / path, entry)
+    elif isinstance(entry, str):
+        path, is_file = entry, _is_file(workdir, entry)
     else:
-        path = entry if isinstance(entry, str) else json.dumps(entry)
-    return InputFile(path=path, identity=file_identity(workdir, path) if outside else "")
+        path, is_file = json.dumps(entry), False
+    identity = ""
+    if outside:
+        identity = file_identity(workdir, path) if is_file else "text"
+    return InputFile(path=path, identity=identity, is_file=is_file)
+
+
+def _is_file(workdir: Path, entry: str) -> bool:
+    """Tell whether an element is a file: it exists, or is named like one that should exist."""
+    return "/" in entry or Path(entry).suffix[1:].isalpha() or (workdir / entry).exists()

@@ -120,7 +120,7 @@ def _start(
         workspace=workspace,
         lock=lock,
         known=known_work(earlier),
-        earlier=earlier[-1] if earlier else None,
+        earlier=tuple(earlier),
     )
 
 
