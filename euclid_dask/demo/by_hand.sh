@@ -29,17 +29,18 @@ program() {
     fi
 }
 
-# items FILE: write each element of a list file to a file of its own, FILE.1 FILE.2 ...; say how many
-items() {
+# split FILE: write each element of a list of lists to a list file FILE.1 FILE.2 ...
+split() {
     "$python" - "$1" <<'P'
 import json, sys
-items = json.load(open(sys.argv[1]))
-for number, item in enumerate(items, start=1):
+for number, item in enumerate(json.load(open(sys.argv[1])), start=1):
     with open(f"{sys.argv[1]}.{number}", "w") as file:
         json.dump(item, file)
-print(len(items))
 P
 }
+
+# length FILE: print how many elements a list file has
+length() { "$python" -c 'import json, sys; print(len(json.load(open(sys.argv[1]))))' "$1"; }
 
 # list OUTPUT ELEMENT...: write a list file
 list() {
@@ -60,7 +61,8 @@ port() { sed -n "s/^$1=//p" vis.isf; }
 # --- calibrate
 biases=by_hand/biases.json darks=by_hand/darks.json flats=by_hand/flats.json
 frames=$(port bias_frames)
-detectors=$(items "$frames")
+detectors=$(length "$frames")
+split "$frames"
 made=()
 for d in $(seq "$detectors"); do
     out=calibrate.make_biases.iterations.$d.vis_master_bias
@@ -70,7 +72,7 @@ done
 list $biases "${made[@]}"
 
 frames=$(port dark_frames)
-items "$frames" > /dev/null
+split "$frames"
 made=()
 for d in $(seq "$detectors"); do
     out=calibrate.make_darks.iterations.$d.vis_master_dark
@@ -81,7 +83,7 @@ done
 list $darks "${made[@]}"
 
 frames=$(port flat_frames)
-items "$frames" > /dev/null
+split "$frames"
 made=()
 for d in $(seq "$detectors"); do
     out=calibrate.make_flats.iterations.$d.vis_master_flat
@@ -93,12 +95,12 @@ list $flats "${made[@]}"
 
 # --- reduce each exposure, each detector
 exposures=$(port exposures)
-number=$(items "$exposures")
 reduced=()
-for e in $(seq "$number"); do
-    for d in $(seq "$(items "$exposures.$e")"); do
+for e in $(seq "$(length "$exposures")"); do
+    exposure=$(element "$exposures" "$e")
+    for d in $(seq "$(length "$exposure")"); do
         b=reduce_exposure.iterations.$e.reduce_detector.iterations.$d
-        raw=$(element "$exposures.$e" "$d")
+        raw=$(element "$exposure" "$d")
         program correct "$b.vis_correct" --raw="$raw" --master_biases=$biases \
             --master_darks=$darks --master_flats=$flats \
             --corrected="$b.vis_correct/corrected.fits"

@@ -287,17 +287,23 @@ def write_calibrations(camera: Camera, detectors: list[Detector]) -> None:
 
 
 def write_exposures(camera: Camera, field_sky: Sky, detectors: list[Detector]) -> None:
-    """Write the raw exposures and their list of lists: exposures, then detectors."""
-    names: list[list[str]] = []
+    """Write the raw exposures, a list of detectors for each, and the list of these lists.
+
+    The lists are files of their own, since a list of lists of one element would be taken for a
+    flat list, as runners of pipelines once wrote them.
+    """
+    exposures = []
     for number in range(1, camera.exposures + 1):
         pointing = aim(camera, number)
-        names.append([])
+        frames = []
         for detector in detectors:
             light = look(camera, field_sky, pointing, detector)
             name = f"vis_raw_e{number:02d}_c{detector.number}"
             rng = camera.chance(5, number, detector.number)
-            names[-1].append(write_raw(camera, name, light, detector, rng))
-    write_json(camera.root / "exposures.json", names)
+            frames.append(write_raw(camera, name, light, detector, rng))
+        exposures.append(f"exposure_{number:02d}.json")
+        write_json(camera.root / exposures[-1], frames)
+    write_json(camera.root / "exposures.json", exposures)
 
 
 def write_catalogues(camera: Camera, field_sky: Sky) -> None:
