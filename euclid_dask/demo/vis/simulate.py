@@ -2,7 +2,7 @@
 
 Called once, on an empty workdir, before the pipeline. Writes FITS files to `data/`, products and
 list files beside it, and `vis.isf`, the pipeline's input file. Each frame has its own stream of
-chance, so one more exposure changes none of the others.
+chance, so one more exposure changes no calibration.
 """
 
 from __future__ import annotations

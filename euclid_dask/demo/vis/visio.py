@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 from astropy.io import fits  # noqa: E402
+from astropy.utils.exceptions import AstropyUserWarning  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 Image = NDArray[np.float32]
@@ -344,9 +346,11 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
         VisError: it is no FITS file, is cut short, or lacks something that the block asks for.
     """
     try:
-        with fits.open(path, memmap=False) as hdus:
-            yield hdus
-    except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="File may have been truncated")
+            with fits.open(path, memmap=False) as hdus:
+                yield hdus
+    except (OSError, KeyError, IndexError, TypeError, ValueError, AstropyUserWarning) as error:
         raise VisError(f"'{path.name}' cannot be read as FITS: {error}") from error
 
 
