@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import euclid_dask
 from euclid_dask.core.errors import InputError, PipelineError
@@ -25,6 +25,7 @@ from euclid_dask.dataflow.check import Problem, Severity
 from euclid_dask.dataflow.check import check as check_flow
 from euclid_dask.dsl import LoadedPipeline, PipelineFunction
 from euclid_dask.dsl import load as load_script
+from euclid_dask.planner.lowering import static_part
 from euclid_dask.planner.run import Run
 from euclid_dask.runner import views
 from euclid_dask.runner.active import ActiveRun
@@ -34,10 +35,13 @@ from euclid_dask.runner.isf import Isf, parse_isf
 from euclid_dask.runner.loop import OnTurn, Runner
 from euclid_dask.runner.recovery import resume_run
 from euclid_dask.runner.reuse import why_again
-from euclid_dask.runner.start import RunRequest, replay, start_run
+from euclid_dask.runner.start import RunRequest, plan_run, replay, start_run
 from euclid_dask.runner.workspace import Workspace
 from euclid_dask.wiring import machine, make_executor
 from euclid_dask.worker.clock import SystemClock
+
+if TYPE_CHECKING:
+    from euclid_dask.executors.dask.lower import Lowered
 
 Script = str | Path | PipelineFunction | LoadedPipeline
 
@@ -234,6 +238,38 @@ def run(
     )
     active = start_run(request, SystemClock(), software=f"euclid_dask {euclid_dask.__version__}")
     return carry_out(active, settings, warnings)
+
+
+def to_dask(
+    script: Script,
+    *,
+    pkgrepo: str | Path | None = None,
+    workdir: str | Path | None = None,
+    isf: str | Path | None = None,
+    settings: Settings | None = None,
+    annotate_resources: bool = False,
+    **inputs: str | Path | None,
+) -> "Lowered":
+    """Lower the static part of a pipeline to one Dask graph, for a cluster of your own.
+
+    Compute its `outputs` (or `all`) by any Dask scheduler that sees the workdir. Splits over lists
+    that a task makes cannot be known before they run; they are named in `left_out`.
+
+        lowered = to_dask("pipeline.py", workdir="w", frames="frames.json")
+        dask.compute(lowered.outputs["image"])
+
+    Raises:
+        PipelineError, InputError, SiteError: It cannot run; the message says why.
+    """
+    from euclid_dask.executors.dask.lower import lower  # noqa: PLC0415  imports Dask
+
+    settings = settings or Settings()
+    request, _ = prepare(
+        script, pkgrepo=pkgrepo, workdir=workdir, isf=isf, settings=settings, inputs=inputs
+    )
+    run_ = plan_run(request, SystemClock())
+    part = static_part(run_, fuse=settings.fuse)
+    return lower(part, run_.place, annotate_resources=annotate_resources)
 
 
 def prepare(  # noqa: PLR0913  what `run` takes

@@ -19,7 +19,8 @@ from euclid_dask.core.ids import RunId
 from euclid_dask.core.states import RUN_ENDED, RunState, TaskState
 from euclid_dask.planner.fleet import Fleet
 from euclid_dask.planner.identity import task_identity
-from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Split
+from euclid_dask.planner.nodes import Split
+from euclid_dask.planner.orders import text_of
 from euclid_dask.planner.placing import place
 from euclid_dask.planner.run import Run
 
@@ -53,7 +54,7 @@ def _upkeep(run: Run, known: AbstractSet[str]) -> list[Effect]:
     if run.state is not RunState.ACTIVE:
         return effects
     for split in run.board.reading.values():
-        path = _text(split.iterated)
+        path = text_of(split.iterated)
         effects.append(ReadList(run=run.id, split=split.id, path=path or ""))
     effects += [
         WriteList(
@@ -81,21 +82,9 @@ def joined_entries(split: Split) -> list[str | tuple[str | None, ...] | None]:
             if split.node.on_error == "null":
                 entries.append(None)
             continue
-        texts = tuple(_text(value) for value in branch.results())
+        texts = tuple(text_of(value) for value in branch.results())
         entries.append(texts[0] if len(texts) == 1 else texts)
     return entries
-
-
-def _text(value: Resolved) -> str | None:
-    match value:
-        case None:
-            return None
-        case Given(file=file):
-            return file.path
-        case Made(task=task, port=port):
-            return task.output_path(port)
-        case Joined(split=split):
-            return split.list_path
 
 
 def _cancels(run: Run) -> list[Effect]:

@@ -2,20 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from euclid_dask.core.attempts import (
-    Fingerprint,
-    InputArgument,
-    Order,
-    OutputArgument,
-    Place,
-)
+from euclid_dask.core.attempts import Fingerprint, Place
 from euclid_dask.core.effects import StartBundle
 from euclid_dask.core.events import RunEvent
 from euclid_dask.core.ids import RunId, TaskId
 from euclid_dask.core.seams import BundleOrder
 from euclid_dask.core.values import Value
-from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Task
+from euclid_dask.planner.orders import order
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.journal import Journal
 from euclid_dask.runner.workspace import Lock, Workspace
@@ -48,6 +43,11 @@ class ActiveRun:
     cancelled: set[tuple[TaskId, int]] = field(default_factory=set)
     earlier: tuple[Run, ...] = ()
 
+    @property
+    def workdir(self) -> Path:
+        """The run's workdir."""
+        return self.workspace.workdir
+
     def record(self, event: RunEvent) -> None:
         """Let an event happen: into the journal's buffer, and into the state."""
         self.journal.append(event)
@@ -62,42 +62,3 @@ class ActiveRun:
         """Let go of the journal and the workdir."""
         self.journal.close()
         self.lock.release()
-
-
-def order(task: Task, attempt: int) -> Order:
-    """Return all that a pilot must know to run an attempt of `task`."""
-    spec = task.spec
-    return Order(
-        task=task.id,
-        attempt=attempt,
-        executable=spec.name,
-        command=spec.command,
-        inputs=tuple(
-            InputArgument(port=port, text=text, is_file=is_file)
-            for port, value in task.arguments()
-            for text, is_file in [_argument(value)]
-            if text is not None
-        ),
-        outputs=tuple(
-            OutputArgument(
-                port=port.name,
-                path=task.output_path(port.name),
-                mime_type=port.mime_type,
-                is_list=port.is_list,
-            )
-            for port in spec.outputs
-        ),
-        needs=spec.needs,
-    )
-
-
-def _argument(value: Resolved) -> tuple[str | None, bool]:
-    match value:
-        case None:
-            return None, True
-        case Given(file=file, is_file=is_file):
-            return file.path, is_file
-        case Made(task=task, port=port):
-            return task.output_path(port), True
-        case Joined(split=split):
-            return split.list_path, True

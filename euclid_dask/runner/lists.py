@@ -1,6 +1,7 @@
 """The list files that the engine itself reads and writes: before a split and after it."""
 
 import json
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,24 @@ from euclid_dask.core.events import (
     SplitExpanded,
     SplitFailed,
 )
-from euclid_dask.core.ids import SplitId
+from euclid_dask.core.ids import SplitId, TaskId
 from euclid_dask.planner.nodes import Given, Made
-from euclid_dask.runner.active import ActiveRun
+from euclid_dask.planner.run import Run
 from euclid_dask.runner.fingerprints import file_identity
 from euclid_dask.worker.lists import read_list, write_list
 
 
 def read(
-    active: ActiveRun, effect: ReadList, at_s: float
+    run: Run, workdir: Path, effect: ReadList, at_s: float, old: AbstractSet[TaskId] = frozenset()
 ) -> SplitExpanded | SplitFailed | OutputsMissed:
-    """Read the list that a split goes over; an element that is a list gets a file of its own."""
-    workdir = Path(active.place.workdir)
-    split = active.run.splits[effect.split]
+    """Read the list that a split goes over; an element that is a list gets a file of its own.
+
+    `old` are tasks that finished in an earlier process: their outputs may be gone.
+    """
+    split = run.splits[effect.split]
     source = split.iterated
     path = workdir / effect.path
-    if isinstance(source, Made) and not path.exists() and source.task.id in active.old:
+    if isinstance(source, Made) and not path.exists() and source.task.id in old:
         return OutputsMissed(at_s=at_s, task=source.task.id, reason=f"{effect.path} is gone")
     try:
         entries = read_list(path)
@@ -41,9 +44,9 @@ def read(
     return SplitExpanded(at_s=at_s, split=effect.split, items=items)
 
 
-def write(active: ActiveRun, effect: WriteList, at_s: float) -> ListJoined | SplitFailed:
+def write(workdir: Path, effect: WriteList, at_s: float) -> ListJoined | SplitFailed:
     """Write the joined list of a split."""
-    path = Path(active.place.workdir) / effect.path
+    path = workdir / effect.path
     try:
         write_list(path, effect.entries)
     except OSError as error:

@@ -123,9 +123,9 @@ class Runner:
         active, at_s = self.runs[effect.run], self.clock.now_s()
         match effect:
             case ReadList():
-                active.record(lists.read(active, effect, at_s))
+                active.record(lists.read(active.run, active.workdir, effect, at_s, active.old))
             case WriteList():
-                active.record(lists.write(active, effect, at_s))
+                active.record(lists.write(active.workdir, effect, at_s))
             case ReuseTask():
                 event = reuse.reuse(active, effect, at_s)
                 if event is not None:

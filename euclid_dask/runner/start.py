@@ -10,13 +10,23 @@ from pathlib import Path
 from typing import Final
 
 from euclid_dask.core.attempts import Place
-from euclid_dask.core.errors import EuclidDaskError, WorkdirError
-from euclid_dask.core.events import JOURNAL_VERSION, InputFile, RunOptions, RunStarted
+from euclid_dask.core.effects import ReadList
+from euclid_dask.core.errors import EuclidDaskError, InputError, WorkdirError
+from euclid_dask.core.events import (
+    JOURNAL_VERSION,
+    InputFile,
+    RunOptions,
+    RunStarted,
+    SplitFailed,
+)
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.ids import RunId
 from euclid_dask.core.seams import Clock
 from euclid_dask.core.values import replace
+from euclid_dask.planner.nodes import Given
+from euclid_dask.planner.orders import text_of
 from euclid_dask.planner.run import Run
+from euclid_dask.runner import lists
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.fingerprints import IdentityBy, file_identity, program_identity
 from euclid_dask.runner.journal import Journal, read_journal
@@ -68,9 +78,58 @@ def start_run(request: RunRequest, clock: Clock, *, software: str) -> ActiveRun:
         raise
 
 
+def plan_run(request: RunRequest, clock: Clock) -> Run:
+    """Return a run that is not carried out here: its inputs are staged and its lists read.
+
+    It has no journal. Splits over lists from outside are expanded.
+
+    Raises:
+        InputError: Inputs are missing, or a list cannot be read.
+        WorkdirError: The workdir cannot be used.
+    """
+    workspace = Workspace(request.workdir.absolute())
+    workspace.create()
+    started = _begin(request, workspace, clock, "")
+    _make_folders(request, workspace, started.run)
+    run = Run(started)
+    while outside := [s for s in run.board.reading.values() if isinstance(s.iterated, Given)]:
+        for split in outside:
+            effect = ReadList(run=run.id, split=split.id, path=text_of(split.iterated) or "")
+            event = lists.read(run, workspace.workdir, effect, clock.now_s())
+            if isinstance(event, SplitFailed):
+                raise InputError(event.reason)
+            run.apply(event)
+    return run
+
+
 def _start(
     request: RunRequest, workspace: Workspace, lock: Lock, clock: Clock, software: str
 ) -> ActiveRun:
+    started = _begin(request, workspace, clock, software)
+    files = workspace.files(started.run)
+    earlier = [] if request.fresh else earlier_runs(workspace)
+    run = Run(started)
+    _make_folders(request, workspace, started.run)
+    try:
+        journal = Journal.create(files.journal)
+        journal.append(started)
+        journal.sync()
+        sync_folder(files.folder)
+    except OSError as error:
+        raise unusable(workspace.workdir, error) from error
+    return ActiveRun(
+        run=run,
+        journal=journal,
+        place=started.place,
+        workspace=workspace,
+        lock=lock,
+        known=known_work(earlier),
+        earlier=tuple(earlier),
+    )
+
+
+def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: str) -> RunStarted:
+    """Stage the inputs; return the first event of the run."""
     workdir = workspace.workdir
     staged = stage_inputs(workdir, request.inputs, [*request.search, workdir])
     inputs = {
@@ -79,49 +138,33 @@ def _start(
         )
         for port, path in staged.items()
     }
-    at_s = clock.now_s()
-    run_id = new_run_id(request.flow.name, at_s)
-    files = workspace.files(run_id)
-    earlier = [] if request.fresh else earlier_runs(workspace)
-    try:
-        files.script.mkdir(parents=True)
-        files.attempts.mkdir()
-        (workdir / "data").mkdir(exist_ok=True)
-        if request.flow.script and Path(request.flow.script).is_file():
-            shutil.copy2(request.flow.script, files.script)
-        journal = Journal.create(files.journal)
-    except OSError as error:
-        raise unusable(workdir, error) from error
     versions = {
         key: program_identity(spec.command) for key, spec in request.flow.executables.items()
     }
-    place = place_of(request, workspace, run_id)
-    started = RunStarted(
+    at_s = clock.now_s()
+    run_id = new_run_id(request.flow.name, at_s)
+    return RunStarted(
         at_s=at_s,
         run=run_id,
         flow=request.flow,
         inputs=inputs,
-        place=place,
+        place=place_of(request, workspace, run_id),
         options=replace(request.options, versions=versions),
         journal_version=JOURNAL_VERSION,
         software=software,
     )
-    run = Run(started)
+
+
+def _make_folders(request: RunRequest, workspace: Workspace, run: RunId) -> None:
+    files = workspace.files(run)
     try:
-        journal.append(started)
-        journal.sync()
-        sync_folder(files.folder)
+        files.script.mkdir(parents=True)
+        files.attempts.mkdir()
+        (workspace.workdir / "data").mkdir(exist_ok=True)
+        if request.flow.script and Path(request.flow.script).is_file():
+            shutil.copy2(request.flow.script, files.script)
     except OSError as error:
-        raise unusable(workdir, error) from error
-    return ActiveRun(
-        run=run,
-        journal=journal,
-        place=place,
-        workspace=workspace,
-        lock=lock,
-        known=known_work(earlier),
-        earlier=tuple(earlier),
-    )
+        raise unusable(workspace.workdir, error) from error
 
 
 def place_of(request: RunRequest, workspace: Workspace, run: RunId) -> Place:

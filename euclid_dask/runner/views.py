@@ -8,8 +8,8 @@ from euclid_dask.core.attempts import Profile
 from euclid_dask.core.states import RunState, TaskState
 from euclid_dask.core.values import Value
 from euclid_dask.planner.nodes import Task
+from euclid_dask.planner.orders import order
 from euclid_dask.planner.run import Run
-from euclid_dask.runner.active import order
 from euclid_dask.worker.commands import pasteable, render
 from euclid_dask.worker.records import read_receipt
 
