@@ -310,11 +310,12 @@ def _run_body(function: Function, what: str, scope: Scope, given: dict[str, Any]
     with trace.entered(scope, function):
         try:
             result = function(**given)
-        except PipelineError:
+        except (PipelineError, ImportError):
             raise
         except Exception as error:
             raise mistake(error, f"in {what}") from error
-    return trace.flat_handles(result, scope, what)
+    code = getattr(function, "__wrapped__", function).__code__
+    return trace.flat_handles(result, scope, what, place.line_of_code(code))
 
 
 def _output_names(block: NestedFunction, what: str, handles: list[Handle]) -> tuple[str, ...]:

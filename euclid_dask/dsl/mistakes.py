@@ -129,6 +129,8 @@ def _hint(error: BaseException) -> str:
             return f"{_PYTHON_2} write {PYTHON_2_METHODS[error.name]}"
         best = nearest(error.name, getattr(error.obj, "__dict__", ()))
         return f"did you mean '{best}'?" if best else "correct this line"
+    if isinstance(error, TypeError) and "print(<message>" in str(error):
+        return f"{_PYTHON_2} write print(..., file=...)"
     return "this was raised by the code of the pipeline, when it was loaded"
 
 

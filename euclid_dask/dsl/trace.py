@@ -124,7 +124,7 @@ def source_of(origin: Origin | None) -> Source:
     return origin
 
 
-def origin_of(value: object, scope: Scope, what: str) -> Origin | None:
+def origin_of(value: object, scope: Scope, what: str, where: str = "") -> Origin | None:
     """Return where a value passed to a call comes from; None when it is absent.
 
     `what` names the port in messages. Texts and numbers become constants, a list of them one
@@ -137,7 +137,7 @@ def origin_of(value: object, scope: Scope, what: str) -> Origin | None:
         if value.scope is not scope:
             raise PipelineError(
                 place.at(
-                    place.user_line(),
+                    where or place.user_line(),
                     f"{what} is given {value.label}, which belongs to another function",
                 ),
                 hint=f"inside {scope.title} use its own arguments; pass what it needs as one",
@@ -165,18 +165,19 @@ def _tuple_hint(value: tuple[object, ...]) -> str:
     return "an input is one file; write a list [...] for several words of text"
 
 
-def _text(value: object, what: str) -> str:
+def _text(value: object, what: str, where: str = "") -> str:
+    where = where or place.user_line()
     words = value if isinstance(value, list) else [value]
     for word in words:
         if not isinstance(word, (str, int, float, PurePath)):
             raise PipelineError(
-                place.at(place.user_line(), f"{what} is given {_a(word)}"),
+                place.at(where, f"{what} is given {_a(word)}"),
                 hint="pass a handle, a text, a number, a list of texts and numbers, or None",
             )
     text = " ".join(str(word) for word in words)
     refuse_handle_text(text, what)
     if "\0" in text:
-        raise PipelineError(place.at(place.user_line(), f"{what} is given a text with a NUL byte"))
+        raise PipelineError(place.at(where, f"{what} is given a text with a NUL byte"))
     return text
 
 
@@ -262,17 +263,17 @@ def _give_names(drafts: list[Draft], title: str) -> None:
             )
 
 
-def flat_handles(result: object, scope: Scope, what: str) -> list[Handle]:
+def flat_handles(result: object, scope: Scope, what: str, where: str) -> list[Handle]:
     """Return the values that a body returned, nested tuples flattened, as handles of `scope`."""
     if isinstance(result, (tuple, list)):
         items = tuple.__iter__(result) if isinstance(result, tuple) else iter(result)
-        return [handle for item in items for handle in flat_handles(item, scope, what)]
+        return [handle for item in items for handle in flat_handles(item, scope, what, where)]
     if isinstance(result, Handle):
-        origin_of(result, scope, f"the result of {what}")
+        origin_of(result, scope, f"the result of {what}", where)
         return [result]
     if result is None:
         return [Handle(scope, None, "none", "an absent value")]
-    text = _text(result, f"the result of {what}")
+    text = _text(result, f"the result of {what}", where)
     return [Handle(scope, Constant(text=text), "text", f"the text {text!r}")]
 
 

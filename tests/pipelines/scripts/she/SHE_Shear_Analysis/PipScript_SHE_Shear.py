@@ -22,6 +22,7 @@ def remap_exposures(vis_image):
 @pipeline(outputs=("merged", "remapped"))
 def shear_analysis(vis_image, mer_tables, mosaic, phz_output_cat, spe_output_cat,
                    pipeline_config=None):
+    """Estimate the shear of a tile."""
     ids = she_object_id_split(mer_tables=mer_tables, pipeline_config=pipeline_config)
     stack = she_remap_mosaic_stack(mosaic=mosaic)
     remapped = remap_exposures(vis_image=vis_image)
