@@ -19,6 +19,7 @@ from euclid_dask.core.effects import (
     StartBundle,
     WriteList,
 )
+from euclid_dask.core.errors import WorkdirError
 from euclid_dask.core.events import (
     CancelRequested,
     OutputsMissed,
@@ -77,7 +78,7 @@ class Runner:
         effects = self._settle()
         bundles, cancels = self._prepare(effects)
         for active in self.runs.values():
-            active.journal.sync()
+            _sync(active)
         if bundles:
             self.executor.start(bundles)
         for run, attempts in cancels.items():
@@ -170,3 +171,14 @@ class Runner:
                 case _:
                     pass
         return bundles, cancels
+
+
+def _sync(active: ActiveRun) -> None:
+    try:
+        active.journal.sync()
+    except OSError as error:
+        raise WorkdirError(
+            f"cannot write the journal {active.journal.path}: {error.strerror}",
+            hint="free space, then go on with the run: "
+            f"euclid-dask resume {active.workdir}; finished work is not lost",
+        ) from error

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from euclid_dask.core.attempts import Fingerprint
 from euclid_dask.core.effects import ReuseTask
@@ -11,6 +12,7 @@ from euclid_dask.planner.identity import parts_of
 from euclid_dask.planner.nodes import Branch, Given, Joined, Made, Resolved, Scope, Task
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.active import ActiveRun, KnownWork
+from euclid_dask.runner.fingerprints import named_by
 
 
 def known_work(runs: Sequence[Run]) -> dict[str, KnownWork]:
@@ -70,6 +72,9 @@ def gone(workdir: str, outputs: Mapping[str, Fingerprint]) -> str:
             return f"its output {port} ({made.path}) is gone"
         if (found.st_size, found.st_mtime_ns) != (made.size, made.mtime_ns):
             return f"its output {port} ({made.path}) was changed"
+        for name in named_by(Path(workdir), made.path):
+            if not Path(workdir, name).exists():
+                return f"{name}, named by its output {port} ({made.path}), is gone"
     return ""
 
 
