@@ -183,7 +183,7 @@ def _outputs(flow: Flow, node: Node) -> tuple[str, ...] | None:
             return tuple(port.name for port in spec.outputs) if spec else None
         case SplitNode():
             return (node.output,)
-        case NestedNode():
+        case _:
             return tuple(output.name for output in node.body.outputs)
 
 
@@ -202,7 +202,7 @@ def _node(flow: Flow, node: Node, prefix: str) -> Iterator[Problem]:
                 )
             yield from _bodies(flow, node.body, branch_prefix(path))
             yield from _unbound(node, path)
-        case NestedNode():
+        case _:
             yield from _bodies(flow, node.body, f"{path}.")
             yield from _unbound(node, path)
 

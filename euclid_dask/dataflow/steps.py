@@ -146,7 +146,7 @@ def _tasks(body: Body, prefix: str) -> Iterator[tuple[str, TaskNode]]:
                 yield path, node
             case SplitNode():
                 yield from _tasks(node.body, branch_prefix(path))
-            case NestedNode():
+            case _:
                 yield from _tasks(node.body, f"{path}.")
 
 
@@ -163,7 +163,7 @@ def _steps(place: Opened) -> Iterator[Step]:
                 block = Opened(body=node.body, prefix=f"{path}.", bound=found, after=place.after)
                 yield from _steps(block)
                 place.blocks[node.name] = block
-            case SplitNode():
+            case _:
                 yield from _split(path, node, found, place.after)
 
 

@@ -187,7 +187,7 @@ def _counts(view: View, prefix: str) -> Mapping[str, int]:
     for path, state in view.states.items():
         if path == prefix or (prefix.endswith(".") and path.startswith(prefix)):
             counts.update({state: 1} if isinstance(state, str) else dict(state))
-    return counts
+    return +counts
 
 
 def _tasks_in(node: Node) -> int:

@@ -170,7 +170,7 @@ def _bar(box: Box, inset: float) -> Iterator[str]:
 
 def _tint(counts: Mapping[str, int]) -> str:
     """Return a light tone of the state that matters most, "" if there is none."""
-    present = [state.lower() for state in counts if counts[state]]
+    present = [state.lower() for state in counts]
     worst = [state for state in WORST_FIRST if state in present] or present
     return _mixed(_colour(worst[0])) if worst else ""
 

@@ -4,11 +4,9 @@ from collections.abc import Iterator, Mapping
 
 from euclid_dask.core.flow import (
     Body,
-    Constant,
     Flow,
     FromInput,
     FromNode,
-    NestedNode,
     Source,
     SplitNode,
     TaskNode,
@@ -38,7 +36,7 @@ def _body(flow: Flow, body: Body, indent: str) -> Iterator[str]:
                 times = f"\N{MULTIPLICATION SIGN} N, for each {node.iterable}"
                 yield f"{indent}{branch}{node.name}({wires})  {times}"
                 yield from _body(flow, node.body, indent + rest)
-            case NestedNode():
+            case _:
                 yield f"{indent}{branch}{node.name}({wires})"
                 yield from _body(flow, node.body, indent + rest)
 
@@ -54,5 +52,5 @@ def _source(source: Source) -> str:
             return name
         case FromNode(node=node, port=port):
             return f"{node}.{port}"
-        case Constant(text=text):
-            return repr(text)
+        case _:
+            return repr(source.text)
