@@ -83,6 +83,24 @@ class Executor(Protocol):
         """Stop, leaving no process behind."""
 
 
+class Traces(Protocol):
+    """What attempts leave where they run, whoever carried them: it decides when news is missing."""
+
+    def was_started(self, place: Place, task: TaskId, attempt: int) -> bool:
+        """Tell whether the attempt may have been started."""
+
+    def receipt(self, place: Place, task: TaskId, attempt: int) -> Receipt | None:
+        """Return how the attempt ended, None if it left no receipt."""
+
+    def kill(
+        self, run: RunId, task: TaskId | None = None, attempt: int | None = None
+    ) -> Sequence[int]:
+        """Kill what lives of a run, or of one attempt of it; return the processes that do not die.
+
+        An empty answer means: it is provably dead.
+        """
+
+
 class Clock(Protocol):
     """Time, as a parameter."""
 

@@ -8,11 +8,12 @@ from euclid_dask.core.attempts import Fingerprint, Place
 from euclid_dask.core.effects import StartBundle
 from euclid_dask.core.events import RunEvent
 from euclid_dask.core.ids import RunId, TaskId
-from euclid_dask.core.seams import BundleOrder
+from euclid_dask.core.seams import BundleOrder, Traces
 from euclid_dask.core.values import Value
 from euclid_dask.planner.orders import order
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.journal import Journal
+from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace
 
 
@@ -37,6 +38,7 @@ class ActiveRun:
     place: Place
     workspace: Workspace
     lock: Lock
+    traces: Traces = HOST_TRACES
     known: Mapping[str, KnownWork] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
     old: set[TaskId] = field(default_factory=set)

@@ -1,6 +1,7 @@
 """Where everything that happens is put, and the one thread that takes it out."""
 
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from euclid_dask.core.seams import News
 from euclid_dask.core.values import Value
@@ -11,6 +12,16 @@ class CancelNews(Value, frozen=True, kw_only=True):
 
     reason: str
     now: bool = False
+
+
+class TakingInbox(Protocol):
+    """An inbox with its one reader's side."""
+
+    def put(self, news: News | CancelNews) -> None:
+        """Add `news`; never blocks."""
+
+    def take(self, timeout_s: float | None) -> list[News | CancelNews]:
+        """Return all that is there; wait for the first at most `timeout_s` seconds."""
 
 
 class QueueInbox:

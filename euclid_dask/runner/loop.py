@@ -35,7 +35,7 @@ from euclid_dask.core.states import RUN_ENDED
 from euclid_dask.planner import Fleet, decide
 from euclid_dask.runner import lists, reuse
 from euclid_dask.runner.active import ActiveRun
-from euclid_dask.runner.inbox import CancelNews, QueueInbox
+from euclid_dask.runner.inbox import CancelNews, QueueInbox, TakingInbox
 from euclid_dask.runner.news import events_of
 
 log = logging.getLogger(__name__)
@@ -49,10 +49,17 @@ OnTurn = Callable[["Runner"], None]
 class Runner:
     """Carries out runs with one executor. Only `inbox.put` may be called from other threads."""
 
-    def __init__(self, executor: Executor, clock: Clock, *, on_turn: OnTurn | None = None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        clock: Clock,
+        *,
+        inbox: TakingInbox | None = None,
+        on_turn: OnTurn | None = None,
+    ) -> None:
         self.executor = executor
         self.clock = clock
-        self.inbox = QueueInbox()
+        self.inbox: TakingInbox = inbox if inbox is not None else QueueInbox()
         self.fleet = Fleet()
         self.runs: dict[RunId, ActiveRun] = {}
         self._on_turn = on_turn

@@ -20,8 +20,6 @@ from euclid_dask.core.values import replace
 from euclid_dask.planner.identity import task_identity
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.reuse import missing_makers
-from euclid_dask.worker.leftovers import kill_processes
-from euclid_dask.worker.records import read_receipt, read_started
 
 AttemptNews = AttemptStarted | AttemptEnded | AttemptsReturned | AttemptsLost
 
@@ -97,14 +95,14 @@ def lost(
     """
     if not _is_current(active, task, attempt):
         return
-    records = active.place.records
-    receipt = read_receipt(records, task, attempt)
-    if receipt is None and read_started(records, task, attempt) is None:
+    traces, place = active.traces, active.place
+    receipt = traces.receipt(place, task, attempt)
+    if receipt is None and not traces.was_started(place, task, attempt):
         yield TaskReturned(at_s=now_s, task=task, attempt=attempt)
         return
     if receipt is None:
-        kill_processes(active.run.id, task, attempt)
-        receipt = read_receipt(records, task, attempt)
+        traces.kill(active.run.id, task, attempt)
+        receipt = traces.receipt(place, task, attempt)
     if receipt is not None and not _is_lost(receipt):
         yield from ended(active, receipt, now_s)
     else:

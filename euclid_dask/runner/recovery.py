@@ -8,17 +8,19 @@ news had arrived, an attempt without one is lost, one that never started is give
 from euclid_dask.core.errors import WorkdirError
 from euclid_dask.core.events import RunResumed
 from euclid_dask.core.ids import RunId
-from euclid_dask.core.seams import Clock
+from euclid_dask.core.seams import Clock, Traces
 from euclid_dask.core.values import replace
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.journal import Journal
 from euclid_dask.runner.news import lost
 from euclid_dask.runner.start import replay
+from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace
-from euclid_dask.worker.leftovers import kill_processes
 
 
-def resume_run(workspace: Workspace, run_id: RunId, clock: Clock) -> ActiveRun:
+def resume_run(
+    workspace: Workspace, run_id: RunId, clock: Clock, *, traces: Traces = HOST_TRACES
+) -> ActiveRun:
     """Take up a run where its journal ends; failed tasks get another chance.
 
     Raises:
@@ -28,7 +30,7 @@ def resume_run(workspace: Workspace, run_id: RunId, clock: Clock) -> ActiveRun:
     lock = Lock.take(workspace)
     try:
         files = workspace.files(run_id)
-        end_processes(run_id)
+        end_processes(run_id, traces)
         run = replay(files.journal)
         journal = Journal.reopen(files.journal)
     except BaseException:
@@ -40,6 +42,7 @@ def resume_run(workspace: Workspace, run_id: RunId, clock: Clock) -> ActiveRun:
         place=replace(run.place, workdir=str(workspace.workdir), records=str(files.attempts)),
         workspace=workspace,
         lock=lock,
+        traces=traces,
         old={task.id for task in run.tasks.values() if task.is_finished},
     )
     settle_attempts(active, clock)
@@ -48,15 +51,15 @@ def resume_run(workspace: Workspace, run_id: RunId, clock: Clock) -> ActiveRun:
     return active
 
 
-def end_processes(run_id: RunId) -> None:
-    """Kill everything of a run that lives on this host.
+def end_processes(run_id: RunId, traces: Traces) -> None:
+    """Kill everything of a run that still lives.
 
     Raises:
         WorkdirError: A process does not die.
     """
-    alive = kill_processes(run_id)
+    alive = traces.kill(run_id)
     if alive:
-        pids = ", ".join(str(process.pid) for process in alive)
+        pids = ", ".join(map(str, alive))
         raise WorkdirError(
             f"processes of {run_id} cannot be killed: {pids}",
             hint="end them and resume again; their outputs might be overwritten otherwise",

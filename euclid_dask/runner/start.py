@@ -21,7 +21,7 @@ from euclid_dask.core.events import (
 )
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.ids import RunId
-from euclid_dask.core.seams import Clock
+from euclid_dask.core.seams import Clock, Traces
 from euclid_dask.core.values import replace
 from euclid_dask.planner.nodes import Given
 from euclid_dask.planner.orders import text_of
@@ -32,6 +32,7 @@ from euclid_dask.runner.fingerprints import IdentityBy, file_identity, program_i
 from euclid_dask.runner.journal import Journal, read_journal
 from euclid_dask.runner.reuse import known_work
 from euclid_dask.runner.staging import stage_inputs
+from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace, unusable
 
 EARLIER_RUNS: Final = 20
@@ -44,6 +45,7 @@ class RunRequest:
 
     `inputs` maps ports to files or None; relative ones are looked for in `search`. `place` holds
     limits and environment; its paths are filled in here. `fresh` means: look at no earlier run.
+    `traces` say how attempts ended whose news is missing.
     """
 
     flow: Flow
@@ -59,6 +61,7 @@ class RunRequest:
     grace_s: float = 5.0
     identity_by: IdentityBy = "mtime"
     fresh: bool = False
+    traces: Traces = HOST_TRACES
 
 
 def start_run(request: RunRequest, clock: Clock, *, software: str) -> ActiveRun:
@@ -123,6 +126,7 @@ def _start(
         place=started.place,
         workspace=workspace,
         lock=lock,
+        traces=request.traces,
         known=known_work(earlier),
         earlier=tuple(earlier),
     )

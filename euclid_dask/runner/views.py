@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from euclid_dask.core.attempts import Profile
+from euclid_dask.core.errors import InputError
 from euclid_dask.core.states import RunState, TaskState
 from euclid_dask.core.values import Value
+from euclid_dask.dataflow.names import nearest
 from euclid_dask.planner.nodes import Task
 from euclid_dask.planner.orders import order
 from euclid_dask.planner.run import Run
@@ -144,6 +146,32 @@ def _failure(run: Run, task: Task, blocks: int) -> FailureView:
         kind=str(task.failure.kind),
         blocks=blocks,
         tail=tail(Path(run.place.workdir) / log) if log else "",
+    )
+
+
+def find_task(run: Run, name: str) -> Task:
+    """Return the task with that id, or the only one whose id ends in `name`.
+
+    Raises:
+        InputError: There is none, or there are several.
+    """
+    name = name.rstrip("/")
+    if name in run.tasks:
+        return run.tasks[name]
+    matches = [task for task in run.tasks.values() if task.id.endswith(f".{name}")]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        some = ", ".join(task.id for task in matches[:5]) + (", ..." if len(matches) > 5 else "")
+        raise InputError(
+            f"{len(matches)} tasks of {run.id} end in '{name}'", hint=f"give more of it: {some}"
+        )
+    last = {task_id.rpartition(".")[2]: task_id for task_id in run.tasks}
+    best = nearest(name, [*run.tasks, *last])
+    some = ", ".join(list(run.tasks)[:10]) + (", ..." if len(run.tasks) > 10 else "")
+    raise InputError(
+        f"{run.id} has no task '{name}'",
+        hint=f"did you mean '{best}'?" if best else f"its tasks: {some}",
     )
 
 

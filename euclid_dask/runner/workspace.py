@@ -137,6 +137,14 @@ class Lock:
         os.close(self._descriptor)
 
 
+def holder(workspace: Workspace) -> str:
+    """Return who has or had the lock last, in words; "" if nobody."""
+    try:
+        return (workspace.records / "lock").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def is_locked(workspace: Workspace) -> bool:
     """Tell whether a runner works in the workdir."""
     try:

@@ -1,0 +1,58 @@
+"""The simulated executor, and the inbox whose waiting lets virtual time pass."""
+
+from collections.abc import Sequence
+
+from euclid_dask.core.errors import InternalError
+from euclid_dask.core.ids import RunId, TaskId
+from euclid_dask.core.seams import BundleOrder, Inbox, News
+from euclid_dask.runner.inbox import CancelNews
+from euclid_dask.sim.world import World
+
+
+class SimulatedExecutor:
+    """Joins a runner to a world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def open(self, inbox: Inbox) -> None:
+        """Offer the pilots of the world."""
+        self._world.connect(inbox)
+
+    def start(self, bundles: Sequence[BundleOrder]) -> None:
+        """Take bundles to their pilots."""
+        for bundle in bundles:
+            self._world.carry(bundle)
+
+    def cancel(self, run: RunId, attempts: Sequence[tuple[TaskId, int]]) -> None:
+        """Kill attempts; each still ends with its news."""
+        self._world.cancel(run, attempts)
+
+    def close(self) -> None:
+        """End all that runs, as lost."""
+        self._world.close()
+
+
+class VirtualInbox:
+    """An inbox whose reader waits in virtual time: the world goes on until there is news."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._news: list[News | CancelNews] = []
+
+    def put(self, news: News | CancelNews) -> None:
+        """Add `news`."""
+        self._news.append(news)
+
+    def take(self, timeout_s: float | None) -> list[News | CancelNews]:
+        """Return all that is there; if nothing is, go to the time when something happens.
+
+        Raises:
+            InternalError: Nothing will ever happen: the planner has forgotten something, or no
+                pilot will come.
+        """
+        while not self._news:
+            if not self._world.agenda.advance():
+                raise InternalError("the simulation stands still: nothing will ever happen")
+        news, self._news = self._news, []
+        return news
