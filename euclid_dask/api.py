@@ -7,7 +7,7 @@ result.outputs, result.failures
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from euclid_dask.planner.lowering import static_part
 from euclid_dask.planner.run import Run
 from euclid_dask.runner import views
 from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.again import dependents, forget
 from euclid_dask.runner.fingerprints import IdentityBy, file_identity, program_identity
 from euclid_dask.runner.inbox import CancelNews
 from euclid_dask.runner.isf import Isf, parse_isf
@@ -236,6 +237,15 @@ def run(
         given=given,
         inputs=inputs,
     )
+    return start(request, settings, warnings)
+
+
+def start(request: RunRequest, settings: Settings, warnings: Sequence[str] = ()) -> RunResult:
+    """Start a run that was prepared, and carry it to its end.
+
+    Raises:
+        InputError, SiteError: Nothing was run; the message says why.
+    """
     active = start_run(request, SystemClock(), software=f"euclid_dask {euclid_dask.__version__}")
     return carry_out(active, settings, warnings)
 
@@ -353,13 +363,38 @@ def resume(
     changes = changes_since(before, workspace.workdir)
     if changes:
         request = _request_like(before, workspace, settings)
-        software = f"euclid_dask {euclid_dask.__version__}"
-        active = start_run(request, SystemClock(), software=software)
-        return carry_out(active, settings, tuple(f"changed since {known}: {c}" for c in changes))
+        return start(request, settings, [f"changed since {known}: {c}" for c in changes])
     if before.state is RunState.DONE:
+        _settle(before, workspace)
         return RunResult(before, workspace.workdir, (f"{known} is done already",))
     active = resume_run(workspace, known, SystemClock())
+    _settle(active.run, workspace)
     return carry_out(active, settings, ())
+
+
+def rerun(
+    workdir: str | Path,
+    task: str,
+    run_id: str | None = None,
+    settings: Settings | None = None,
+) -> RunResult:
+    """Run a task again, and all that depends on it, in a new run that takes over all the rest.
+
+    A new run, since a list that is made anew may have other elements. `task` is an id or an
+    ending of one; `run_id` is the run to take from, the latest for None.
+
+    Raises:
+        InputError: There is no such run or task.
+        PipelineError, SiteError: Nothing was run; the message says why.
+    """
+    settings = settings or Settings()
+    workspace = Workspace(Path(workdir).absolute())
+    before = replay(workspace.files(workspace.find(run_id)).journal)
+    again = dependents(before, views.find_task(before, task))
+    request = _request_like(before, workspace, settings)
+    active = start_run(request, SystemClock(), software=f"euclid_dask {euclid_dask.__version__}")
+    forget(active, again)
+    return carry_out(active, settings, (), again)
 
 
 def changes_since(before: Run, workdir: Path) -> list[str]:
@@ -382,8 +417,16 @@ def changes_since(before: Run, workdir: Path) -> list[str]:
     return changes
 
 
-def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) -> RunResult:
-    """Carry a run to its end with a runner of this process; Ctrl-C cancels it."""
+def carry_out(
+    active: ActiveRun,
+    settings: Settings,
+    warnings: Sequence[str],
+    again: Container[str] = frozenset(),
+) -> RunResult:
+    """Carry a run to its end with a runner of this process; Ctrl-C cancels it.
+
+    `again` are tasks that were asked to run again.
+    """
     executor = make_executor(settings.executor, settings.offer())
     runner = Runner(executor, SystemClock(), on_turn=settings.on_turn)
     runner.add(active)
@@ -394,16 +437,19 @@ def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) ->
             runner.run_until_ended()
     finally:
         active.close()
-    return RunResult(active.run, Path(active.place.workdir), tuple(warnings), reruns=reruns(active))
+    return RunResult(
+        active.run, active.workspace.workdir, tuple(warnings), reruns=reruns(active, again)
+    )
 
 
-def reruns(active: ActiveRun) -> dict[str, int]:
+def reruns(active: ActiveRun, again: Container[str] = frozenset()) -> dict[str, int]:
     """Return why tasks ran although an earlier run knew them: reasons, and how many tasks each."""
     reasons: dict[str, int] = {}
     for task in active.run.tasks.values():
         before = _latest_with(active.earlier, task.id) if task.attempt else None
         if before is not None:
-            reason = why_again(before, active.run, task)
+            asked = task.id in again
+            reason = "you asked for it" if asked else why_again(before, active.run, task)
             reasons[reason] = reasons.get(reason, 0) + 1
     return reasons
 
@@ -451,7 +497,14 @@ def open_run(workdir: str | Path, run_id: str | None = None) -> RunResult:
     """
     workspace = Workspace(Path(workdir).absolute())
     run = replay(workspace.files(workspace.find(run_id)).journal)
+    _settle(run, workspace)
     return RunResult(run, workspace.workdir)
+
+
+def _settle(run: Run, workspace: Workspace) -> None:
+    """Have a run know where its workdir is now: it may have been moved."""
+    records = str(workspace.files(run.id).attempts)
+    run.place = replace(run.place, workdir=str(workspace.workdir), records=records)
 
 
 def is_ended(result: RunResult) -> bool:
@@ -470,10 +523,13 @@ def _identity_like(file: InputFile, workdir: Path) -> str:
 
 
 def _given_file(folder: Path, file: str | Path) -> InputFile:
-    path = Path(file)
-    inside = path.relative_to(folder) if path.is_absolute() else path
-    if not (folder / inside).is_file():
-        raise InputError(f"{file}: there is no such file in {folder}")
+    path = next((p for p in (folder / file, Path.cwd() / file) if p.is_file()), None)
+    if path is None or not path.is_relative_to(folder):
+        raise InputError(
+            f"{file}: there is no such file in {folder}",
+            hint="a file that stands for an output must be in the workdir: copy or link it there",
+        )
+    inside = path.relative_to(folder)
     return InputFile(path=str(inside), identity=file_identity(folder, str(inside)))
 
 

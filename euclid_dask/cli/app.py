@@ -1,0 +1,101 @@
+"""The command `euclid-dask`: its subcommands by name, each imported when it is called."""
+
+import io
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+import click
+
+import euclid_dask
+from euclid_dask.cli.exits import guarded
+from euclid_dask.dataflow.names import did_you_mean
+
+
+class Entry(NamedTuple):
+    """Where a command is, and what `--help` says of it."""
+
+    module: str
+    help: str
+
+
+COMMANDS: Final = {
+    "check": Entry("check", "Check a pipeline script without running it."),
+    "run": Entry("run", "Run a pipeline."),
+    "resume": Entry("resume", "Go on with a run that ended early, or run what has changed."),
+    "status": Entry("status", "Tell how a run stands, also while it goes on."),
+    "report": Entry("report", "Report on a run: text, or one HTML file."),
+    "show": Entry("show", "Show one task: command, files, attempts, logs."),
+    "rerun": Entry("rerun", "Run a task again, and what depends on it."),
+    "shell": Entry("shell", "Open a shell in the environment of a task."),
+    "clean": Entry("clean", "Remove what runs made in a workdir."),
+    "graph": Entry("graph", "Draw a pipeline or a run: text, SVG, Mermaid."),
+    "demo": Entry("demo", "Simulate a small VIS camera and run its pipeline."),
+    "completion": Entry("completion", "Print the completion script of a shell."),
+}
+
+EPILOG: Final = """\
+\b
+Examples:
+  euclid-dask check pipeline.py
+  euclid-dask run pipeline.py --workdir w image=raw.fits
+  euclid-dask status w
+  euclid-dask resume w
+  euclid-dask demo --size 512
+
+Exit codes: 0 done, 1 failed, 2 refused (nothing was run), 130 interrupted, 70 a mistake of ours.
+"""
+
+
+class App(click.Group):
+    """The group of all commands, and the outermost door for errors."""
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **settings: Any) -> Any:
+        """Run the command line; exit with its code."""
+        words = list(sys.argv[1:] if args is None else args)
+        settings["standalone_mode"] = False
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        sys.exit(guarded(lambda: super(App, self).main(words, *others, **settings), words))
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        entry = COMMANDS[cmd_name]
+        command = import_module(f"euclid_dask.cli.{entry.module}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the words ask for; say which was meant if there is none."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(
+                f"there is no command '{args[0]}'; "
+                + did_you_mean(args[0], COMMANDS, "the commands are"),
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=App, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(euclid_dask.__version__, prog_name="euclid-dask")
+def app() -> None:
+    """Run pipelines of science executables as dataflow graphs on Dask.
+
+    A pipeline is a Python script: executables with named input and output files, wired by a
+    function. Tasks run as soon as their inputs exist; work that is done is not done again.
+    """

@@ -1,0 +1,173 @@
+"""Options that several commands share, and what their values mean."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import click
+
+from euclid_dask.api import Settings
+from euclid_dask.core.errors import InputError
+from euclid_dask.planner.policies import POLICIES
+from euclid_dask.runner.isf import is_absent
+from euclid_dask.wiring import parse_size
+
+F = TypeVar("F", bound=Callable[..., Any])
+Option = Callable[[F], F]
+
+json_option: Final = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else."
+)
+pkgrepo_option: Final = click.option(
+    "--pkgrepo",
+    metavar="DIR",
+    help="Folder of the package definitions; default: the script's folder.",
+)
+isf_option: Final = click.option(
+    "--isf", metavar="FILE", help="Data file: lines port=file, workdir=..., pkgRepository=..."
+)
+ports_argument: Final = click.argument("ports", metavar="[PORT=FILE ...]", nargs=-1)
+workdir_argument: Final = click.argument("workdir", metavar="WORKDIR")
+run_argument: Final = click.argument("run_id", metavar="[RUN]", required=False)
+
+MACHINE: Final[Sequence[Option[Any]]] = (
+    click.option("--cores", type=click.FloatRange(min=0, min_open=True), help="Cores to use."),
+    click.option("--ram", metavar="SIZE", help='RAM to use, like "16GB" or "512MiB".'),
+)
+EXECUTION: Final[Sequence[Option[Any]]] = (
+    click.option(
+        "--executor",
+        metavar="KIND",
+        default="dask",
+        show_default=True,
+        help="dask (embedded), inline (threads, no Dask), or a scheduler's address.",
+    ),
+    *MACHINE,
+    click.option("--quiet", "-q", is_flag=True, help="Show no progress."),
+)
+LIMITS: Final[Sequence[Option[Any]]] = (
+    click.option(
+        "--policy",
+        type=click.Choice(sorted(POLICIES)),
+        default="fifo",
+        show_default=True,
+        help="Which ready task goes first.",
+    ),
+    click.option(
+        "--retries",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Further attempts of a task that failed.",
+    ),
+    click.option(
+        "--lost-retries",
+        type=click.IntRange(min=0),
+        default=5,
+        show_default=True,
+        help="Further attempts of a task that was lost with its machine.",
+    ),
+    click.option("--fresh", is_flag=True, help="Do everything again, whatever is done already."),
+    click.option(
+        "--identity",
+        type=click.Choice(["mtime", "content"]),
+        default="mtime",
+        show_default=True,
+        help="How input files are compared with those of earlier runs.",
+    ),
+    click.option(
+        "--enforce-ram/--no-enforce-ram",
+        default=True,
+        help="Kill a task that uses more RAM than it asked for (default), or not.",
+    ),
+    click.option(
+        "--enforce-walltime/--no-enforce-walltime",
+        default=True,
+        help="Kill a task that runs longer than it asked for (default), or not.",
+    ),
+    click.option(
+        "--grace",
+        type=click.FloatRange(min=0),
+        default=5.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Time between SIGTERM and SIGKILL.",
+    ),
+    click.option("--source", metavar="FILE", default="", help="Shell file sourced before a task."),
+    click.option("--logdir", metavar="DIR", help="Folder of the logs in the workdir: logs."),
+    click.option(
+        "--one-by-one", is_flag=True, help="Carry each task to its place on its own: no bundles."
+    ),
+)
+
+
+def with_options(options: Sequence[Option[Any]]) -> Option[Any]:
+    """Return a decorator that adds options to a command, in their order."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """Return the settings that the options of a command say."""
+    one_by_one = given.get("one_by_one", False)
+    return Settings(
+        executor=given.get("executor", "dask"),
+        cores=given.get("cores"),
+        ram_bytes=parse_size(given["ram"]) if given.get("ram") else None,
+        policy=given.get("policy", "fifo"),
+        science_retries=given.get("retries", 0),
+        lost_retries=given.get("lost_retries", 5),
+        until=given.get("until", ()),
+        from_=given.get("from_", ()),
+        skip=given.get("skip", ()),
+        fuse=not one_by_one,
+        group=not one_by_one,
+        fresh=given.get("fresh", False),
+        identity_by=given.get("identity", "mtime"),
+        enforce_ram=given.get("enforce_ram", True),
+        enforce_walltime=given.get("enforce_walltime", True),
+        grace_s=given.get("grace", 5.0),
+        source=given.get("source", ""),
+        logdir=given.get("logdir"),
+    )
+
+
+def files_of_ports(words: Sequence[str]) -> dict[str, str | None]:
+    """Return the files of words `PORT=FILE`; None stands for no file.
+
+    Raises:
+        InputError: A word is not of that form, or a port is there twice.
+    """
+    files = _pairs(words, "PORT=FILE", "image=raw.fits")
+    return {port: None if is_absent(file) else file for port, file in files.items()}
+
+
+def given_files(words: Sequence[str]) -> dict[str, str]:
+    """Return the files of words `TASK.PORT=FILE`.
+
+    Raises:
+        InputError: A word is not of that form, or a port is there twice.
+    """
+    files = _pairs(words, "TASK.PORT=FILE", "bias.master=bias/master.fits")
+    for port in files:
+        if "." not in port:
+            raise InputError(
+                f"--given {port}: there is no port in it", hint=f"write {port}.PORT=FILE"
+            )
+    return files
+
+
+def _pairs(words: Sequence[str], form: str, example: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, file = word.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"'{word}' is not of the form {form}", hint=f"like: {example}")
+        if name in found:
+            raise InputError(f"{name} is given twice: {found[name]} and {file}")
+        found[name] = file
+    return found

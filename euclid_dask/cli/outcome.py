@@ -1,0 +1,69 @@
+"""Carrying out a run from the command line: progress meanwhile, outcome and exit code after."""
+
+import dataclasses
+import errno
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+
+from euclid_dask.api import RunResult, Settings
+from euclid_dask.cli.exits import OF_STATE, StoppedError
+from euclid_dask.report.progress import LineProgress, LiveProgress, ProgressDisplay
+from euclid_dask.report.terminal import as_json, outcome
+
+
+def carried_out(
+    run: Callable[[Settings], RunResult], settings: Settings, given: Mapping[str, Any]
+) -> RunResult:
+    """Have `run` carry out a run, with progress on stderr unless `--quiet`.
+
+    Raises:
+        StoppedError: The disk is full; the run can go on later.
+    """
+    display = _display(quiet=given["quiet"])
+    if display is None:
+        with _full_disk_told():
+            return run(settings)
+    watched = dataclasses.replace(settings, on_start=display.on_start, on_turn=display.on_turn)
+    try:
+        with _full_disk_told():
+            return run(watched)
+    finally:
+        display.end()
+
+
+def told(result: RunResult, given: Mapping[str, Any]) -> int:
+    """Print how a run ended; return the exit code."""
+    summary = result.summary()
+    if given["as_json"]:
+        click.echo(json.dumps(as_json(summary)))
+    else:
+        click.echo(outcome(summary, result.workdir, result.reruns))
+    return OF_STATE[result.state]
+
+
+def _display(*, quiet: bool) -> ProgressDisplay | None:
+    if quiet:
+        return None
+    if sys.stderr.isatty():
+        return LiveProgress(Console(stderr=True))
+    return LineProgress(lambda text: click.echo(text, err=True))
+
+
+@contextmanager
+def _full_disk_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        raise StoppedError(
+            f"the run was stopped, since the disk is full{place}",
+            hint="free some space, then go on with `euclid-dask resume`: what is done is recorded",
+        ) from error
