@@ -99,7 +99,7 @@ def run_once(workload: Workload, slots: int, launch: Launch) -> Outcome:
     busy_s = _machine_busy_s() - busy_before_s
     peak_mb = sampler.stop() if sampler else None
     cpu_s = usage.ru_utime + usage.ru_stime + _reap_orphans_s()
-    if killer.finished.is_set() and process.returncode == -signal.SIGKILL:
+    if exit_ns - started_ns > launch.timeout_s * NS:
         return Outcome(figures=None, wrong=(f"not done after {launch.timeout_s:.0f} s",))
     if process.returncode != 0:
         lines = output.read_text(errors="replace").split("\n")

@@ -9,7 +9,8 @@ from benchmarks.summary import Document, Spread, ordered, over_bound, ratio
 
 WIDTH, LEFT, RIGHT, TOP, ROW, GAP = 1120, 218, 20, 112, 30, 46
 INK, QUIET, GRID, PAPER = "#1f2933", "#66727f", "#e4e8ec", "#ffffff"
-FLOOR_COLOUR, PEER_COLOUR, OUR_COLOUR, BAND = "#9aa5b1", "#52667a", "#c2410c", "#fff4ec"
+FLOOR_COLOUR, PEER_COLOUR, BAND = "#9aa5b1", "#52667a", "#fff4ec"
+OUR_COLOUR, OUR_VARIANT = "#c2410c", "#e08a5b"
 TICKS = (1, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -146,8 +147,8 @@ def _marks(panel: Panel, engines: list[str]) -> Iterator[str]:
 
 
 def _colour(engine: str) -> str:
-    if engine == "ours":
-        return OUR_COLOUR
+    if engine.startswith("ours"):
+        return OUR_COLOUR if engine == "ours" else OUR_VARIANT
     return FLOOR_COLOUR if engine.startswith("floor") else PEER_COLOUR
 
 

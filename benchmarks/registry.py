@@ -2,6 +2,7 @@
 
 from benchmarks.engines import (
     Engine,
+    dask_native,
     floor_python,
     floor_spawn,
     floor_xargs,
@@ -22,6 +23,7 @@ ENGINES: dict[str, Engine] = {
         floor_python,
         floor_xargs,
         ours,
+        dask_native,
         plain_dask,
         parsl_threads,
         parsl_htex,

@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks import machine, report
 from benchmarks.check import read_log, violations
 from benchmarks.engines import Engine, Job
+from benchmarks.engines.ours import OURS
 from benchmarks.envs import Tools, UnavailableError, compile_tools, environment, versions
 from benchmarks.measure import Launch, Outcome, become_reaper, run_once
 from benchmarks.registry import ENGINES, FLOOR
@@ -121,7 +122,7 @@ class Session:
             **os.environ,
             **self.engines[name].env,
             "TICK_LOG": str(log),
-            "PYTHONPATH": str(ROOT) if name != "ours" else "",
+            "PYTHONPATH": "" if self.engines[name].requirements == OURS else str(ROOT),
             "PATH": f"{python.parent}:{os.environ['PATH']}",
         }
         launch = Launch(
@@ -307,7 +308,11 @@ def _run_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--seed", type=int, default=1, help="of workloads and order (default 1)")
     sub.add_argument("--timeout", type=_positive, default=300.0, help="seconds a run may take")
     sub.add_argument("--cache", type=Path, default=cache / "euclid-dask-benchmarks")
-    sub.add_argument("--scratch", type=Path, help="where runs take place (default: TMPDIR)")
+    sub.add_argument(
+        "--scratch",
+        type=Path,
+        help="where runs take place (default: TMPDIR); in memory, ratios are steadier",
+    )
     sub.add_argument("--keep", action="store_true", help="keep the workdirs of valid runs too")
 
 

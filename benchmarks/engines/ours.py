@@ -2,17 +2,19 @@
 
 A bag is a `@parallel` over a list file; chains are a `@parallel` whose body calls an executable a
 hundred times; a scatter is a task that makes the list, a split and a task that takes the join; any
-other graph is one call a task.
+other graph is one call a task. The elements of the lists are files that lie in the workdir, as the
+products of a real pipeline do; each holds the id of its branch.
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks.engines import Engine, Job
 
 ROOT = Path(__file__).parent.parent.parent
+OURS = (f"-e {ROOT}",)
+DUTIES = "logs, rusage, checks, receipts, journal"
 
 HEAD = """\
 from euclid_dask import ComputingResources, Executable, Input, Output, parallel, pipeline
@@ -70,7 +72,7 @@ def chains(items):
 
 SCATTER = """
 source = Executable(
-    command=f"{{TICK}} --id=source --count={width}",
+    command=f"{{TICK}} --id=source --count={width} --prefix=items/b --suffix=.txt",
     inputs=[Input("seed")],
     outputs=[Output("outlist", mime_type="json", content_type="listfile")],
     resources=SMALL,
@@ -99,7 +101,7 @@ TASKS = {tasks}
 executables = {{
     task: Executable(
         command=f"{{TICK}} --id={{task}} --duration={{duration_s}}",
-        inputs=[Input("seed")] + [Input(f"from_{{before}}") for before in after],
+        inputs=[Input(f"from_{{before}}") for before in after] or [Input("seed")],
         outputs=out(),
         resources=SMALL,
     )
@@ -111,9 +113,7 @@ executables = {{
 def graph(seed):
     made = {{}}
     for task, (_, after) in TASKS.items():
-        inputs = {{f"from_{{before}}": made[before] for before in after}}
-        if not after:
-            inputs["seed"] = seed
+        inputs = {{f"from_{{before}}": made[before] for before in after}} or {{"seed": seed}}
         made[task] = executables[task](name=task, **inputs)
     return {returned}
 """
@@ -144,30 +144,52 @@ _WRITERS: Mapping[str, Callable[[Job], str]] = {
 def inputs(job: Job) -> dict[str, str]:
     """Write the pipeline's input files and return them by port, relative to the workdir."""
     workload = job.workload
-    if workload.kind in {"scatter", "graph"}:
-        (job.workdir / "seed.txt").write_text("seed\n")
-        return {"seed": "seed.txt"}
-    items = [task.id.partition(".")[0] for task in workload.tasks if not task.after]
-    (job.workdir / "items.json").write_text(json.dumps(items))
+    if workload.kind == "graph":
+        return _seed(job)
+    (job.workdir / "items").mkdir()
+    names = {task.id.partition(".")[0]: None for task in workload.tasks}
+    for name in names:
+        (job.workdir / "items" / f"{name}.txt").write_text(f"{name}\n")
+    if workload.kind == "scatter":
+        return _seed(job)
+    (job.workdir / "items.json").write_text(json.dumps([f"items/{name}.txt" for name in names]))
     return {"items": "items.json"}
 
 
-def _prepare(job: Job) -> list[str]:
+def _seed(job: Job) -> dict[str, str]:
+    (job.workdir / "seed.txt").write_text("seed\n")
+    return {"seed": "seed.txt"}
+
+
+def write_script(job: Job) -> Path:
+    """Put the script into the workdir."""
     path = job.workdir / "pipeline.py"
     path.write_text(script(job))
+    return path
+
+
+def _prepare(job: Job, *options: str) -> list[str]:
+    path = write_script(job)
     ports = [f"{port}={file}" for port, file in inputs(job).items()]
     program = str(job.python.parent / "euclid-dask")
-    command = [program, "run", str(path), "--workdir", str(job.workdir), *ports, "--json"]
-    return command + os.environ.get("BENCH_OURS_OPTIONS", "").split()
+    where = ["--workdir", str(job.workdir), "--cores", str(job.slots)]
+    return [program, "run", str(path), *ports, *where, "--json", *options]
+
+
+def engine(name: str, title: str, *options: str) -> Engine:
+    """Return our engine with some options of its command line."""
+    return Engine(
+        name=name,
+        title=title,
+        duties=DUTIES,
+        requirements=OURS,
+        prepare=lambda job: _prepare(job, *options),
+        shows=("dask", "distributed"),
+    )
 
 
 ENGINES = (
-    Engine(
-        name="ours",
-        title="euclid_dask",
-        duties="logs, rusage, checks, receipts, journal",
-        requirements=(f"-e {ROOT}",),
-        prepare=_prepare,
-        shows=("dask", "distributed"),
-    ),
+    engine("ours", "euclid_dask"),
+    engine("ours-one-by-one", "euclid_dask, no bundles", "--one-by-one"),
+    engine("ours-inline", "euclid_dask, without Dask", "--executor", "inline"),
 )

@@ -1,5 +1,7 @@
 """Parsl with its high-throughput executor: an interchange and a pool of worker processes."""
 
+import os
+
 from benchmarks.engines import Engine, arguments, as_module
 from benchmarks.engines.parsl_threads import PINNED, run_apps
 
@@ -15,6 +17,7 @@ def main() -> None:
         label="htex",
         address="127.0.0.1",
         max_workers_per_node=job["slots"],
+        cores_per_worker=min(1.0, (os.cpu_count() or 1) / job["slots"]),  # else no more than cores
         provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),
     )
     run_apps(Config(executors=[executor], run_dir=f"{job['workdir']}/runinfo"), job)

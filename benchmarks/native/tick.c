@@ -1,12 +1,13 @@
 /* The task of every benchmark: it logs that it started, sleeps, writes its output, logs that it ended.
  *
- * usage: tick --id=ID [--duration=SECONDS] [--out=FILE] [--outlist=FILE --count=N] [--item=TEXT|FILE]
- *             [--step=NAME] [--workdir=DIR] [--log=FILE] [--any=thing ...]
+ * usage: tick --id=ID [--duration=SECONDS] [--out=FILE] [--item=TEXT|FILE] [--step=NAME]
+ *             [--outlist=FILE --count=N [--prefix=TEXT] [--suffix=TEXT]]
+ *             [--workdir=DIR] [--log=FILE] [--any=thing ...]
  *
  * --item    the element of a split, "ID" or "ID:SECONDS", or a file whose first line holds that
  * --step    appended to the id of the item: "c03" and "s017" make "c03.s017"
  * --out     a file to create, one line with the id
- * --outlist a file to create, a JSON list of --count ids b0000, b0001, ...
+ * --outlist a file to create, a JSON list of --count elements: --prefix, a number from 0000, --suffix
  * --workdir relative files are taken from here
  * --log     the log; the environment variable TICK_LOG otherwise
  * Other options are ignored: they are the input ports of an executable.
@@ -28,7 +29,7 @@
 #include <unistd.h>
 
 struct options {
-    const char *id, *duration, *out, *outlist, *count, *item, *step, *workdir, *log;
+    const char *id, *duration, *out, *outlist, *count, *prefix, *suffix, *item, *step, *workdir, *log;
 };
 
 static void die(const char *what, const char *about)
@@ -43,6 +44,7 @@ static const char **slot(struct options *o, const char *name, size_t n)
         {"id", &o->id},           {"duration", &o->duration}, {"out", &o->out},
         {"outlist", &o->outlist}, {"count", &o->count},       {"item", &o->item},
         {"step", &o->step},       {"workdir", &o->workdir},   {"log", &o->log},
+        {"prefix", &o->prefix},   {"suffix", &o->suffix},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strlen(known[i].name) == n && strncmp(known[i].name, name, n) == 0)
@@ -142,7 +144,7 @@ static void write_outputs(const struct options *o, const char *id)
         int count = o->count ? atoi(o->count) : 0;
         fputc('[', f);
         for (int i = 0; i < count; i++)
-            fprintf(f, "%s\"b%04d\"", i ? ", " : "", i);
+            fprintf(f, "%s\"%s%04d%s\"", i ? ", " : "", o->prefix ? o->prefix : "", i, o->suffix ? o->suffix : "");
         fputs("]\n", f);
         if (fclose(f) != 0)
             die("cannot write", o->outlist);

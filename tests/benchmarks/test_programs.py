@@ -43,8 +43,8 @@ def test_a_task_ignores_logdir_and_input_ports(tools, tmp_path):
 
 
 def test_a_list_output_is_a_json_list(tools, tmp_path):
-    tick(tools, tmp_path, "--id=source", "--count=3", "--outlist=list.json")
-    assert json.loads((tmp_path / "list.json").read_text()) == ["b0000", "b0001", "b0002"]
+    tick(tools, tmp_path, "--id=source", "--count=2", "--prefix=b", "--suffix=.txt", "--outlist=l")
+    assert json.loads((tmp_path / "l").read_text()) == ["b0000.txt", "b0001.txt"]
 
 
 def test_a_task_that_cannot_write_its_output_fails_and_logs_no_end(tools, tmp_path):
