@@ -20,6 +20,8 @@ MARK: Final = "<handle "
 """How the text of a handle begins; a name or constant that holds it was made from a handle."""
 
 UNPACKING: Final = ("UNPACK_SEQUENCE", "UNPACK_EX")
+SPREADING: Final = ("LIST_EXTEND", "CALL_FUNCTION_EX")
+"""What the interpreter does for `first, second = call` and for `function(*call)`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,9 +45,13 @@ Origin = FromInput | Constant | Made
 """Where a handle's value comes from, inside the body being traced."""
 
 
+class HandleTypeError(PipelineError, TypeError):
+    """Something was done with a handle that it cannot do; Python may try another way."""
+
+
 def _refusal(what: str, hint: str) -> Callable[..., Any]:
     def refuse(self: "Handle", *_: object) -> NoReturn:
-        raise PipelineError(
+        raise HandleTypeError(
             place.at(
                 place.user_line(), f"{what} {self.label}, which is a file that does not exist yet"
             ),
@@ -99,10 +105,9 @@ class Handle:
 
     def __iter__(self) -> Iterator["Handle"]:
         operation, count = _caller_unpacks()
-        if operation not in UNPACKING:
-            if operation == "GET_ITER":
-                self._loop()
-        elif count != 1:
+        if operation not in UNPACKING + SPREADING:
+            self._loop()
+        if operation == "UNPACK_SEQUENCE" and count != 1:
             raise PipelineError(
                 place.at(
                     place.user_line(), f"{count} names on the left, but {self.label} is one value"

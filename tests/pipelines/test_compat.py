@@ -8,6 +8,13 @@ from euclid_dask import dsl
 from euclid_dask.core.errors import InputError, PipelineError
 from euclid_dask.dsl import load
 
+
+@pytest.fixture(params=["", "euclid_dask.compat."], ids=["installed", "own"])
+def old(request):
+    """Import an old module under its old name and under ours."""
+    return lambda module: importlib.import_module(request.param + module)
+
+
 NAMES = {
     "euclidwf.framework.taskdefs": (
         "Executable Input Output ComputingResources Package TaskProperties "
@@ -43,45 +50,45 @@ def test_the_classes_are_ours():
     assert taskdefs.Executable is dsl.Executable
 
 
-def test_the_old_functions_read_a_script(scripts):
-    old = importlib.import_module("euclidwf.framework.workflow_dsl")
-    flow = old.load_pipeline_from_file(
+def test_the_old_functions_read_a_script(old, scripts):
+    module = old("euclidwf.framework.workflow_dsl")
+    flow = module.load_pipeline_from_file(
         str(scripts / "y2015/examples/vis_pipeline.py"), str(scripts / "y2015/pkgdefs")
     )
-    assert old.get_portnames(flow) == ["vis_image", "master_dark", "master_flat", "illum_model"]
-    assert "vis_split" in old.get_invoked_execs(flow)
-    assert old.load_pipeline_from_file(scripts / "slides/correct_pipeline.py").name == (
+    assert module.get_portnames(flow) == ["vis_image", "master_dark", "master_flat", "illum_model"]
+    assert "vis_split" in module.get_invoked_execs(flow)
+    assert module.load_pipeline_from_file(scripts / "slides/correct_pipeline.py").name == (
         "correct_pipeline"
     )
 
 
-def test_the_old_functions_take_a_pipeline_function(capsys, tmp_path):
-    old = importlib.import_module("euclidwf.framework.workflow_dsl")
-    build = importlib.import_module("euclidwf.framework.graph_builder").build_graph
-    draw = importlib.import_module("euclidwf.utilities.visualizer").visualize_graph
+def test_the_old_functions_take_a_pipeline_function(old, capsys, tmp_path):
+    module = old("euclidwf.framework.workflow_dsl")
+    build = old("euclidwf.framework.graph_builder").build_graph
+    draw = old("euclidwf.utilities.visualizer").visualize_graph
     exe = dsl.Executable("exe", ["a"], ["x"])
 
     @dsl.pipeline("u")
     def p(a):
-        return old.invoke_task(exe, a=a)
+        return module.invoke_task(exe, a=a)
 
-    assert old.invoke_pipeline(p) == build(p) == build(build(p))
-    assert old.get_portnames(p) == ["a"]
+    assert module.invoke_pipeline(p) == build(p) == build(build(p))
+    assert module.get_portnames(p) == ["a"]
     draw(build(p))
     assert capsys.readouterr().out.startswith("p(a)\n")
     draw(p, tmp_path / "p.svg")
     assert (tmp_path / "p.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
-def test_executables_are_found_in_a_repository(scripts):
-    old = importlib.import_module("euclidwf.utilities.exec_loader")
-    found = old.get_all_executables(scripts / "she/SHE_Shear_Analysis")
+def test_executables_are_found_in_a_repository(old, scripts):
+    module = old("euclidwf.utilities.exec_loader")
+    found = module.get_all_executables(scripts / "she/SHE_Shear_Analysis")
     assert "she_cleanup" in found
-    assert old.load_executable(scripts / "y2015/pkgdefs", "vis_split").command == "vis_split"
+    assert module.load_executable(scripts / "y2015/pkgdefs", "vis_split").command == "vis_split"
 
 
-def test_a_data_file_is_read(tmp_path, monkeypatch):
-    read = importlib.import_module("euclidwf.utilities.data_loader").load_data
+def test_a_data_file_is_read(old, tmp_path, monkeypatch):
+    read = old("euclidwf.utilities.data_loader").load_data
     monkeypatch.setenv("TILE", "7")
     isf = tmp_path / "isf"
     isf.write_text("# comment\n\nworkdir = /w\nimage=data/$TILE.xml # more\nnone =\n")
@@ -95,8 +102,8 @@ def test_a_data_file_is_read(tmp_path, monkeypatch):
         read(isf)
 
 
-def test_an_old_error_catches_ours(tmp_path):
-    errors = importlib.import_module("euclidwf.utilities.error_handling")
+def test_an_old_error_catches_ours(old, tmp_path):
+    errors = old("euclidwf.utilities.error_handling")
     (tmp_path / "script.py").write_text("")
     with pytest.raises(errors.PipelineSpecificationError) as caught:
         load(tmp_path / "script.py")

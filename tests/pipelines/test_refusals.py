@@ -1,6 +1,8 @@
 """Scripts that cannot be loaded: each is told with file, line and what to do."""
 
 import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -180,3 +182,22 @@ def test_a_foreign_euclidwf_is_named(tmp_path, monkeypatch):
     assert hint == "uninstall it, or import from euclid_dask instead"
     for name in [name for name in sys.modules if name.partition(".")[0] == "euclidwf"]:
         del sys.modules[name]
+
+
+def test_a_missing_euclidwf_is_told(tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "euclidwf"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(
+        sys, "path", [entry for entry in sys.path if not (Path(entry) / "euclidwf").is_dir()]
+    )
+    message, hint = refusal(tmp_path, "import euclidwf.framework.taskdefs\n")
+    assert message == "script.py:1: there is no module 'euclidwf'"
+    assert hint == "it comes with euclid-dask: install it with pip"
+
+
+def test_a_euclidwf_without_origin_is_named(tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "euclidwf"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "euclidwf", ModuleType("euclidwf"))
+    message, _ = refusal(tmp_path, "import euclidwf.framework.taskdefs\n")
+    assert message == "script.py:1: 'euclidwf' in an unknown place is not the one of euclid-dask"

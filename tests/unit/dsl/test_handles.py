@@ -28,6 +28,10 @@ import pytest
         ("i()", "cannot call"),
         ("for x in i: pass", "cannot loop over"),
         ("[x for x in i]", "cannot loop over"),
+        ("list(i)", "cannot loop over"),
+        ("enumerate(i)", "cannot loop over"),
+        ("zip(i, i)", "cannot loop over"),
+        ("sorted(i, key=str)", "cannot loop over"),
     ],
 )
 def test_what_needs_the_value_of_a_handle_is_refused_with_line_and_hint(
@@ -66,3 +70,14 @@ def test_handles_can_be_printed_compared_with_none_and_kept_in_collections(loade
     text = "<handle argument 'i'>"
     kept = "<handle output 'x' of 'one'>"
     assert capsys.readouterr().out == f"{text} {{{text}: 1}} True False True False {kept}\n"
+
+
+def test_a_handle_can_be_spread_over_arguments(loaded):
+    flow = loaded("""
+        def helper(*handles):
+            return handles[0]
+        @pipeline(outputs=("out",))
+        def p(i):
+            return helper(*one(a=i), *two(a=i))
+    """).flow
+    assert [node.name for node in flow.body.nodes] == ["one", "two"]
