@@ -13,6 +13,14 @@ from typing import Any
 
 import pytest
 
+try:
+    import numpy as np
+    from astropy.io import fits
+except ImportError:
+    if os.environ.get("CI") == "true":
+        raise
+    # every test is skipped, by its module or by `_science_modules`
+
 DEMO = Path(__file__).resolve().parents[2] / "euclid_dask" / "demo"
 MODULES = ("astropy.io.fits", "numpy", "scipy", "sep", "astroscrappy", "PIL")
 ASTROMATIC = ("source-extractor", "psfex", "scamp", "SWarp")
@@ -73,8 +81,6 @@ class Bench:
 
     def fits(self, name: str, image: Any, header: dict[str, Any], **extensions: Any) -> str:
         """Write a FITS file; return its name."""
-        from astropy.io import fits
-
         hdus = [fits.PrimaryHDU(image, fits.Header(header))]
         hdus += [fits.ImageHDU(data, name=key) for key, data in extensions.items()]
         fits.HDUList(hdus).writeto(self.workdir / name)
@@ -82,15 +88,11 @@ class Bench:
 
     def image(self, name: str, extension: int | str = 0) -> Any:
         """Read an image."""
-        from astropy.io import fits
-
         with fits.open(self.workdir / name, memmap=False) as hdus:
             return hdus[extension].data.astype(float)
 
     def raw(self, name: str, light: Any, *, ccd: int = 1, exptime_s: float = 100.0) -> str:
         """Write a raw frame: light in ADU above an overscan of 1000 ADU."""
-        import numpy as np
-
         counts = np.full((SIZE, SIZE + OVERSCAN), 1000.0)
         counts[:, :SIZE] += light
         header = {
@@ -106,8 +108,6 @@ class Bench:
 
     def frame(self, name: str, image: Any, noise: float) -> str:
         """Write a calibrated frame without a flaw."""
-        import numpy as np
-
         header = {"CCDID": 1, "EXPID": 1, "RDNOISE": 5.0, "SATURATE": 1e5, "GAIN": 1.0}
         return self.fits(
             name,
@@ -161,8 +161,6 @@ def stars() -> Callable[..., Any]:
     """Return a function that draws round Gaussian stars of one flux."""
 
     def draw(size: int, places: Sequence[tuple[float, float]], flux: float, sigma_px: float) -> Any:
-        import numpy as np
-
         y, x = np.mgrid[:size, :size]
         image = np.zeros((size, size))
         for column, row in places:

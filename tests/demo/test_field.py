@@ -5,9 +5,10 @@ import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-from astropy.io import fits
+
+np = pytest.importorskip("numpy")
+fits = pytest.importorskip("astropy.io.fits")
 
 
 def compare(demo, a, b, *options):

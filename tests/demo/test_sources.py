@@ -1,8 +1,9 @@
 """From calibrated frames to sources: cosmic rays, background, detection, PSF."""
 
-import numpy as np
 import pytest
-from astropy.io import fits
+
+np = pytest.importorskip("numpy")
+fits = pytest.importorskip("astropy.io.fits")
 
 COSMIC = 8
 NOISE = 10.0

@@ -2,8 +2,10 @@
 
 import json
 
-import numpy as np
 import pytest
+
+np = pytest.importorskip("numpy")
+fits = pytest.importorskip("astropy.io.fits")
 
 
 def assert_refused(bench, done, sentence, output="out.fits"):
@@ -91,8 +93,6 @@ def test_a_catalogue_from_elsewhere_matches_no_reference(by_hand, bench):
     field = by_hand("python").workdir
     rows = json.loads((field / "by_hand" / "reduced.json").read_text())
     absolute = bench.list_file("reduced.json", [str(field / row) for row in rows])
-    from astropy.io import fits
-
     with fits.open(field / "data" / "vis_reference_catalogue.fits") as hdus:
         hdus["LDAC_OBJECTS"].data["X_WORLD"] += 1.0
         hdus.writeto(bench.workdir / "elsewhere.fits")
