@@ -13,7 +13,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,11 @@ class Session:
             except UnavailableError as error:
                 self.unavailable[name] = str(error)
 
-    def measure(self) -> None:
-        """Visit every engine on every workload, round by round; round 0 samples memory."""
+    def measure(self) -> Iterator[int]:
+        """Visit every engine on every workload, round by round; round 0 samples memory.
+
+        Yields the number of each round when it is over.
+        """
         draw = random.Random(self.options.seed)
         for repeat in range(self.options.repeats + 1):
             for workload in self.workloads.values():
@@ -86,6 +89,7 @@ class Session:
                 for name in names:
                     if workload.kind in self.engines[name].kinds:
                         self._measure_one(name, workload, repeat)
+            yield repeat
 
     def _measure_one(self, name: str, workload: Workload, repeat: int) -> None:
         load = machine.load_average()
@@ -203,13 +207,12 @@ def run(options: argparse.Namespace) -> int:
         scratch=scratch,
     )
     session.install()
-    session.measure()
-    document = session.document()
     options.results.mkdir(parents=True, exist_ok=True)
     path = options.results / f"{options.name}.json"
-    path.write_text(json.dumps(document, indent=1) + "\n")
+    for _ in session.measure():
+        path.write_text(json.dumps(session.document(), indent=1) + "\n")
     print(f"figures: {path}", file=sys.stderr)
-    _report(document, docs=options.docs)
+    _report(session.document(), docs=options.docs)
     invalid = [r for r in session.runs if r["wrong"]]
     if invalid:
         print(f"{len(invalid)} invalid runs, kept in {scratch}", file=sys.stderr)
