@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import venv
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 NATIVE = Path(__file__).parent / "native"
@@ -68,6 +69,7 @@ def environment(cache: Path, name: str, requirements: tuple[str, ...]) -> Path:
     return python
 
 
+@cache
 def versions(python: Path) -> dict[str, str]:
     """Return the version of every package in an environment."""
     text = _call([str(python), "-m", "pip", "list", "--format=freeze", "--exclude=pip"])

@@ -26,18 +26,23 @@ class Panel:
     digits: int
 
     @property
+    def low(self) -> float:
+        """The start of the axis: 1, or below the least value."""
+        return min([1.0, *(value.low * 0.93 for value in self.values.values())])
+
+    @property
     def high(self) -> float:
         """The end of the axis: the first tick beyond all values."""
         most = max((value.high for value in self.values.values()), default=2.0)
         return float(next((tick for tick in TICKS if tick >= most * 1.02), most * 1.1))
 
     def x(self, value: float) -> float:
-        """Place a ratio on the logarithmic axis, which starts at 1."""
+        """Place a ratio on the logarithmic axis."""
         inner = self.width - 34  # room for the last label
-        return self.left + inner * max(0.0, log(value)) / log(self.high)
+        return self.left + inner * log(value / self.low) / log(self.high / self.low)
 
     def ticks(self) -> list[float]:
-        """At most five ticks, the ends among them."""
+        """Ticks from 1 on that leave each other room."""
         inside = [tick for tick in TICKS if tick <= self.high]
         kept: list[float] = []
         for tick in inside:
@@ -100,7 +105,10 @@ def _panel(document: Document, workload: str, left: float, width: float) -> Pane
 def _heading(document: Document) -> Iterator[str]:
     floor = document["engines"].get(document["floor"], {"title": document["floor"]})["title"]
     yield _write(20, 32, "From process start to done", size=19, weight="bold")
-    text = f"{floor.removeprefix('floor: ')} is 1; logarithmic axes; line: least to greatest repeat"
+    text = (
+        f"as a multiple of the {floor} (posix_spawn and wait4), or of the best possible makespan; "
+        "logarithmic; bars: least to greatest repeat"
+    )
     yield _write(20, 54, text, colour=QUIET)
 
 
@@ -135,7 +143,7 @@ def _marks(panel: Panel, engines: list[str]) -> Iterator[str]:
         colour = _colour(engine)
         low, middle, high = (panel.x(v) for v in (value.low, value.median, value.high))
         yield (
-            f'<path d="M{panel.left:.1f} {y}H{middle:.1f}" stroke="{colour}" '
+            f'<path d="M{panel.x(1):.1f} {y}H{middle:.1f}" stroke="{colour}" '
             'stroke-width="2" stroke-opacity="0.25"/>'
         )
         yield f'<path d="M{low:.1f} {y}H{high:.1f}" stroke="{colour}" stroke-width="3.5"/>'
@@ -156,7 +164,7 @@ def _footer(document: Document, height: float) -> Iterator[str]:
     m = document["machine"]
     text = (
         f"{m['cores']} cores, {m['cpu']}, {m['ram_gb']} GB, Linux {m['kernel']}, "
-        f"Python {m['python']}; {document['repeats']} repeats interleaved, "
+        f"Python {m['python']}; timed repeats, interleaved: {document['repeats']}, "
         f"seed {document['seed']}. {document['note']}"
     )
     yield _write(20, height - 18, text[:190], size=11, colour=QUIET)

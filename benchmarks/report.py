@@ -56,20 +56,16 @@ def _conditions(document: Document) -> str:
 
 def _overview(document: Document) -> str:
     workloads = list(document["workloads"])
-    floor = document["engines"][document["floor"]]["title"] if _has_floor(document) else "none"
+    floor = document["engines"].get(document["floor"], {"title": "floor (not measured)"})["title"]
     titles = [_over(document, w) for w in workloads]
     rows = [_overview_row(document, engine, workloads) for engine in ordered(document)]
     head = ["engine", *titles, "first task s", "CPU ms a task", "peak MB", "keeps"]
     about = (
-        f"Start to done as a multiple of the floor ({floor}) of the same repeat, median (least to "
+        f"Start to done as a multiple of the {floor}, of the same repeat, median (least to "
         "greatest); Montage as a multiple of its lower bound. First task, CPU and memory are of "
         f"the {workloads[0]} workload."
     )
     return f"{about}\n\n{_table(head, rows)}"
-
-
-def _has_floor(document: Document) -> bool:
-    return document["floor"] in document["engines"]
 
 
 def _over(document: Document, workload: str) -> str:

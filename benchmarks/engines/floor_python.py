@@ -48,7 +48,7 @@ def main() -> None:
 ENGINES = (
     Engine(
         name="floor-python",
-        title="floor of Python: posix_spawn + wait4",
+        title="floor, in Python",
         duties="logs, rusage, checks",
         prepare=lambda job: as_module(job, "floor_python", "loop"),
     ),

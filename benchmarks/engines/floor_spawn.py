@@ -21,13 +21,13 @@ def _prepare(job: Job, *, logs: bool) -> list[str]:
 ENGINES = (
     Engine(
         name="floor-spawn",
-        title="floor: posix_spawn + wait4 in C",
+        title="floor, in C",
         duties="logs",
         prepare=lambda job: _prepare(job, logs=True),
     ),
     Engine(
         name="floor-bare",
-        title="the same without log files",
+        title="floor in C, no log files",
         duties="",
         prepare=lambda job: _prepare(job, logs=False),
     ),

@@ -26,7 +26,7 @@ def main() -> None:
 ENGINES = (
     Engine(
         name="parsl-htex",
-        title="Parsl, HighThroughputExecutor",
+        title="Parsl, HTEX",
         duties="logs",
         requirements=PINNED,
         prepare=lambda job: as_module(job, "parsl_htex", "htex"),
