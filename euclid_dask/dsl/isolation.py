@@ -66,7 +66,7 @@ def isolated(roots: Sequence[str]) -> Iterator[Finder]:
         hidden = _hide(finder)
         importlib.invalidate_caches()
         sys.meta_path.insert(0, finder)
-        sys.path[:0] = finder.roots
+        sys.path += finder.roots  # last: what comes before others is found by the finder
         sys.dont_write_bytecode = True
         try:
             yield finder

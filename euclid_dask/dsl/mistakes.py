@@ -4,6 +4,7 @@ Python 2 is refused here: a script is never rewritten, its author is told what t
 """
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -107,6 +108,8 @@ def missing_name(error: ImportError, known: Mapping[str, object]) -> PipelineErr
     hint = "define it there, or correct the name"
     if "partially initialized" in str(error):
         hint = "the modules import each other; move what both need into a third one"
+    elif module.partition(".")[0] in sys.stdlib_module_names:
+        hint = f"'{module}' is a module of Python itself; give yours another name"
     else:
         best = nearest(name, _executables_first(known))
         hint = f"did you mean '{best}'?" if best else hint

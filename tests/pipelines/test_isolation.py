@@ -111,12 +111,16 @@ def test_a_directory_without_modules_does_not_hide_an_installed_module(tmp_path)
     assert commands(script) == ["one", "one"]
 
 
-def test_the_standard_library_and_ourselves_cannot_be_replaced(tmp_path):
+def test_the_standard_library_and_ourselves_cannot_be_replaced(tmp_path, monkeypatch):
     script = project(tmp_path / "a", "one")
-    for name in ("random", "euclid_dask", "euclidwf"):
+    for name in ("colorsys", "euclid_dask", "euclidwf"):
         (tmp_path / "a" / f"{name}.py").write_text("raise ValueError\n")
-    script.write_text("import random, euclidwf.framework.taskdefs\nrandom.random()\n" + SCRIPT)
+    for name in list(sys.modules):
+        if name.partition(".")[0] in {"colorsys", "euclidwf"}:
+            monkeypatch.delitem(sys.modules, name)
+    script.write_text("import colorsys, euclidwf.framework.taskdefs\n" + SCRIPT)
     assert commands(script) == ["one", "one"]
+    assert "euclidwf" in sys.modules
 
 
 def test_a_changed_file_is_read_again_even_within_a_second(tmp_path):

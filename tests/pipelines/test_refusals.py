@@ -76,6 +76,12 @@ def test_an_unknown_name_without_a_near_one_is_told(tmp_path):
     assert hint == "define it there, or correct the name"
 
 
+def test_a_module_with_the_name_of_one_of_python_is_told(tmp_path):
+    message, hint = refusal(tmp_path, "from random import vis\n", random="vis = 3\n")
+    assert message == "script.py:1: module 'random' has no 'vis'"
+    assert hint == "'random' is a module of Python itself; give yours another name"
+
+
 def test_modules_that_import_each_other_are_told(tmp_path):
     message, hint = refusal(
         tmp_path,

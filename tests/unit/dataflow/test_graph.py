@@ -36,6 +36,7 @@ def test_a_rank_is_the_longest_walltime_to_the_end(build):
             build.task("start", "short", a="i"),
             build.task("slow", "long", a="start.x"),
             build.task("quick", "short", a="start.x"),
+            build.task("late", "short", a="start.x"),
             build.task("end", "short", a="slow.x", b="quick.x"),
             build.task("alone", "short"),
             result="end.x",
@@ -43,7 +44,25 @@ def test_a_rank_is_the_longest_walltime_to_the_end(build):
         build.exe("short", walltime_s=1.0),
         build.exe("long", walltime_s=10.0),
     )
-    assert ranks(flow) == {"start": 12.0, "slow": 11.0, "quick": 2.0, "end": 1.0, "alone": 1.0}
+    assert ranks(flow) == {
+        "start": 12.0,
+        "slow": 11.0,
+        "quick": 2.0,
+        "late": 1.0,
+        "end": 1.0,
+        "alone": 1.0,
+    }
+
+
+def test_a_rank_does_not_depend_on_the_order_of_the_calls(build):
+    names = ("quick", "short"), ("slow", "long")
+    for calls in (names, names[::-1]):
+        flow = build.flow(
+            build.body(build.task("start", "short"), *(build.task(*c, a="start.x") for c in calls)),
+            build.exe("short", walltime_s=1.0),
+            build.exe("long", walltime_s=10.0),
+        )
+        assert ranks(flow)["start"] == 11.0
 
 
 def test_ranks_lead_through_splits_without_a_time_of_their_own(build):
