@@ -33,7 +33,6 @@ def load(script: Path, pkgrepo: Path | None = None) -> LoadedPipeline:
     script = _existing_script(script)
     repository = _existing_directory(pkgrepo) if pkgrepo is not None else script.parent
     roots = list(dict.fromkeys([str(repository), str(script.parent)]))
-    _pin_own_names()
     with isolated(roots) as finder, place.collecting(*roots) as remarks:
         with _told(roots):
             module = _execute(script, repository, finder)
@@ -56,7 +55,6 @@ def load_executables(pkgrepo: Path) -> dict[str, Executable]:
     """
     roots = [str(_existing_directory(pkgrepo))]
     found: dict[str, Executable] = {}
-    _pin_own_names()
     with isolated(roots), place.collecting(*roots), _told(roots):
         for path in sorted(Path(roots[0]).glob("*.py")):
             module = import_module(path.stem)
@@ -132,6 +130,9 @@ def _pipeline_of(module: ModuleType, script: Path) -> PipelineFunction:
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
+        where = _foreign_euclidwf()
+        if where and "euclidwf" in sys.modules:
+            raise _foreign(f"{script}:1", where)
         raise PipelineError(
             f"{script}:1: no function is marked as the pipeline",
             hint="write @pipeline(outputs=(...)) on the line above the pipeline function",
@@ -173,12 +174,6 @@ def _is_module(item: Path) -> bool:
     return item.suffix == ".py" or (item.is_dir() and item.name.isidentifier())
 
 
-def _pin_own_names() -> None:
-    """Import our `euclidwf` before the pipeline's directories can offer a copy of theirs."""
-    if _foreign_euclidwf() == "":
-        __import__("euclidwf")
-
-
 def _foreign_euclidwf() -> str | None:
     """Return where a `euclidwf` that is not ours is installed, "" for ours, None for none."""
     try:
@@ -202,7 +197,11 @@ def _refuse_foreign_euclidwf(error: ImportError) -> None:
             place.at(place.line_of(error), "there is no module 'euclidwf'"), hint=hint
         ) from error
     if where:
-        raise PipelineError(
-            place.at(place.line_of(error), f"'euclidwf' in {where} is not the one of euclid-dask"),
-            hint="uninstall it, or import from euclid_dask instead",
-        ) from error
+        raise _foreign(place.line_of(error), where) from error
+
+
+def _foreign(line: str, where: str) -> PipelineError:
+    return PipelineError(
+        place.at(line, f"'euclidwf' in {where} is not the one of euclid-dask"),
+        hint="uninstall it, or import from euclid_dask instead",
+    )

@@ -128,12 +128,12 @@ def test_checking_sixty_tasks_is_quick(tmp_path):
         + f"@pipeline('u')\ndef p(a):\n{calls}    return a\n"
     )
     code = (
-        "import sys, time; began = time.perf_counter()\n"
+        "import sys, time\n"
         "from pathlib import Path\n"
         "from euclid_dask.dsl import load\nfrom euclid_dask.dataflow.check import check\n"
         f"assert not check(load(Path({str(script)!r})).flow)\n"
         "assert 'networkx' not in sys.modules\n"
-        "print(time.perf_counter() - began)\n"
+        "print(time.process_time())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 1.0

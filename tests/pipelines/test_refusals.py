@@ -172,10 +172,14 @@ def test_an_unknown_name_of_euclidwf_is_told(tmp_path, text):
     assert message.startswith("script.py:1: ")
 
 
-def test_a_foreign_euclidwf_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("content", [None, "Executable = None\n"])
+def test_a_foreign_euclidwf_is_named(tmp_path, monkeypatch, content):
     foreign = tmp_path / "site"
     (foreign / "euclidwf").mkdir(parents=True)
     (foreign / "euclidwf/__init__.py").write_text("")
+    if content is not None:
+        (foreign / "euclidwf/framework").mkdir()
+        (foreign / "euclidwf/framework/taskdefs.py").write_text(content)
     monkeypatch.syspath_prepend(str(foreign))
     for name in [name for name in sys.modules if name.partition(".")[0] == "euclidwf"]:
         monkeypatch.delitem(sys.modules, name)
