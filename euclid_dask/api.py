@@ -5,13 +5,9 @@ result.outputs, result.failures
 """
 
 import os
-import signal
-import threading
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import euclid_dask
@@ -29,14 +25,14 @@ from euclid_dask.planner.lowering import static_part
 from euclid_dask.planner.run import Run
 from euclid_dask.runner import views
 from euclid_dask.runner.active import ActiveRun
-from euclid_dask.runner.again import dependents, forget
-from euclid_dask.runner.fingerprints import IdentityBy, file_identity, program_identity
-from euclid_dask.runner.inbox import CancelNews
+from euclid_dask.runner.again import dependents, forget, reasons_again
+from euclid_dask.runner.changes import changes_since, request_like
+from euclid_dask.runner.fingerprints import IdentityBy, file_identity
 from euclid_dask.runner.isf import Isf, parse_isf
 from euclid_dask.runner.loop import OnTurn, Runner
 from euclid_dask.runner.recovery import resume_run
-from euclid_dask.runner.reuse import why_again
-from euclid_dask.runner.start import RunRequest, plan_run, replay, start_run
+from euclid_dask.runner.signals import cancel_on_signals
+from euclid_dask.runner.start import RunRequest, earlier_runs, plan_run, replay, start_run
 from euclid_dask.runner.workspace import Workspace
 from euclid_dask.wiring import machine, make_executor
 from euclid_dask.worker.clock import SystemClock
@@ -362,7 +358,7 @@ def resume(
     before = replay(workspace.files(known).journal)
     changes = changes_since(before, workspace.workdir)
     if changes:
-        request = _request_like(before, workspace, settings)
+        request = request_like(before, workspace, settings.identity_by)
         return start(request, settings, [f"changed since {known}: {c}" for c in changes])
     if before.state is RunState.DONE:
         _settle(before, workspace)
@@ -391,30 +387,10 @@ def rerun(
     workspace = Workspace(Path(workdir).absolute())
     before = replay(workspace.files(workspace.find(run_id)).journal)
     again = dependents(before, views.find_task(before, task))
-    request = _request_like(before, workspace, settings)
+    request = request_like(before, workspace, settings.identity_by)
     active = start_run(request, SystemClock(), software=f"euclid_dask {euclid_dask.__version__}")
     forget(active, again)
     return carry_out(active, settings, (), again)
-
-
-def changes_since(before: Run, workdir: Path) -> list[str]:
-    """Return what is not as it was when `before` was started, in words."""
-    changes: list[str] = []
-    if before.flow.script and Path(before.flow.script).is_file():
-        flow = _reloaded(before)
-        if flow != before.flow:
-            changes.append(f"the pipeline of {before.flow.script}")
-    changes += [
-        f"input {name}"
-        for name, file in before.board.facts.inputs.items()
-        if file.path and _identity_like(file, workdir) != file.identity
-    ]
-    changes += [
-        f"the program of {key}"
-        for key, identity in before.options.versions.items()
-        if program_identity(before.flow.executables[key].command) != identity
-    ]
-    return changes
 
 
 def carry_out(
@@ -444,48 +420,23 @@ def carry_out(
 
 def reruns(active: ActiveRun, again: Container[str] = frozenset()) -> dict[str, int]:
     """Return why tasks ran although an earlier run knew them: reasons, and how many tasks each."""
-    reasons: dict[str, int] = {}
-    for task in active.run.tasks.values():
-        before = _latest_with(active.earlier, task.id) if task.attempt else None
-        if before is not None:
-            asked = task.id in again
-            reason = "you asked for it" if asked else why_again(before, active.run, task)
-            reasons[reason] = reasons.get(reason, 0) + 1
-    return reasons
+    return reasons_again(active.run, active.earlier, again)
 
 
-def _latest_with(runs: Sequence[Run], task_id: str) -> Run | None:
-    """Return the latest of `runs` in which the task was finished by running."""
-    for run in reversed(runs):
-        task = run.tasks.get(task_id)
-        if task is not None and task.is_finished and task.outputs is not None:
-            return run
-    return None
+def why_again_in(result: RunResult) -> dict[str, int]:
+    """Return the reruns of a run of another process, as far as journals tell of them.
 
-
-@contextmanager
-def cancel_on_signals(runner: Runner) -> Iterator[None]:
-    """Cancel on SIGINT (a second one kills what runs) and on SIGTERM (kills at once)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    seen = 0
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        nonlocal seen
-        seen += 1
-        now = seen > 1 or number == signal.SIGTERM
-        name = signal.Signals(number).name
-        runner.inbox.put(CancelNews(reason=f"{name} was received", now=now))
-
-    before = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+    That a task was asked to run again is not written down.
+    """
+    run = result.run
+    if not any(task.attempt for task in run.tasks.values()):
+        return {}
+    known = earlier_runs(Workspace(result.workdir))
+    before = [earlier for earlier in known if earlier.started_s < run.started_s]
+    return {
+        "you asked for it, or its outputs were gone" if why == "its outputs are gone" else why: n
+        for why, n in reasons_again(run, before, frozenset()).items()
     }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def open_run(workdir: str | Path, run_id: str | None = None) -> RunResult:
@@ -512,16 +463,6 @@ def is_ended(result: RunResult) -> bool:
     return result.run.state in RUN_ENDED
 
 
-def _reloaded(before: Run) -> Flow:
-    repository = before.options.pkgrepo
-    return load_script(Path(before.flow.script), Path(repository) if repository else None).flow
-
-
-def _identity_like(file: InputFile, workdir: Path) -> str:
-    by: IdentityBy = "content" if file.identity.startswith("sha256:") else "mtime"
-    return file_identity(workdir, file.path, by)
-
-
 def _given_file(folder: Path, file: str | Path) -> InputFile:
     path = next((p for p in (folder / file, Path.cwd() / file) if p.is_file()), None)
     if path is None or not path.is_relative_to(folder):
@@ -531,20 +472,3 @@ def _given_file(folder: Path, file: str | Path) -> InputFile:
         )
     inside = path.relative_to(folder)
     return InputFile(path=str(inside), identity=file_identity(folder, str(inside)))
-
-
-def _request_like(before: Run, workspace: Workspace, settings: Settings) -> RunRequest:
-    place = before.place
-    return RunRequest(
-        flow=_reloaded(before) if before.flow.script else before.flow,
-        inputs={name: file.path or None for name, file in before.board.facts.inputs.items()},
-        workdir=workspace.workdir,
-        logdir=place.logdir,
-        options=replace(before.options, versions={}),
-        source=place.source,
-        environment=place.environment,
-        enforce_ram=place.enforce_ram,
-        enforce_walltime=place.enforce_walltime,
-        grace_s=place.grace_s,
-        identity_by=settings.identity_by,
-    )

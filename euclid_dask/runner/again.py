@@ -1,11 +1,13 @@
 """Having a task run again: which tasks depend on it, and what of earlier work is not to be used."""
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from euclid_dask.core.ids import TaskId
 from euclid_dask.planner.nodes import Branch, Consumer, Split, Task
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.reuse import why_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +54,26 @@ def forget(active: ActiveRun, again: Again) -> None:
         active.forgotten.update(
             task.identity for task in earlier.tasks.values() if task.identity and task.id in again
         )
+
+
+def reasons_again(run: Run, earlier: Sequence[Run], again: Container[str]) -> dict[str, int]:
+    """Return why tasks of `run` ran although an `earlier` run knew them, and how many tasks each.
+
+    `again` are those that were asked for.
+    """
+    reasons: dict[str, int] = {}
+    for task in run.tasks.values():
+        before = _latest_with(earlier, task.id) if task.attempt else None
+        if before is not None:
+            reason = "you asked for it" if task.id in again else why_again(before, run, task)
+            reasons[reason] = reasons.get(reason, 0) + 1
+    return reasons
+
+
+def _latest_with(runs: Sequence[Run], task_id: str) -> Run | None:
+    """Return the latest of `runs` in which the task was finished by running."""
+    for run in reversed(runs):
+        task = run.tasks.get(task_id)
+        if task is not None and task.is_finished and task.outputs is not None:
+            return run
+    return None

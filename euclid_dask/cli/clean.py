@@ -1,0 +1,71 @@
+"""`clean`: remove what runs made in a workdir."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from euclid_dask.cli.exits import DONE
+from euclid_dask.cli.options import workdir_argument
+from euclid_dask.core.errors import InputError, WorkdirError
+from euclid_dask.report.words import counted, listed, size
+from euclid_dask.runner.cleaning import CleaningPlan, cleaning
+from euclid_dask.runner.workspace import Workspace
+
+EPILOG = """\
+\b
+Examples:
+  euclid-dask clean w --dry-run
+  euclid-dask clean w
+  euclid-dask clean w --keep outputs --yes
+
+Inputs, and files that no task declared, are never removed.
+"""
+MOST_PROBLEMS: Final = 10
+
+
+@click.command("clean", epilog=EPILOG)
+@workdir_argument
+@click.option(
+    "--keep",
+    type=click.Choice(["outputs"]),
+    help="Keep the outputs of the pipeline and the files that they name.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def command(workdir: str, **given: Any) -> int:
+    """Remove what the engine and its tasks made in WORKDIR: outputs, lists, logs, records."""
+    workspace = Workspace(Path(workdir).absolute())
+    with cleaning(workspace, keep_outputs=given["keep"] == "outputs") as (plan, remove):
+        for line in _lines(plan, whole=given["dry_run"]):
+            click.echo(line)
+        if given["dry_run"]:
+            return DONE
+        if not given["yes"]:
+            _ask()
+        problems = remove()
+    if problems:
+        raise WorkdirError(
+            f"{counted(len(problems), 'file')} could not be removed:\n  "
+            + "\n  ".join(problems[:MOST_PROBLEMS]),
+            hint="call it again when they are free",
+        )
+    click.echo("removed")
+    return DONE
+
+
+def _lines(plan: CleaningPlan, *, whole: bool) -> Iterator[str]:
+    if whole:
+        yield from (f"would remove {path}" for path in (*plan.files, *plan.trees))
+    yield (f"{counted(len(plan.files), 'file')}, logs and records, {size(plan.size_bytes)} in all")
+    if plan.unknown:
+        names = listed([str(path) for path in plan.unknown], most=5)
+        yield f"{counted(len(plan.unknown), 'file')} that no task declared will stay: {names}"
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise InputError("nobody can be asked here", hint="add --yes to remove without asking")
+    click.confirm("remove them?", abort=True)

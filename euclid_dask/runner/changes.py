@@ -1,0 +1,60 @@
+"""What has changed since a run was started, and how to start one like it."""
+
+from pathlib import Path
+
+from euclid_dask.core.events import InputFile
+from euclid_dask.core.flow import Flow
+from euclid_dask.core.values import replace
+from euclid_dask.dsl import load
+from euclid_dask.planner.run import Run
+from euclid_dask.runner.fingerprints import IdentityBy, file_identity, program_identity
+from euclid_dask.runner.start import RunRequest
+from euclid_dask.runner.workspace import Workspace
+
+
+def changes_since(before: Run, workdir: Path) -> list[str]:
+    """Return what is not as it was when `before` was started, in words."""
+    changes: list[str] = []
+    if before.flow.script and Path(before.flow.script).is_file():
+        flow = _reloaded(before)
+        if flow != before.flow:
+            changes.append(f"the pipeline of {before.flow.script}")
+    changes += [
+        f"input {name}"
+        for name, file in before.board.facts.inputs.items()
+        if file.path and _identity_like(file, workdir) != file.identity
+    ]
+    changes += [
+        f"the program of {key}"
+        for key, identity in before.options.versions.items()
+        if program_identity(before.flow.executables[key].command) != identity
+    ]
+    return changes
+
+
+def request_like(before: Run, workspace: Workspace, identity_by: IdentityBy) -> RunRequest:
+    """Return the request for a run like `before`, with the script as it is now."""
+    place = before.place
+    return RunRequest(
+        flow=_reloaded(before) if before.flow.script else before.flow,
+        inputs={name: file.path or None for name, file in before.board.facts.inputs.items()},
+        workdir=workspace.workdir,
+        logdir=place.logdir,
+        options=replace(before.options, versions={}),
+        source=place.source,
+        environment=place.environment,
+        enforce_ram=place.enforce_ram,
+        enforce_walltime=place.enforce_walltime,
+        grace_s=place.grace_s,
+        identity_by=identity_by,
+    )
+
+
+def _reloaded(before: Run) -> Flow:
+    repository = before.options.pkgrepo
+    return load(Path(before.flow.script), Path(repository) if repository else None).flow
+
+
+def _identity_like(file: InputFile, workdir: Path) -> str:
+    by: IdentityBy = "content" if file.identity.startswith("sha256:") else "mtime"
+    return file_identity(workdir, file.path, by)

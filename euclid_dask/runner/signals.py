@@ -1,0 +1,35 @@
+"""Signals to a runner's process become requests to cancel its runs."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from euclid_dask.runner.inbox import CancelNews
+from euclid_dask.runner.loop import Runner
+
+
+@contextmanager
+def cancel_on_signals(runner: Runner) -> Iterator[None]:
+    """Cancel on SIGINT (a second one kills what runs) and on SIGTERM (kills at once)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = 0
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        nonlocal seen
+        seen += 1
+        now = seen > 1 or number == signal.SIGTERM
+        name = signal.Signals(number).name
+        runner.inbox.put(CancelNews(reason=f"{name} was received", now=now))
+
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
