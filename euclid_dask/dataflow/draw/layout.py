@@ -5,6 +5,7 @@ as near to the neighbours as the widths allow, ends of edges spread along their 
 over several rows is led through a lane of its own in each of them.
 """
 
+from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ ROW_GAP: Final = 34.0
 BOX_GAP: Final = 22.0
 LANE_WIDTH: Final = 10.0
 SWEEPS: Final = 12
+MANY_CELLS: Final = 5000
+"""From here on a drawing is not looked at closely, and must not take long."""
 
 Point = tuple[float, float]
 Edge = tuple[str, str]
@@ -65,11 +68,11 @@ def layered(sizes: dict[str, Size], edges: Iterable[Edge]) -> Layout:
 def _rows(sizes: dict[str, Size], edges: list[Edge]) -> dict[str, int]:
     rows = dict.fromkeys(sizes, 0)
     users: dict[str, list[str]] = defaultdict(list)
+    for source, target in edges:
+        users[source].append(target)
     for name in sizes:
-        for source, target in edges:
-            if target == name:
-                users[source].append(target)
-                rows[name] = max(rows[name], rows[source] + 1)
+        for user in users[name]:
+            rows[user] = max(rows[user], rows[name] + 1)
     for name, size in sizes.items():
         if size.hangs and users[name]:
             rows[name] = min(rows[user] for user in users[name]) - 1
@@ -93,11 +96,13 @@ def _lane(cells: dict[str, _Cell], edge: Edge) -> list[str]:
 
 def _order(rows: list[list[str]], cells: dict[str, _Cell]) -> None:
     best, fewest = [list(row) for row in rows], _crossings(rows, cells)
-    for sweep in range(SWEEPS):
+    for sweep in range(_sweeps(cells)):
         down = sweep % 2 == 0
+        rank = _ranks(rows)
         for row in rows if down else reversed(rows):
-            rank = {name: place for line in rows for place, name in enumerate(line)}
-            row.sort(key=lambda name: _mean(cells[name], rank, down=down))
+            means = {name: _mean(cells[name], rank, down=down) for name in row}
+            row.sort(key=means.__getitem__)
+            rank.update(_ranks([row]))
         crossings = _crossings(rows, cells)
         if crossings < fewest:
             best, fewest = [list(row) for row in rows], crossings
@@ -110,19 +115,31 @@ def _mean(cell: _Cell, rank: dict[str, int], *, down: bool) -> float:
     return sum(ranks) / len(ranks) if ranks else 0.0
 
 
+def _sweeps(cells: dict[str, _Cell]) -> int:
+    return SWEEPS if len(cells) < MANY_CELLS else 2
+
+
+def _ranks(rows: list[list[str]]) -> dict[str, int]:
+    return {name: place for row in rows for place, name in enumerate(row)}
+
+
 def _crossings(rows: list[list[str]], cells: dict[str, _Cell]) -> int:
-    rank = {name: place for row in rows for place, name in enumerate(row)}
+    rank = _ranks(rows)
     total = 0
     for row in rows:
-        ends = [(rank[name], rank[other]) for name in row for other in cells[name].below]
-        total += sum(a < c and b > d for a, b in ends for c, d in ends)
+        passed: list[int] = []
+        for name in row:
+            ends = sorted(rank[other] for other in cells[name].below)
+            total += sum(len(passed) - bisect_right(passed, end) for end in ends)
+            for end in ends:
+                insort(passed, end)
     return total
 
 
 def _spread(rows: list[list[str]], cells: dict[str, _Cell]) -> None:
     for row in rows:
         _place(row, cells, [0.0] * len(row))
-    for sweep in range(SWEEPS):
+    for sweep in range(_sweeps(cells)):
         down = sweep % 2 == 0
         for row in rows if down else reversed(rows):
             wanted = []

@@ -20,7 +20,7 @@ from euclid_dask.core.flow import (
 )
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.dataflow.draw.layout import Edge, Layout, Size, layered
-from euclid_dask.dataflow.steps import branch_prefix, node_sources
+from euclid_dask.dataflow.steps import branch_prefix, node_sources, ordered
 
 BROADCAST: Final = 4
 """An input used by more nodes than this is listed, not wired."""
@@ -93,17 +93,18 @@ def shortened(text: str) -> str:
 
 
 def _scene(view: View, body: Body, prefix: str, shown: tuple[str, ...], *, depth: int) -> Scene:
+    nodes = ordered(body, prefix)
     users = Counter(
         name
-        for node in body.nodes
+        for node in nodes
         for name in {s.name for s in node_sources(node).values() if isinstance(s, FromInput)}
     )
     everywhere = tuple(name for name in shown if users[name] > BROADCAST and not prefix)
     wired = [name for name in shown if name not in everywhere]
     boxes = {f"<{name}": _pill("each" if prefix else "input", name) for name in wired}
-    boxes |= {node.name: _box(view, node, prefix + node.name, depth) for node in body.nodes}
+    boxes |= {node.name: _box(view, node, prefix + node.name, depth) for node in nodes}
     edges: list[Edge] = []
-    for node in body.nodes:
+    for node in nodes:
         for source in node_sources(node).values():
             edges += _edge(source, node.name, boxes)
     if not prefix:
@@ -142,7 +143,8 @@ def _box(view: View, node: Node, path: str, depth: int) -> Box:
     tooltip = f"{path}\n{node.where}"
     if depth <= 0:
         number = _tasks_in(node)
-        detail = f"{detail} {number} task{'' if number == 1 else 's'}".strip()
+        tasks = f"{number} task{'' if number == 1 else 's'}"
+        detail = f"{detail} · {tasks}" if detail else tasks
         size = Size(width=max(title, 150.0), height=TASK_HEIGHT)
         return Box(
             kind=kind, title=node.name, size=size, detail=detail, tooltip=tooltip, counts=counts

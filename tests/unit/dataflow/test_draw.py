@@ -60,7 +60,7 @@ def test_a_state_without_tasks_does_not_colour(build):
 def test_blocks_below_a_depth_are_drawn_closed(build, depth, hidden):
     shown = texts(to_svg(build.vis(), depth=depth))
     assert hidden not in shown
-    assert ("\N{MULTIPLICATION SIGN} N 2 tasks" if depth == 0 else "1 task") in shown
+    assert ("\N{MULTIPLICATION SIGN} N · 2 tasks" if depth == 0 else "1 task") in shown
 
 
 def test_an_input_of_many_tasks_is_listed_and_not_wired(build):
@@ -166,3 +166,9 @@ p(i, [m])
 -> result = join.x
 """
     )
+
+
+def test_nodes_in_another_order_are_drawn_downwards(build):
+    flow = build.flow(build.body(build.task("late", a="early.x"), build.task("early", a="i")))
+    shown = texts(to_svg(flow))
+    assert shown.index("early") < shown.index("late")
