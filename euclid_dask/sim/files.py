@@ -1,5 +1,6 @@
 """What simulated attempts leave in the workdir: all outputs, or only what the runner reads."""
 
+from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
@@ -35,18 +36,23 @@ class ListsOnly:
 
 
 class AllFiles:
-    """Writes every output: lists as lists, the others with the name of the task in them."""
+    """Writes every output, and the files that lists name.
+
+    They hold the name of the task and a digest of its inputs, so that equal files were made alike.
+    """
 
     def write(self, place: Place, order: Order, lists: Lists) -> dict[str, Fingerprint]:
         """Write all outputs; return their sizes and mtimes."""
         found: dict[str, Fingerprint] = {}
+        text = f"{order.task} {_digest(place, order)}"
         for output in order.outputs:
             path = Path(place.workdir) / output.path
             path.parent.mkdir(exist_ok=True, parents=True)
             if output.port in lists:
                 write_list(path, lists[output.port])
+                _write_entries(place, text, lists[output.port])
             else:
-                path.write_text(order.task)
+                path.write_text(text)
             stat = path.stat()
             found[output.port] = Fingerprint(
                 path=output.path, size=stat.st_size, mtime_ns=stat.st_mtime_ns
@@ -58,3 +64,19 @@ class AllFiles:
         folder = Path(place.workdir)
         paths = (one.text for one in order.inputs if one.is_file)
         return next((path for path in paths if not (folder / path).is_file()), "")
+
+
+def _digest(place: Place, order: Order) -> str:
+    parts = [
+        (Path(place.workdir) / one.text).read_bytes() if one.is_file else one.text.encode()
+        for one in order.inputs
+    ]
+    return blake2b(b"\x1f".join(parts), digest_size=8).hexdigest()
+
+
+def _write_entries(place: Place, text: str, entries: tuple[object, ...]) -> None:
+    for entry in entries:
+        if isinstance(entry, str):
+            path = Path(place.workdir) / entry
+            path.parent.mkdir(exist_ok=True, parents=True)
+            path.write_text(text)

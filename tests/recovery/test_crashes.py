@@ -1,0 +1,376 @@
+"""A run that is crashed anywhere and resumed ends as one that is left alone."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from euclid_dask.core.attempts import Failure, FailureKind, Order
+from euclid_dask.core.events import RunEvent, RunOptions, TaskErred, TaskSucceeded
+from euclid_dask.core.flow import Body, Flow, Node, Source
+from euclid_dask.core.ids import RunId, TaskId
+from euclid_dask.core.resources import GB, Resources
+from euclid_dask.core.seams import BundleOrder
+from euclid_dask.core.states import TaskState
+from euclid_dask.planner import Run
+from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.history import replay
+from euclid_dask.runner.journal import Journal, read_journal
+from euclid_dask.runner.loop import Runner
+from euclid_dask.runner.recovery import resume_run
+from euclid_dask.runner.workspace import Workspace
+from euclid_dask.sim import Outcome, SimulatedExecutor, VirtualInbox, World, begin
+from euclid_dask.sim.files import AllFiles
+from euclid_dask.sim.flows import arg, body, flow, nested, out, split, task
+from euclid_dask.sim.workload import random_of
+
+Validate = Callable[[Run], None]
+Dump = Callable[[Run], dict[str, Any]]
+
+FAST = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""A folder in memory, where waiting for the disk takes no time."""
+
+# ---- random flows
+
+
+@st.composite
+def bodies(draw: st.DrawFn, path: str = "n", depth: int = 0, inputs: tuple[str, ...] = ()) -> Body:
+    """Draw a body; names are unique in the flow, since they name the executables."""
+    files: list[Source] = [arg(name) for name in inputs]
+    lists: list[Source] = []
+    nodes: list[Node] = []
+    for number in range(draw(st.integers(1, 4 if depth == 0 else 3))):
+        name = f"{path}{number}"
+        kinds = ["task", "task", "maker"]
+        if depth < 2:
+            kinds += ["nested"] + ["split"] * 3 * bool(lists)
+        kind = draw(st.sampled_from(kinds))
+        some = draw(st.lists(st.sampled_from(files), max_size=3)) if files else []
+        arguments = {f"a{position}": source for position, source in enumerate(some)}
+        if kind == "split":
+            inner = draw(bodies(f"{name}_", depth + 1, ("item", *arguments)))
+            nodes.append(
+                split(
+                    name,
+                    inner,
+                    over="item",
+                    item=draw(st.sampled_from(lists)),
+                    on_error=draw(st.sampled_from(["fail", "skip", "null"])),
+                    max_failed_fraction=draw(st.sampled_from([1.0, 0.5, 0.3])),
+                    **arguments,
+                )
+            )
+            lists.append(out(name, "tuplelist"))
+            files.append(out(name, "tuplelist"))
+        elif kind == "nested":
+            inner = draw(bodies(f"{name}_", depth + 1, tuple(arguments)))
+            nodes.append(nested(name, inner, **arguments))
+            files += [out(name, result.name) for result in inner.outputs]
+        else:
+            nodes.append(task(name, **arguments))
+            files.append(out(name, "items" if kind == "maker" else "out"))
+            if kind == "maker":
+                lists.append(out(name, "items"))
+    made = [source for source in files if source not in [arg(name) for name in inputs]]
+    chosen = draw(st.lists(st.sampled_from(made or files), min_size=1, max_size=2))
+    results = {f"r{position}": source for position, source in enumerate(chosen)}
+    return body(*nodes, inputs=inputs, **results)
+
+
+@st.composite
+def flows(draw: st.DrawFn) -> Flow:
+    """Draw a flow; some executables need two cores."""
+    made = flow(draw(bodies()))
+    needs = {
+        key: Resources(cores=1 + draw(st.integers(0, 1)), ram_bytes=GB) for key in made.executables
+    }
+    return flow(made.body, needs)
+
+
+class Nature:
+    """How tasks behave: for good by task, for a time by how often they were tried."""
+
+    def __init__(self, seed: int, *, failing: float, unsteady: bool) -> None:
+        self.seed, self.failing, self.unsteady = seed, failing, unsteady
+        self.tries: Counter[tuple[RunId, TaskId]] = Counter()
+
+    def __call__(self, run: RunId, order: Order) -> Outcome:
+        draw = random_of(self.seed, order.task)
+        fails, stumble = draw.random() < self.failing, draw.randrange(6)
+        self.tries[run, order.task] += 1
+        failure = None
+        if fails:
+            failure = Failure(kind=FailureKind.EXIT, message="it always fails", exit_code=1)
+        elif self.unsteady and stumble == 1 and self.tries[run, order.task] == 1:
+            failure = Failure(kind=FailureKind.EXIT, message="it fails once", exit_code=2)
+        elif self.unsteady and stumble == 2 and self.tries[run, order.task] == 1:
+            failure = Failure(kind=FailureKind.LOST, message="it is lost once")
+        entries = tuple(f"data/{order.task}.{n}.txt" for n in range(draw.randrange(5)))
+        return Outcome(
+            duration_s=draw.choice([0.01, 1.0, 1.0, 3.0]), failure=failure, lists={"items": entries}
+        )
+
+
+# ---- crashes
+
+
+class Crash(BaseException):
+    """The runner's process ends here."""
+
+
+class Saboteur:
+    """Counts the points where a crash is possible and crashes at one; never for None.
+
+    A write of the journal may be torn: `torn` is the part of it that reaches the disk.
+    """
+
+    def __init__(self, at: int | None = None, torn: float = 0.5) -> None:
+        self.at, self.torn, self.passed, self.crashed = at, torn, 0, False
+
+    def is_due(self) -> bool:
+        self.passed += 1
+        self.crashed = self.crashed or self.passed - 1 == self.at
+        return self.passed - 1 == self.at
+
+    def point(self) -> None:
+        if self.is_due():
+            raise Crash
+
+
+class SabotagedClock:
+    def __init__(self, world: World, saboteur: Saboteur) -> None:
+        self.world, self.saboteur = world, saboteur
+
+    def now_s(self) -> float:
+        self.saboteur.point()
+        return self.world.agenda.now_s()
+
+
+class SabotagedJournal(Journal):
+    """A journal whose `sync` may end before, inside or after the write."""
+
+    def __init__(self, inner: Journal, saboteur: Saboteur) -> None:
+        self.inner, self.saboteur, self.path = inner, saboteur, inner.path
+
+    def append(self, event: RunEvent) -> None:
+        self.inner.append(event)
+
+    def sync(self) -> None:
+        self.saboteur.point()
+        before = self.path.stat().st_size
+        self.inner.sync()
+        if self.saboteur.is_due():
+            tear(self.path, before, self.saboteur.torn)
+            raise Crash
+        self.saboteur.point()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class SabotagedExecutor(SimulatedExecutor):
+    def __init__(self, world: World, saboteur: Saboteur) -> None:
+        super().__init__(world)
+        self.world, self.saboteur = world, saboteur
+
+    def start(self, bundles: Sequence[BundleOrder]) -> None:
+        for bundle in bundles:
+            self.saboteur.point()
+            super().start([bundle])
+        self.saboteur.point()
+
+    def close(self) -> None:
+        if self.saboteur.crashed:
+            self.world.disconnect()
+        else:
+            super().close()
+
+
+def tear(journal: Path, before: int, part: float) -> None:
+    """Cut off some of what was written behind `before`."""
+    size = journal.stat().st_size
+    with journal.open("r+b") as file:
+        file.truncate(before + int(part * (size - before)))
+
+
+def carry_out(world: World, active: ActiveRun, saboteur: Saboteur, validate: Validate) -> None:
+    """Carry out a run until it ends or is crashed."""
+    active.journal = SabotagedJournal(active.journal, saboteur)
+    runner = Runner(
+        SabotagedExecutor(world, saboteur),
+        SabotagedClock(world, saboteur),
+        inbox=VirtualInbox(world),
+        on_turn=lambda _runner: validate(active.run),
+    )
+    runner.add(active)
+    try:
+        runner.run_until_ended()
+    except Crash:
+        pass
+    finally:
+        active.close()
+
+
+def take_up(world: World, workdir: Path, torn: float | None) -> ActiveRun:
+    """Resume, if `torn` is a number with a first attempt that tears its own write."""
+    workspace = Workspace(workdir)
+    run = workspace.find(None)
+    if torn is not None:
+        journal = workspace.files(run).journal
+        before = journal.read_bytes().rfind(b"\n") + 1
+        resume_run(workspace, run, world.agenda, traces=world).close()
+        tear(journal, before, torn)
+    return resume_run(workspace, run, world.agenda, traces=world)
+
+
+# ---- what is compared
+
+
+def contents(workdir: Path) -> dict[str, Any]:
+    """Return what was made in a workdir: lists as lists."""
+    return {
+        str(path.relative_to(workdir)): json.loads(path.read_text())
+        if path.suffix == ".json"
+        else path.read_text()
+        for path in workdir.rglob("*.*")
+        if ".euclid-dask" not in path.parts and path.is_file()
+    }
+
+
+def final_states(run: Run) -> dict[str, TaskState]:
+    return {task.id: task.state for task in run.tasks.values()}
+
+
+def make_world(nature: Nature, small: bool, dying_s: float | None) -> World:
+    world = World(nature, files=AllFiles())
+    world.add_pilot("p", Resources(cores=2, ram_bytes=8 * GB), slots=3)
+    if not small:
+        world.add_pilot("q", Resources(cores=3, ram_bytes=2 * GB))
+    if dying_s is not None:
+        at_s = world.agenda.now_s() + dying_s
+        world.add_pilot("d", Resources(cores=2, ram_bytes=8 * GB))
+        world.agenda.at(at_s, lambda: world.remove_pilot("d"))
+    return world
+
+
+CRASHES = st.lists(
+    st.tuples(
+        st.floats(0, 1),  # where
+        st.floats(0, 1),  # torn
+        st.integers(0, 6),  # how many things happen until somebody resumes
+        st.none() | st.floats(0, 1),  # whether the resume is torn as well
+    ),
+    min_size=1,
+    max_size=3,
+)
+OPTIONS = st.builds(
+    RunOptions,
+    policy=st.sampled_from(["fifo", "critical-path"]),
+    science_retries=st.just(1),
+    lost_retries=st.just(20),
+    fuse=st.booleans(),
+    group=st.booleans(),
+)
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    pipeline=flows(),
+    seed=st.integers(0, 2**16),
+    failing=st.sampled_from([0.0, 0.0, 0.15]),
+    unsteady=st.booleans(),
+    small=st.booleans(),
+    dying_s=st.none() | st.floats(0.1, 5),
+    options=OPTIONS,
+    crashes=CRASHES,
+)
+def test_a_crashed_and_resumed_run_ends_as_one_left_alone(
+    *,
+    pipeline: Flow,
+    seed: int,
+    failing: float,
+    unsteady: bool,
+    small: bool,
+    dying_s: float | None,
+    options: RunOptions,
+    crashes: list[tuple[float, float, int, float | None]],
+    validate: Validate,
+    dump: Dump,
+) -> None:
+    with TemporaryDirectory(dir=FAST) as calm, TemporaryDirectory(dir=FAST) as wild:
+        world = make_world(Nature(seed, failing=failing, unsteady=unsteady), small, dying_s)
+        left_alone = begin(world, pipeline, Path(calm), options=options)
+        counting = Saboteur()
+        carry_out(world, left_alone, counting, validate)
+
+        world = make_world(Nature(seed, failing=failing, unsteady=unsteady), small, dying_s)
+        active = begin(world, pipeline, Path(wild), options=options)
+        for where, torn, pause, torn_again in crashes:
+            carry_out(world, active, Saboteur(int(where * counting.passed), torn), validate)
+            for _ in range(pause):
+                world.agenda.advance()
+            active = take_up(world, Path(wild), torn_again)
+            validate(active.run)
+        carry_out(world, active, Saboteur(), validate)
+
+        assert final_states(active.run) == final_states(left_alone.run)
+        assert active.run.state == left_alone.run.state
+        assert active.run.outputs() == left_alone.run.outputs()
+        assert contents(Path(wild)) == contents(Path(calm))
+        assert dump(replay(active.journal.path)) == dump(active.run)
+        check_history(world, active)
+
+
+def check_history(world: World, active: ActiveRun) -> None:
+    """Assert that no finished work was done again, and that the journal says what happened."""
+    events = list(read_journal(active.journal.path))
+    done = {task.id for task in active.run.tasks.values() if task.state is TaskState.DONE}
+    successes = Counter(event.task for event in events if isinstance(event, TaskSucceeded))
+    assert successes == Counter(done)
+    made = Counter(key[1] for key, receipt in world.receipts.items() if receipt.failure is None)
+    assert made == Counter(done), "finished work was done again, or forgotten"
+    kinds = {event.failure.kind for event in events if isinstance(event, TaskErred)}
+    assert kinds <= {FailureKind.EXIT}, "a task was started without its inputs"
+
+
+def test_at_every_point_only_what_was_in_flight_is_started_once_more(validate: Validate) -> None:
+    branch = body(
+        task("work", image=arg("item")),
+        task("check", image=out("work")),
+        inputs=("item",),
+        result=out("check"),
+    )
+    each = split("each", branch, over="item", item=out("make", "items"))
+    pipeline = flow(body(task("make"), each, result=out("each", "tuplelist")))
+
+    def behave(_run: RunId, _order: Order) -> Outcome:
+        return Outcome(lists={"items": ("1.txt", "2.txt", "3.txt", "4.txt")})
+
+    point = in_flight_ever = 0
+    while True:
+        with TemporaryDirectory(dir=FAST) as workdir:
+            world = World(behave, files=AllFiles())
+            world.add_pilot("p", Resources(cores=2, ram_bytes=8 * GB))
+            active = begin(world, pipeline, Path(workdir))
+            saboteur = Saboteur(point)
+            carry_out(world, active, saboteur, validate)
+            if not saboteur.crashed:
+                break
+            in_flight = [one for one in world.log if one[1:4] not in world.ended_s]
+            active = take_up(world, Path(workdir), None)
+            carry_out(world, active, Saboteur(), validate)
+            assert len(world.log) == 9 + len(in_flight)
+            check_history(world, active)
+        in_flight_ever += len(in_flight)
+        point += 1
+    assert point > 50
+    assert in_flight_ever > 50
