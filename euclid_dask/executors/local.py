@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from math import ceil
-from threading import Lock
 
 from euclid_dask.core.events import PilotJoined
 from euclid_dask.core.ids import PilotId, RunId, TaskId
 from euclid_dask.core.resources import Resources
-from euclid_dask.core.seams import AttemptsLost, BundleOrder, Inbox
-from euclid_dask.worker.bundle import AttemptKey, abandon, attempt_keys, cancel, run_bundle
+from euclid_dask.core.seams import BundleOrder, Inbox
+from euclid_dask.executors.ledger import Ledger, Trip
+from euclid_dask.worker.bundle import abandon, cancel, run_bundle
 from euclid_dask.worker.clock import now_s
 
 
@@ -25,15 +25,13 @@ class LocalExecutor:
         self._pilot = PilotId(pilot)
         self._offer = offer
         self._slots = slots or usual_slots(offer.cores)
-        self._lock = Lock()
-        self._running: set[AttemptKey] = set()
-        self._waiting: dict[Future[None], BundleOrder] = {}
+        self._waiting: dict[Future[None], Trip] = {}
         self._threads: ThreadPoolExecutor | None = None
-        self._inbox: Inbox | None = None
+        self._ledger: Ledger | None = None
 
     def open(self, inbox: Inbox) -> None:
         """Offer the one pilot."""
-        self._inbox = inbox
+        self._ledger = Ledger(inbox)
         self._threads = ThreadPoolExecutor(self._slots, thread_name_prefix="euclid-dask slot")
         inbox.put(
             PilotJoined(pilot=self._pilot, offer=self._offer, slots=self._slots, at_s=now_s())
@@ -41,12 +39,15 @@ class LocalExecutor:
 
     def start(self, bundles: Sequence[BundleOrder]) -> None:
         """Run each bundle in a thread as soon as one is free."""
-        for bundle in bundles:
-            if self._threads is None or bundle.pilot != self._pilot:
-                self._lose(bundle, f"there is no pilot '{bundle.pilot}'")
+        assert self._ledger is not None
+        trips = [Trip(bundle) for bundle in bundles]
+        self._ledger.depart(trips)
+        for trip in trips:
+            if self._threads is None or trip.pilot != self._pilot:
+                self._ledger.lose(trip, f"there is no pilot '{trip.pilot}'")
                 continue
-            future = self._threads.submit(self._carry, bundle)
-            self._waiting[future] = bundle
+            future = self._threads.submit(self._carry, trip)
+            self._waiting[future] = trip
             future.add_done_callback(lambda done: self._waiting.pop(done, None))
 
     def cancel(self, run: RunId, attempts: Sequence[tuple[TaskId, int]]) -> None:
@@ -56,30 +57,21 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Kill what runs, as lost, and end the threads."""
-        if self._threads is None:
+        if self._threads is None or self._ledger is None:
             return
         threads, self._threads = self._threads, None
-        for future, bundle in tuple(self._waiting.items()):
+        reason = "the executor was closed"
+        for future, trip in tuple(self._waiting.items()):
             if future.cancel():
-                self._lose(bundle, "the executor was closed")
-        with self._lock:
-            running = tuple(self._running)
-        for key in running:
-            abandon(*key, "the executor was closed")
+                self._ledger.lose(trip, reason)
+        for trip in self._ledger.on_pilot():
+            for key in tuple(trip.open):
+                abandon(*key, reason)
         threads.shutdown(wait=True)
 
-    def _carry(self, bundle: BundleOrder) -> None:
-        assert self._inbox is not None
-        keys = attempt_keys(bundle)
-        with self._lock:
-            self._running.update(keys)
+    def _carry(self, trip: Trip) -> None:
+        assert self._ledger is not None
         try:
-            run_bundle(bundle, self._inbox.put)
+            run_bundle(trip.bundle, self._ledger.report)
         finally:
-            with self._lock:
-                self._running.difference_update(keys)
-
-    def _lose(self, bundle: BundleOrder, reason: str) -> None:
-        assert self._inbox is not None
-        attempts = tuple((order.task, order.attempt) for order in bundle.orders)
-        self._inbox.put(AttemptsLost(run=bundle.place.run, attempts=attempts, reason=reason))
+            self._ledger.lose(trip, "its thread ended unexpectedly; please report this")

@@ -76,6 +76,8 @@ def _parse(content: bytes, where: str) -> Any:
         raise InputError(f"list file {where} is empty", hint="an empty list is written []")
     try:
         return json.loads(text)
+    except RecursionError as error:
+        raise InputError(f"list file {where} is not a list: it is nested too deeply") from error
     except ValueError as error:
         if text[:1] in (b"[", b"{", b"<", b'"'):
             raise InputError(f"list file {where} is not JSON: {_found(text, error)}") from error
@@ -88,7 +90,17 @@ def _unpickle(content: bytes, where: str, json_error: ValueError) -> Any:
     except pickle.UnpicklingError as error:
         if str(error).startswith("it asks"):
             raise InputError(f"list file {where} is a pickle that is refused: {error}") from error
-    except (EOFError, ValueError, IndexError, KeyError, AttributeError, TypeError, ImportError):
+    except (
+        EOFError,
+        ValueError,
+        IndexError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        ImportError,
+        MemoryError,
+        OverflowError,
+    ):
         pass
     raise InputError(f"list file {where} is not JSON: {_found(content, json_error)}")
 

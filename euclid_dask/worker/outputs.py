@@ -126,14 +126,14 @@ def _check_json(path: str, size: int) -> None:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             try:
                 msgspec.json.decode(content, type=msgspec.Raw)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 reason = str(error)
             else:
                 return
         if size <= _WHOLE_BYTES:  # NaN, and encodings other than UTF-8
             try:
                 json.load(file)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 reason = str(error)
             else:
                 return

@@ -60,7 +60,11 @@ def claim(place: Place, started: Started) -> int:
         file = _create(path, os.O_EXCL)
     except FileExistsError as error:
         raise AlreadyStartedError from error
-    os.write(file, to_json(started) + b"\n")
+    try:
+        os.write(file, to_json(started) + b"\n")
+    except OSError:
+        os.close(file)
+        raise
     return file
 
 

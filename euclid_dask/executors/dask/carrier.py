@@ -1,124 +1,35 @@
 """The traffic with a Dask cluster, on its event loop: bundles out, news in, futures dropped.
 
-Rule 1: a bundle is answered completely and once, whatever happens to Dask: `Trip` sees to it.
+Rule 1: all news pass the ledger, so a bundle is answered once, whatever happens to Dask.
 Rule 2: a future is released as soon as its bundle has ended, so Dask has nothing to recompute.
 Rule 3: only public API, but for one plain attribute (see `cluster`).
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError
-from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from distributed import wait
 
 from euclid_dask.core.events import PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId, RunId, TaskId
-from euclid_dask.core.seams import (
-    AttemptEnded,
-    AttemptsLost,
-    AttemptsReturned,
-    AttemptStarted,
-    BundleOrder,
-    Inbox,
-    News,
-)
+from euclid_dask.core.seams import BundleOrder, Inbox, News
 from euclid_dask.core.values import to_json
 from euclid_dask.executors.dask import pilot as remote
-from euclid_dask.worker.bundle import AttemptKey, attempt_keys
+from euclid_dask.executors.ledger import Ledger, Trip
+from euclid_dask.worker.bundle import AttemptKey
 from euclid_dask.worker.clock import now_s
 
 log = logging.getLogger(__name__)
 
+SUBSCRIBED: Final = "subscribed"
+"""What a client sends to itself to know that its subscriptions have reached the scheduler."""
+
 _DEATH_S = 1.0
 """After a worker has gone, how long its host is given to end what ran there."""
-
-
-class Trip:
-    """A bundle on its way: which of its attempts are not answered yet."""
-
-    def __init__(self, bundle: BundleOrder) -> None:
-        self.bundle = bundle
-        self.pilot = bundle.pilot
-        self.open = set(attempt_keys(bundle))
-        self.follow: asyncio.Task[None] | None = None
-
-    def take(self, keys: Iterable[AttemptKey]) -> list[AttemptKey]:
-        """Return those of `keys` that were not answered yet; they are now."""
-        taken = [key for key in keys if key in self.open]
-        self.open.difference_update(taken)
-        return taken
-
-
-class Ledger:
-    """All trips, by attempt. Used by the threads of an embedded worker too, so it has a lock."""
-
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-        self._lock = Lock()
-        self._trips: dict[AttemptKey, Trip] = {}
-
-    def depart(self, trips: Sequence[Trip]) -> None:
-        """Note that bundles are on their way."""
-        with self._lock:
-            for trip in trips:
-                self._trips.update(dict.fromkeys(trip.open, trip))
-
-    def find(self, keys: Iterable[AttemptKey]) -> dict[PilotId, list[AttemptKey]]:
-        """Return the attempts that are on their way, by pilot."""
-        found: dict[PilotId, list[AttemptKey]] = {}
-        with self._lock:
-            for key in keys:
-                if key in self._trips:
-                    found.setdefault(self._trips[key].pilot, []).append(key)
-        return found
-
-    def on_pilot(self, pilot: PilotId | None = None) -> list[Trip]:
-        """Return the trips to a pilot that are not answered, to any pilot if it is None."""
-        with self._lock:
-            trips = {id(trip): trip for trip in self._trips.values()}
-        return [trip for trip in trips.values() if pilot in (None, trip.pilot)]
-
-    def report(self, news: News) -> None:
-        """Pass news on to the inbox, unless they come after the answer."""
-        if self._is_fresh(news):
-            self._inbox.put(news)
-
-    def lose(self, trip: Trip, reason: str) -> None:
-        """Answer what is unanswered of a bundle: it is lost."""
-        with self._lock:
-            keys = self._settle(list(trip.open))
-        if keys:
-            attempts = tuple((task, attempt) for _, task, attempt in keys)
-            run = trip.bundle.place.run
-            self._inbox.put(AttemptsLost(run=run, attempts=attempts, reason=reason))
-
-    def _is_fresh(self, news: News) -> bool:
-        match news:
-            case AttemptStarted(run=run, task=task, attempt=attempt):
-                return (run, task, attempt) in self._trips
-            case AttemptEnded(run=run, receipt=receipt):
-                keys = [(run, receipt.task, receipt.attempt)]
-            case (
-                AttemptsReturned(run=run, attempts=attempts)
-                | AttemptsLost(run=run, attempts=attempts)
-            ):
-                keys = [(run, *attempt) for attempt in attempts]
-            case _:
-                return True
-        with self._lock:
-            return bool(self._settle(keys))
-
-    def _settle(self, keys: Sequence[AttemptKey]) -> list[AttemptKey]:
-        settled: list[AttemptKey] = []
-        for key in keys:
-            trip = self._trips.pop(key, None)
-            if trip is not None:
-                settled += trip.take([key])
-        return settled
 
 
 class Carrier:
@@ -132,6 +43,7 @@ class Carrier:
         self, client: Any, inbox: Inbox, *, topic: str, in_process: bool, dashboard_address: str
     ) -> None:
         self.dashboard_address = dashboard_address
+        self.subscribed = asyncio.Event()
         self._in_process = in_process
         self._client = client
         self._inbox = inbox
@@ -139,6 +51,7 @@ class Carrier:
         self._ledger = Ledger(inbox)
         self._addresses: dict[PilotId, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._follows: dict[Trip, asyncio.Task[None]] = {}
         self._graphs = 0
         remote.listen(topic, self._ledger.report)
 
@@ -153,8 +66,8 @@ class Carrier:
             return
         for trip in self._ledger.on_pilot(pilot):
             self._ledger.lose(trip, reason)
-            if trip.follow is not None:
-                trip.follow.cancel()
+            if trip in self._follows:
+                self._follows[trip].cancel()
         self._inbox.put(PilotLeft(pilot=pilot, reason=reason, at_s=now_s()))
 
     def leave_all(self, reason: str) -> None:
@@ -201,6 +114,9 @@ class Carrier:
     def receive(self, event: tuple[float, Sequence[Any]]) -> None:
         """Take news from the event stream."""
         _, message = event
+        if message == SUBSCRIBED:
+            self.subscribed.set()
+            return
         news: News = remote.unpack(message)
         if isinstance(news, PilotJoined):
             self.join(news, str(news.pilot))
@@ -226,7 +142,7 @@ class Carrier:
         graph = HighLevelGraph(layers, {name: set() for name in layers})
         futures = self._client.get(graph, list(sent), sync=False, retries=0)
         for future, trip in zip(futures, sent.values(), strict=True):
-            trip.follow = self._spawn(self._follow(future, trip))
+            self._follows[trip] = self._spawn(self._follow(future, trip))
 
     async def _follow(self, future: Any, trip: Trip) -> None:
         """Wait for the end of a Dask task, release it, and see that its bundle is answered."""
@@ -239,6 +155,7 @@ class Carrier:
             reason = "its Dask task was cancelled"
         finally:
             future.release()
+            self._follows.pop(trip, None)
         self._ledger.lose(trip, reason or "its worker did not say how it ended")
 
     async def _leave_later(self, pilot: PilotId, reason: str) -> None:

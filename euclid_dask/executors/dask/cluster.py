@@ -21,7 +21,7 @@ from euclid_dask.core.ids import PilotId
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import Inbox
 from euclid_dask.executors.dask import page
-from euclid_dask.executors.dask.carrier import Carrier
+from euclid_dask.executors.dask.carrier import SUBSCRIBED, Carrier
 from euclid_dask.executors.dask.pilot import Announcer
 from euclid_dask.worker.clock import now_s
 
@@ -47,6 +47,7 @@ _BATCH_S: Final = 0.001
 _GRACE_S: Final = 30.0
 _SPARE_THREADS: Final = 2
 _LOOK_S: Final = 0.5
+_ECHO_S: Final = 0.01
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +108,12 @@ async def existing(inbox: Inbox, address: str, timeout_s: float) -> AsyncIterato
 
 async def _enrol(client: Any, carrier: Carrier, topic: str) -> None:
     """Have all workers, those that come later too, announce themselves."""
-    client.subscribe_topic(topic, carrier.receive)
+    carrier.subscribed.clear()
     client.subscribe_topic("all", carrier.watch)
+    client.subscribe_topic(topic, carrier.receive)
+    while not carrier.subscribed.is_set():  # else the plugin might overtake the subscription
+        await client.log_event(topic, SUBSCRIBED)
+        await asyncio.sleep(_ECHO_S)
     await client.register_plugin(Announcer(topic))
 
 

@@ -1,0 +1,246 @@
+"""What we count on from Dask; to be run at every change of its version."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from euclid_dask.core.errors import InputError, SiteError
+from euclid_dask.core.events import PilotJoined, PilotLeft
+from euclid_dask.core.ids import PilotId
+from euclid_dask.core.resources import Resources
+from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptStarted
+from euclid_dask.executors.dask.executor import DaskExecutor
+
+pytestmark = pytest.mark.dask
+
+WAITS = "while [ ! -e go ]; do sleep 0.02; done"
+
+
+def _started(task: str) -> Callable[[Any], bool]:
+    return lambda news: isinstance(news, AttemptStarted) and news.task == task
+
+
+def _left(pilot: PilotId) -> Callable[[Any], bool]:
+    return lambda news: isinstance(news, PilotLeft) and news.pilot == pilot
+
+
+@pytest.fixture
+def two_pilots(bench: Any, cluster: Any) -> Any:
+    bench.open(DaskExecutor(address=cluster.scheduler_address), pilots=2)
+    return bench
+
+
+@pytest.fixture
+def two_mortal_pilots(bench: Any, own_cluster: Any) -> Any:
+    bench.open(DaskExecutor(address=own_cluster.scheduler_address), pilots=2)
+    return bench
+
+
+def test_a_bundle_runs_on_the_worker_it_was_ordered_to(two_pilots: Any, cluster: Any) -> None:
+    orders = [two_pilots.order(f"t{n}", "echo $PPID") for n in range(10)]
+    two_pilots.start(*(two_pilots.bundle(one, pilot=n % 2) for n, one in enumerate(orders)))
+    two_pilots.box.until_answered(*(one.task for one in orders))
+    pids = {one.worker_address: one.pid for one in cluster.workers.values()}
+    expected = [pids[two_pilots.pilots[n % 2].pilot] for n in range(10)]
+    assert [int(two_pilots.stdout(one.task)) for one in orders] == expected
+
+
+def test_a_busy_worker_keeps_its_bundles_while_another_is_idle(two_pilots: Any) -> None:
+    full = [two_pilots.order(f"full{n}", WAITS) for n in range(4)]
+    two_pilots.start(*(two_pilots.bundle(one) for one in full))
+    for one in full:
+        two_pilots.box.until(_started(one.task))
+    two_pilots.start(two_pilots.bundle(two_pilots.order("held", "echo $PPID")))
+    two_pilots.start(two_pilots.bundle(two_pilots.order("other", "true"), pilot=1))
+    assert two_pilots.box.until_answered("other") == {"other": ["done"]}
+    (two_pilots.workdir / "go").touch()
+    assert two_pilots.box.until_answered("held", "full0", "full3")["held"] == ["done"]
+
+
+def test_an_executable_sees_nothing_that_a_nanny_set_for_its_worker(two_pilots: Any) -> None:
+    two_pilots.start(two_pilots.bundle(two_pilots.order("env", "env")))
+    two_pilots.box.until_answered("env")
+    assert "MALLOC_TRIM_THRESHOLD_" not in two_pilots.stdout("env")
+
+
+def test_a_worker_that_joins_late_gets_work(two_mortal_pilots: Any, own_cluster: Any) -> None:
+    own_cluster.scale(3)
+    late = two_mortal_pilots.await_pilot()
+    two_mortal_pilots.start(two_mortal_pilots.bundle(two_mortal_pilots.order("t", "true"), pilot=2))
+    assert two_mortal_pilots.box.until_answered("t") == {"t": ["done"]}
+    assert late.slots == 4
+
+
+def test_the_death_of_a_worker_loses_only_what_it_carried(
+    two_mortal_pilots: Any,
+    own_cluster: Any,
+    kill_worker: Callable[[Any, PilotId], None],
+    find_living: Callable[[str], list[int]],
+) -> None:
+    bench = two_mortal_pilots
+    doomed = bench.bundle(bench.order("doomed", "sleep 71 & sleep 71"), bench.order("behind", ":"))
+    bench.start(doomed, bench.bundle(bench.order("safe", WAITS), pilot=1))
+    bench.box.until(_started("doomed"))
+    bench.box.until(_started("safe"))
+    kill_worker(own_cluster, bench.pilots[0].pilot)
+    bench.box.until(_left(bench.pilots[0].pilot))
+    assert find_living("sleep\x0071") == []
+    (bench.workdir / "go").touch()
+    answers = bench.box.until_answered("safe")
+    assert answers == {"doomed": ["lost"], "behind": ["lost"], "safe": ["done"]}
+    assert not any(isinstance(one, AttemptEnded) and one.receipt.failure for one in bench.box.seen)
+
+
+def test_a_bundle_for_a_dead_worker_is_lost_and_does_not_hang(
+    two_mortal_pilots: Any, own_cluster: Any, kill_worker: Callable[[Any, PilotId], None]
+) -> None:
+    bench = two_mortal_pilots
+    kill_worker(own_cluster, bench.pilots[0].pilot)
+    bench.start(bench.bundle(bench.order("early", "true")))
+    bench.box.until(_left(bench.pilots[0].pilot))
+    bench.start(bench.bundle(bench.order("late", "true")))
+    answers = bench.box.until_answered("early", "late")
+    assert answers == {"early": ["lost"], "late": ["lost"]}
+
+
+def test_nothing_is_run_again_when_a_worker_that_finished_it_dies(
+    two_mortal_pilots: Any, own_cluster: Any, kill_worker: Callable[[Any, PilotId], None]
+) -> None:
+    bench = two_mortal_pilots
+    bench.start(*(bench.bundle(bench.order(f"t{n}", "echo x >> runs")) for n in range(4)))
+    bench.box.until_answered("t0", "t1", "t2", "t3")
+    kill_worker(own_cluster, bench.pilots[0].pilot)
+    bench.box.until(_left(bench.pilots[0].pilot))
+    bench.await_pilot()  # a nanny starts another
+    bench.start(bench.bundle(bench.order("after", "true"), pilot=1))
+    bench.box.until_answered("after")
+    assert (bench.workdir / "runs").read_text().count("x") == 4
+
+
+def test_a_lost_scheduler_takes_its_pilots_and_their_bundles(
+    two_mortal_pilots: Any, own_cluster: Any
+) -> None:
+    bench = two_mortal_pilots
+    bench.start(bench.bundle(bench.order("t", "sleep 60")))
+    bench.box.until(_started("t"))
+    own_cluster.close()
+    for joined in bench.pilots:
+        bench.box.until(_left(joined.pilot))
+    assert bench.box.until_answered("t") == {"t": ["lost"]}
+
+
+_CLIENT = dedent("""
+    import sys, time
+    from euclid_dask.core.attempts import Order, Place
+    from euclid_dask.core.events import PilotJoined
+    from euclid_dask.core.resources import Resources
+    from euclid_dask.core.seams import AttemptStarted, BundleOrder
+    from euclid_dask.executors.dask.executor import DaskExecutor
+
+    address, workdir = sys.argv[1:]
+    place = Place(run="gone", workdir=workdir, logdir="logs", records=workdir + "/records")
+    offer = None if address else Resources(cores=2)
+    executor = DaskExecutor(address=address or None, offer=offer)
+    order = lambda name: Order(task=name, attempt=1, executable="sh", inputs=(), outputs=(),
+        command=("sh", "-c", "sleep 72 & sleep 72", "sh"), needs=Resources())
+
+    class Box:
+        pilot = None
+        def put(self, news):
+            if isinstance(news, PilotJoined) and Box.pilot is None:
+                Box.pilot = news.pilot
+            if isinstance(news, AttemptStarted):
+                print("started", flush=True)
+
+    executor.open(Box())
+    while Box.pilot is None:
+        time.sleep(0.01)
+    executor.start([BundleOrder(pilot=Box.pilot, place=place, orders=(order("a"), order("b")))])
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        executor.close()
+        print("closed", flush=True)
+""")
+
+
+def test_the_death_of_the_runner_ends_what_it_had_started(
+    cluster: Any,
+    tmp_path: Path,
+    find_living: Callable[[str], list[int]],
+    wait_until: Callable[..., None],
+) -> None:
+    command = [sys.executable, "-c", _CLIENT, cluster.scheduler_address, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        started = client.stdout.readline()
+        wait_until(lambda: len(find_living("sleep\x0072")) == 2)
+        client.kill()
+    assert started == "started\n"
+    wait_until(lambda: not find_living("sleep\x0072"))
+    assert not (tmp_path / "records" / "b.1.started").exists()
+
+
+def test_ctrl_c_reaches_the_runner_and_not_the_executables(
+    tmp_path: Path, find_living: Callable[[str], list[int]]
+) -> None:
+    command = [sys.executable, "-c", _CLIENT, "", str(tmp_path)]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as client:
+        assert client.stdout is not None
+        assert client.stderr is not None
+        assert client.stdout.readline() == "started\n"
+        os.killpg(client.pid, signal.SIGINT)
+        assert client.stdout.readline() == "closed\n"
+        assert client.stderr.read() == ""
+    assert client.returncode == 0
+    assert find_living("sleep\x0072") == []
+    assert "killed" not in (tmp_path / "records" / "a.1.receipt.json").read_text()
+
+
+def test_the_dashboard_answers_on_this_host_only(bench: Any) -> None:
+    executor = DaskExecutor(offer=Resources(cores=2))
+    bench.open(executor)
+    assert executor.dashboard_address.startswith("http://127.0.0.1:")
+    with urlopen(executor.dashboard_address) as page:
+        assert "Dask" in page.read().decode()
+
+
+def test_the_embedded_cluster_is_the_pilot_that_was_asked_for(bench: Any) -> None:
+    offer = Resources(cores=3, ram_bytes=5_000_000_000)
+    bench.open(DaskExecutor(offer=offer, slots=7))
+    joined = bench.pilots[0]
+    assert isinstance(joined, PilotJoined)
+    assert (joined.pilot, joined.offer, joined.slots) == ("local", offer, 7)
+
+
+def test_a_scheduler_that_is_not_there_is_an_error_that_names_it(bench: Any) -> None:
+    executor = DaskExecutor(address="tcp://127.0.0.1:1", timeout_s=0.5)
+    with pytest.raises(SiteError, match=r"tcp://127\.0\.0\.1:1"):
+        executor.open(bench.box)
+
+
+def test_an_executor_is_embedded_or_has_an_address() -> None:
+    with pytest.raises(InputError, match="either an offer or"):
+        DaskExecutor()
+
+
+def test_cancel_ends_an_attempt_within_a_second(two_pilots: Any) -> None:
+    two_pilots.start(two_pilots.bundle(two_pilots.order("t", "sleep 60")))
+    two_pilots.box.until(_started("t"))
+    two_pilots.cancel("t")
+    two_pilots.box.until(lambda news: isinstance(news, AttemptEnded), 5.0)
+    assert not any(isinstance(news, AttemptsLost) for news in two_pilots.box.seen)
