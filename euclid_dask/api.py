@@ -28,11 +28,12 @@ from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.again import dependents, forget, reasons_again
 from euclid_dask.runner.changes import changes_since, request_like
 from euclid_dask.runner.fingerprints import IdentityBy, file_identity
+from euclid_dask.runner.history import earlier_runs, replay
 from euclid_dask.runner.isf import Isf, parse_isf
 from euclid_dask.runner.loop import OnTurn, Runner
 from euclid_dask.runner.recovery import resume_run
 from euclid_dask.runner.signals import cancel_on_signals
-from euclid_dask.runner.start import RunRequest, earlier_runs, plan_run, replay, start_run
+from euclid_dask.runner.start import RunRequest, plan_run, start_run
 from euclid_dask.runner.workspace import Workspace
 from euclid_dask.wiring import machine, make_executor
 from euclid_dask.worker.clock import SystemClock

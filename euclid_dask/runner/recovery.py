@@ -10,10 +10,11 @@ from euclid_dask.core.events import RunResumed
 from euclid_dask.core.ids import RunId
 from euclid_dask.core.seams import Clock, Traces
 from euclid_dask.core.values import replace
+from euclid_dask.planner.run import Run
 from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.history import replay
 from euclid_dask.runner.journal import Journal
 from euclid_dask.runner.news import lost
-from euclid_dask.runner.start import replay
 from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace
 
@@ -29,25 +30,45 @@ def resume_run(
     """
     lock = Lock.take(workspace)
     try:
-        files = workspace.files(run_id)
-        end_processes(run_id, traces)
-        run = replay(files.journal)
-        journal = Journal.reopen(files.journal)
+        run = replay(workspace.files(run_id).journal)
+        active = _settled(workspace, run, lock, clock, traces)
+        active.record(RunResumed(at_s=clock.now_s()))
+        active.journal.sync()
     except BaseException:
         lock.release()
         raise
+    return active
+
+
+def settle(workspace: Workspace, run: Run, lock: Lock, clock: Clock, traces: Traces) -> None:
+    """Write down how the attempts of a run ended whose runner died, without going on with it.
+
+    Raises:
+        WorkdirError: A process cannot be killed.
+    """
+    active = _settled(workspace, run, lock, clock, traces)
+    active.journal.sync()
+    active.journal.close()
+
+
+def _settled(workspace: Workspace, run: Run, lock: Lock, clock: Clock, traces: Traces) -> ActiveRun:
+    """Return the run as it stands when all its attempts have ended."""
+    files = workspace.files(run.id)
+    end_processes(run.id, traces)
     active = ActiveRun(
         run=run,
-        journal=journal,
+        journal=Journal.reopen(files.journal),
         place=replace(run.place, workdir=str(workspace.workdir), records=str(files.attempts)),
         workspace=workspace,
         lock=lock,
         traces=traces,
         old={task.id for task in run.tasks.values() if task.is_finished},
     )
-    settle_attempts(active, clock)
-    active.record(RunResumed(at_s=clock.now_s()))
-    journal.sync()
+    in_flight = sorted(run.active, key=lambda task: (task.bundle, task.sequence))
+    for task in in_flight:
+        reason = "the runner ended while it ran"
+        for event in lost(active, task.id, task.attempt, reason, clock.now_s()):
+            active.record(event)
     return active
 
 
@@ -64,12 +85,3 @@ def end_processes(run_id: RunId, traces: Traces) -> None:
             f"processes of {run_id} cannot be killed: {pids}",
             hint="end them and resume again; their outputs might be overwritten otherwise",
         )
-
-
-def settle_attempts(active: ActiveRun, clock: Clock) -> None:
-    """Record how the attempts in flight ended, in the order in which they could have begun."""
-    in_flight = sorted(active.run.active, key=lambda task: (task.bundle, task.sequence))
-    for task in in_flight:
-        reason = "the runner ended while it ran"
-        for event in lost(active, task.id, task.attempt, reason, clock.now_s()):
-            active.record(event)

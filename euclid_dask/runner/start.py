@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from euclid_dask.core.attempts import Place
 from euclid_dask.core.effects import ReadList
-from euclid_dask.core.errors import EuclidDaskError, InputError, WorkdirError
+from euclid_dask.core.errors import InputError
 from euclid_dask.core.events import (
     JOURNAL_VERSION,
     InputFile,
@@ -22,6 +21,7 @@ from euclid_dask.core.events import (
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.ids import RunId
 from euclid_dask.core.seams import Clock, Traces
+from euclid_dask.core.states import RUN_ENDED
 from euclid_dask.core.values import replace
 from euclid_dask.planner.nodes import Given
 from euclid_dask.planner.orders import text_of
@@ -29,14 +29,13 @@ from euclid_dask.planner.run import Run
 from euclid_dask.runner import lists
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.fingerprints import IdentityBy, file_identity, program_identity
-from euclid_dask.runner.journal import Journal, read_journal
+from euclid_dask.runner.history import earlier_runs
+from euclid_dask.runner.journal import Journal
+from euclid_dask.runner.recovery import settle
 from euclid_dask.runner.reuse import known_work
 from euclid_dask.runner.staging import stage_inputs
 from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace, unusable
-
-EARLIER_RUNS: Final = 20
-"""How many earlier runs of a workdir are looked at for finished work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +109,12 @@ def _start(
 ) -> ActiveRun:
     started = _begin(request, workspace, clock, software)
     files = workspace.files(started.run)
-    earlier = [] if request.fresh else earlier_runs(workspace)
+    earlier = earlier_runs(workspace)
+    for before in earlier:
+        if before.state not in RUN_ENDED:
+            settle(workspace, before, lock, clock, request.traces)
+    if request.fresh:
+        earlier = []
     run = Run(started)
     _make_folders(request, workspace, started.run)
     try:
@@ -184,36 +188,6 @@ def place_of(request: RunRequest, workspace: Workspace, run: RunId) -> Place:
         enforce_walltime=request.enforce_walltime,
         grace_s=request.grace_s,
     )
-
-
-def earlier_runs(workspace: Workspace) -> list[Run]:
-    """Return the latest runs of a workdir, oldest first; journals that cannot be read are none."""
-    found: list[Run] = []
-    for run_id in workspace.runs()[-EARLIER_RUNS:]:
-        try:
-            found.append(replay(workspace.files(run_id).journal))
-        except EuclidDaskError:
-            continue
-    return found
-
-
-def replay(path: Path) -> Run:
-    """Return the run that a journal tells of.
-
-    Raises:
-        JournalError: It cannot be read.
-    """
-    events = read_journal(path)
-    first = next(events, None)
-    if not isinstance(first, RunStarted):
-        raise WorkdirError(
-            f"{path}: the journal is empty: the run was never started", hint="start it again"
-        )
-    run = Run(first)
-    for event in events:
-        run.apply(event)
-    run.board.newly_ready.clear()
-    return run
 
 
 def new_run_id(name: str, at_s: float) -> RunId:
