@@ -4,6 +4,7 @@ result = run("pipeline.py", workdir="w", image="raw.fits")
 result.outputs, result.failures
 """
 
+import dataclasses
 import os
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from euclid_dask.dsl import LoadedPipeline, PipelineFunction
 from euclid_dask.dsl import load as load_script
 from euclid_dask.planner.lowering import static_part
 from euclid_dask.planner.run import Run
+from euclid_dask.report.notebook import NotebookProgress, in_notebook
 from euclid_dask.runner import views
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.again import dependents, forget, reasons_again
@@ -404,6 +406,9 @@ def carry_out(
 
     `again` are tasks that were asked to run again.
     """
+    if settings.on_start is None and settings.on_turn is None and in_notebook():
+        display = NotebookProgress()
+        settings = dataclasses.replace(settings, on_start=display.on_start, on_turn=display.on_turn)
     executor = make_executor(settings.executor, settings.offer())
     runner = Runner(executor, SystemClock(), on_turn=settings.on_turn)
     runner.add(active)

@@ -185,9 +185,10 @@ def _band(
         for side in (0, 1)
     ]
     outline = f"{LABELS},{foot:.1f} {' '.join(points)} {WIDTH - 12},{foot:.1f}"
-    told = f"{name}: {counted(len(attempts), 'attempt')}, at most {most:.3g} at once"
+    facts = f"{counted(len(attempts), 'attempt')}, about {most:.2g} at once at most"
+    told = f"{name}: {facts}"
     yield _label(name, y + BAND / 2 - 5)
-    yield _label(f"{len(attempts):,} attempts, at most {most:.3g} at once", y + BAND / 2 + 9, "sub")
+    yield _label(facts, y + BAND / 2 + 9, "sub")
     yield (
         f'<polygon points="{outline}" fill="{colour}" fill-opacity="0.75">'
         f"<title>{escape(told)}</title></polygon>"

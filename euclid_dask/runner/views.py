@@ -124,7 +124,8 @@ def failures(run: Run) -> Iterator[FailureView]:
     blocked: dict[str, int] = {}
     for task in run.tasks.values():
         if task.state is TaskState.BLOCKED:
-            blocked[task.blocked_by] = blocked.get(task.blocked_by, 0) + 1
+            cause = _first_cause(run, task.blocked_by)
+            blocked[cause] = blocked.get(cause, 0) + 1
     for task in sorted(run.failed.values(), key=lambda failed: failed.sequence):
         yield _failure(run, task, blocked.get(task.id, 0))
     for split in run.splits.values():
@@ -132,6 +133,15 @@ def failures(run: Run) -> Iterator[FailureView]:
             yield FailureView(
                 task=split.id, reason=split.failure, kind="split", blocks=blocked.get(split.id, 0)
             )
+
+
+def _first_cause(run: Run, blocked_by: str) -> str:
+    """Return the failed task behind a split that has no failure of its own, or `blocked_by`."""
+    split = run.splits.get(blocked_by)
+    if split is None or split.failure:
+        return blocked_by
+    inside = f"{blocked_by}.iterations."
+    return next((task for task in run.failed if task.startswith(inside)), blocked_by)
 
 
 def _failure(run: Run, task: Task, blocks: int) -> FailureView:
