@@ -34,6 +34,16 @@ def file_identity(workdir: Path, path: str, by: IdentityBy = "mtime") -> str:
     return "tree " + hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
+def list_identity(workdir: Path, path: str, by: IdentityBy = "mtime") -> str:
+    """Return the identity of a list file that we wrote: its entries, and all files it names.
+
+    When it was written says nothing: it is written again in every run.
+    """
+    parts = [same_text(read_list(workdir / path))]
+    parts += [_one(workdir / name, by) for name in closure(workdir, path) if name != path]
+    return "list " + hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
 def closure(workdir: Path, path: str) -> list[str]:
     """Return `path` and all files it names, directly or not: of lists, and of products."""
     found: dict[str, None] = {}

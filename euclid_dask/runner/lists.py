@@ -17,7 +17,7 @@ from euclid_dask.core.events import (
 from euclid_dask.core.ids import SplitId, TaskId
 from euclid_dask.planner.nodes import Given, Made
 from euclid_dask.planner.run import Run
-from euclid_dask.runner.fingerprints import file_identity
+from euclid_dask.runner.fingerprints import file_identity, list_identity
 from euclid_dask.worker.lists import read_list, write_list
 
 
@@ -69,7 +69,9 @@ def _item(workdir: Path, split: SplitId, number: int, entry: Any, *, outside: bo
     else:
         path, is_file = json.dumps(entry), False
     identity = ""
-    if outside:
+    if outside and isinstance(entry, list):
+        identity = list_identity(workdir, path)
+    elif outside:
         identity = file_identity(workdir, path) if is_file else "text"
     return InputFile(path=path, identity=identity, is_file=is_file)
 
