@@ -11,6 +11,8 @@ from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import json_option, pkgrepo_option
 from euclid_dask.core.values import to_json
 from euclid_dask.mock import MockReport, MockSettings, build_mock
+from euclid_dask.report.words import counted
+from euclid_dask.wiring import machine
 
 EPILOG = """\
 \b
@@ -58,6 +60,7 @@ def command(script: str, workdir: str, **given: Any) -> int:
     settings = MockSettings(
         bin=given["bin_"],
         pkgrepo=given["pkgrepo"] or "",
+        offer=machine(),
         **{
             key: given[key]
             for key in (
@@ -85,9 +88,9 @@ def command(script: str, workdir: str, **given: Any) -> int:
 def _print(report: MockReport) -> None:
     for warning in report.warnings:
         click.echo(click.style("warning: ", fg="yellow") + warning, err=True)
-    click.echo(f"{len(report.stand_ins)} stand-ins in {report.bin}")
     used = [path for path in report.inputs.values() if path]
-    click.echo(f"{len(used)} inputs in {report.workdir}: {', '.join(used) or 'none'}")
+    click.echo(f"{counted(len(report.stand_ins), 'stand-in')} in {report.bin}")
+    click.echo(f"{counted(len(used), 'input')} in {report.workdir}: {', '.join(used) or 'none'}")
     click.echo(f"settings in {report.plan}: edit it, and give it with --plan")
     click.echo("run it:")
     click.echo(f"  {report.command}")
