@@ -50,10 +50,14 @@ def dependents(run: Run, task: Task) -> Again:
 
 def forget(active: ActiveRun, again: Again) -> None:
     """Have `active` not use what earlier runs did for the tasks of `again`."""
-    for earlier in active.earlier:
-        active.forgotten.update(
-            task.identity for task in earlier.tasks.values() if task.identity and task.id in again
-        )
+    identities = {
+        task.identity
+        for earlier in active.earlier
+        for task in earlier.tasks.values()
+        if task.id in again
+    }
+    known = active.known.items()
+    active.known = {identity: work for identity, work in known if identity not in identities}
 
 
 def reasons_again(run: Run, earlier: Sequence[Run], again: Container[str]) -> dict[str, int]:
