@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,14 @@ from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.values import Value
 from euclid_dask.mock.amounts import parse_duration, parse_size
 from euclid_dask.mock.inputs import ISF, render_isf, write_inputs
-from euclid_dask.mock.plan import MockPlan, MockSettings, ProgramSettings, make_plan, render_plan
+from euclid_dask.mock.plan import (
+    MockPlan,
+    MockSettings,
+    ProgramSettings,
+    make_plan,
+    read_plan,
+    render_plan,
+)
 from euclid_dask.mock.programs import CHOICE, on_path, write_if_changed, write_programs
 from euclid_dask.mock.script import render_script
 from euclid_dask.mock.wiring import Wiring
@@ -68,7 +76,7 @@ def build_mock(flow: Flow, folder: Path, settings: MockSettings | None = None) -
         workdir.mkdir(parents=True, exist_ok=True)
         inputs = write_inputs(flow, wiring, plan, workdir)
         write_if_changed(workdir / ISF, render_isf(flow, inputs))
-        warnings += _write_plan(workdir / PLAN, render_plan(flow, plan, PLAN))
+        warnings += _write_plan(workdir / PLAN, flow, plan)
         stand_ins = write_programs(flow, wiring, plan, bin_folder)
         script = _script(flow, workdir, stand_ins)
     except OSError as error:
@@ -86,11 +94,15 @@ def build_mock(flow: Flow, folder: Path, settings: MockSettings | None = None) -
     )
 
 
-def _write_plan(file: Path, text: str) -> list[str]:
-    """Write the plan; one that was there and says something else is kept beside it."""
-    if not file.is_file() or file.read_text() == text:
-        write_if_changed(file, text)
+def _write_plan(file: Path, flow: Flow, plan: MockPlan) -> list[str]:
+    """Write the plan; a file that says the same is left alone, another one is kept beside it."""
+    text = render_plan(flow, plan, PLAN)
+    if not file.is_file():
+        file.write_text(text)
         return []
+    with suppress(InputError):
+        if read_plan(file) == plan:
+            return []
     kept = file.with_name(f"{file.name}.old")
     file.replace(kept)
     file.write_text(text)

@@ -82,6 +82,24 @@ def test_a_new_setting_changes_the_stand_ins(flow: Flow, tmp_path: Path) -> None
     )
 
 
+def test_an_edited_plan_is_left_as_it_was_edited(flow: Flow, tmp_path: Path) -> None:
+    plan = Path(build_mock(flow, tmp_path / "w").plan)
+    edited = plan.read_text().replace("items = 3", "items = 4  # more")
+    plan.write_text(edited)
+    report = build_mock(flow, tmp_path / "w", MockSettings(plan=str(plan)))
+    assert report.warnings == ()
+    assert plan.read_text() == edited
+    assert "'items': 4" in (tmp_path / "w/mock-bin/.stand-in/mocked.py").read_text()
+
+
+def test_a_plan_that_cannot_be_read_is_kept_beside_the_new_one(flow: Flow, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w/mock.toml").write_text("what")
+    report = build_mock(flow, tmp_path / "w")
+    assert "mock.toml.old" in report.warnings[0]
+    assert (tmp_path / "w/mock.toml.old").read_text() == "what"
+
+
 def test_a_product_that_is_split_over_is_doubted(
     flow_of: Callable[[str], Flow], tmp_path: Path
 ) -> None:
