@@ -22,11 +22,12 @@ def machine(cores: float | None = None, ram_bytes: int | None = None) -> Resourc
     """Return what this machine offers, or what of it the caller allows.
 
     Cores are those that this process may use (affinity and cgroup limits); RAM is that of the
-    machine or of the cgroup, whichever is less.
+    machine or of the cgroup, whichever is less. There is no limit of walltime (0).
     """
     return Resources(
         cores=cores if cores is not None else _cores(),
         ram_bytes=ram_bytes if ram_bytes is not None else _ram_bytes(),
+        walltime_s=0.0,
     )
 
 

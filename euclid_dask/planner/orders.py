@@ -1,7 +1,7 @@
 """Orders: what a pilot must know to run an attempt of a task."""
 
 from euclid_dask.core.attempts import InputArgument, Order, OutputArgument
-from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Task
+from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Split, Task
 
 
 def order(task: Task, attempt: int) -> Order:
@@ -22,7 +22,7 @@ def order(task: Task, attempt: int) -> Order:
                 port=port.name,
                 path=task.output_path(port.name),
                 mime_type=port.mime_type,
-                is_list=port.is_list,
+                is_list=port.is_list or _is_split(task, port.name),
             )
             for port in spec.outputs
         ),
@@ -46,3 +46,9 @@ def text_of(value: Resolved) -> str | None:
 def is_file(value: Resolved) -> bool:
     """Tell whether `value` is a file rather than a plain text."""
     return value.is_file if isinstance(value, Given) else True
+
+
+def _is_split(task: Task, port: str) -> bool:
+    """Tell whether a split goes over that output, so that it is a list whatever was declared."""
+    value = Made(task, port)
+    return any(isinstance(node, Split) and node.iterated == value for node in task.consumers)
