@@ -4,9 +4,9 @@
 with effects. This room knows no clock, no disk, no thread and no Dask.
 """
 
-from euclid_dask.planner.decide import decide
+from euclid_dask.planner.decide import decide, is_due
 from euclid_dask.planner.fleet import Fleet, Pilot
 from euclid_dask.planner.nodes import Split, Task
 from euclid_dask.planner.run import Run
 
-__all__ = ["Fleet", "Pilot", "Run", "Split", "Task", "decide"]
+__all__ = ["Fleet", "Pilot", "Run", "Split", "Task", "decide", "is_due"]

@@ -12,6 +12,7 @@ from euclid_dask.core.effects import (
     Effect,
     EndRun,
     ReadList,
+    RefuseTask,
     ReuseTask,
     WriteList,
 )
@@ -42,11 +43,23 @@ def decide(runs: Sequence[Run], fleet: Fleet, known: Known, now_s: float) -> lis
     for run in open_runs:
         if run.state is RunState.CANCELLING:
             effects += _cancels(run)
-    active = [run for run in open_runs if run.state is RunState.ACTIVE]
-    effects += place(active, fleet, known, now_s)
+    effects += place(open_runs, fleet, known, now_s)
     for run in open_runs:
         effects += _end(run)
     return effects
+
+
+def is_due(run: Run, effect: Effect) -> bool:
+    """Tell whether `effect` is still to be done, after others of one decision were carried out."""
+    match effect:
+        case ReadList(split=split):
+            return split in run.board.reading
+        case WriteList(split=split):
+            return split in run.board.joining
+        case ReuseTask(task=task) | RefuseTask(task=task):
+            return run.tasks[task].state is TaskState.READY
+        case _:
+            return True
 
 
 def _upkeep(run: Run, known: AbstractSet[str]) -> list[Effect]:

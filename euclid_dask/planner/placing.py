@@ -8,12 +8,13 @@ a hop, so that the cost of a short task tends to the cost of launching a process
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from math import inf
 from typing import Final
 
 from euclid_dask.core.effects import Effect, RefuseTask, StartBundle
 from euclid_dask.core.ids import PilotId, RunId, TaskId
 from euclid_dask.core.resources import GB, Resources
-from euclid_dask.core.states import TaskState
+from euclid_dask.core.states import RunState, TaskState
 from euclid_dask.planner.fleet import Fleet, Pilot, Usage, total
 from euclid_dask.planner.identity import task_identity
 from euclid_dask.planner.nodes import Task
@@ -36,24 +37,19 @@ SHARE: Final = 3
 def place(
     runs: Sequence[Run], fleet: Fleet, known: Mapping[RunId, AbstractSet[str]], now_s: float
 ) -> list[Effect]:
-    """Return the bundles that can start now, and refusals of tasks that fit no pilot."""
+    """Return the bundles that can start now, and refusals of tasks that fit no pilot.
+
+    Only tasks of active runs start, but what other runs still hold on a pilot is not free.
+    """
     effects: list[Effect] = []
     used = {
         pilot: total(run.usage[pilot] for run in runs if pilot in run.usage)
         for pilot in fleet.pilots
     }
-    slots = sum(pilot.slots for pilot in fleet.pilots.values())
     heads: list[_Head] = []
     for number, run in enumerate(runs):
-        for shape, ready in run.board.ready.items():
-            if not ready:
-                continue
-            if not fleet.can_hold(shape):
-                effects += _refuse(run, shape, ready, fleet)
-                continue
-            share = max(1, len(ready) // max(1, SHARE * slots))
-            heads.append(_Head(run, number, shape, iter(ready), share))
-    heads = [head for head in heads if head.advance()]
+        if run.state is RunState.ACTIVE:
+            heads += _heads(run, number, fleet, effects)
     heapq.heapify(heads)
     while heads:
         head = heads[0]
@@ -61,7 +57,8 @@ def place(
         if pilot is None:
             heapq.heappop(heads)
             continue
-        bundle = _bundle(head, known.get(head.run.id, frozenset()))
+        left_s = inf if pilot.until_s is None else pilot.until_s - now_s
+        bundle = _bundle(head, known.get(head.run.id, frozenset()), left_s)
         used[pilot.id].add(head.shape)
         effects.append(
             StartBundle(
@@ -75,6 +72,19 @@ def place(
         else:
             heapq.heapreplace(heads, head)
     return effects
+
+
+def _heads(run: Run, number: int, fleet: Fleet, effects: list[Effect]) -> "list[_Head]":
+    """Return the next ready task of each shape of a run; add refusals to `effects`."""
+    heads: list[_Head] = []
+    slots = sum(pilot.slots for pilot in fleet.pilots.values())
+    for shape, ready in run.board.ready.items():
+        if ready and fleet.can_hold(shape):
+            share = max(1, len(ready) // max(1, SHARE * slots))
+            heads.append(_Head(run, number, shape, iter(ready), share))
+        elif ready:
+            effects += _refuse(run, shape, ready, fleet)
+    return [head for head in heads if head.advance()]
 
 
 class _Head:
@@ -119,15 +129,18 @@ def _best(fleet: Fleet, used: dict[PilotId, Usage], needs: Resources, now_s: flo
     return min(fitting, key=lambda p: (p.offer.cores - used[p.id].cores, p.id), default=None)
 
 
-def _bundle(head: _Head, known: AbstractSet[str]) -> list[Task]:
-    """Take the head's task, and those that go with it, and advance the head."""
+def _bundle(head: _Head, known: AbstractSet[str], left_s: float) -> list[Task]:
+    """Take the head's task, and those that go with it, and advance the head.
+
+    `left_s` are the seconds until the pilot ends.
+    """
     task = head.task
     assert task is not None
     head.advance()
     bundle = [task]
     options = head.run.options
     if options.fuse:
-        _extend_chain(bundle, head.run, known)
+        _extend_chain(bundle, head.run, known, left_s - task.spec.needs.walltime_s)
     if options.group and len(bundle) == 1:
         size = _group_size(head.run, task, head.share)
         while len(bundle) < size and head.task is not None:
@@ -146,8 +159,11 @@ def _group_size(run: Run, task: Task, share: int) -> int:
     return max(1, min(wanted, share))
 
 
-def _extend_chain(bundle: list[Task], run: Run, known: AbstractSet[str]) -> None:
-    """Append to `bundle` the tasks that wait for it alone, while there is exactly one next."""
+def _extend_chain(bundle: list[Task], run: Run, known: AbstractSet[str], left_s: float) -> None:
+    """Append to `bundle` the tasks that wait for it alone, while there is exactly one next.
+
+    Their walltimes together are at most `left_s`.
+    """
     awaited: dict[Task, int] = {}
     needs = bundle[0].spec.needs
     while len(bundle) < CHAIN_LIMIT and len(bundle[-1].consumers) <= FAN_LIMIT:
@@ -158,6 +174,9 @@ def _extend_chain(bundle: list[Task], run: Run, known: AbstractSet[str]) -> None
         if len(free) != 1 or not _fits(free[0].spec.needs, needs):
             return
         (task,) = free
+        left_s -= task.spec.needs.walltime_s
+        if left_s < 0:
+            return
         if known and task_identity(task, run.options.versions) in known:
             return
         del awaited[task]

@@ -32,7 +32,7 @@ from euclid_dask.core.events import (
 from euclid_dask.core.ids import RunId, TaskId
 from euclid_dask.core.seams import BundleOrder, Clock, Executor, News
 from euclid_dask.core.states import RUN_ENDED
-from euclid_dask.planner import Fleet, decide
+from euclid_dask.planner import Fleet, decide, is_due
 from euclid_dask.runner import lists, reuse
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.inbox import CancelNews, QueueInbox, TakingInbox
@@ -113,16 +113,15 @@ class Runner:
         while True:
             runs = [active.run for active in self.runs.values()]
             known = {
-                run_id: active.known.keys() - active.forgotten
-                for run_id, active in self.runs.items()
-                if active.known
+                run_id: active.known.keys() for run_id, active in self.runs.items() if active.known
             }
             effects = decide(runs, self.fleet, known, self.clock.now_s())
             for run in runs:
                 run.board.newly_ready.clear()
             settled = False
             for effect in effects:
-                settled = self._carry_out_here(effect) or settled
+                overtaken = not is_due(self.runs[effect.run].run, effect)
+                settled = overtaken or self._carry_out_here(effect) or settled
             if not settled:
                 return effects
 
