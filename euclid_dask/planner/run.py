@@ -180,7 +180,8 @@ class Run:
             case TaskReused():
                 self._reuse(event)
             case OutputsMissed(task=task_id):
-                board.unmake(self.tasks[task_id])
+                if self.tasks[task_id].is_finished:
+                    board.unmake(self.tasks[task_id])
             case TaskUnplaceable(task=task_id, reason=reason):
                 task = self.tasks[task_id]
                 task.failure = Failure(kind=FailureKind.UNPLACEABLE, message=reason)
@@ -253,10 +254,18 @@ class Run:
         task.failure, task.profile = event.failure, event.profile
         task.started_s, task.ended_s = event.started_s or task.started_s, event.at_s
         if event.failure.kind is FailureKind.CANCELLED:
-            self.board.move(task, TaskCue.CANCEL)
+            self._stop(task)
             return
         task.science_failures += 1
         self._try_again(task, left=task.science_failures <= self.options.science_retries)
+
+    def _stop(self, task: Task) -> None:
+        """Cancel a task; if nobody asked for that, it was killed from outside: a loss."""
+        if self.state is RunState.CANCELLING:
+            self.board.move(task, TaskCue.CANCEL)
+        else:
+            task.losses += 1
+            self._try_again(task, left=task.losses <= self.options.lost_retries)
 
     def _lose(self, event: TaskLost) -> None:
         task = self._current(event.task, event.attempt)
@@ -269,7 +278,10 @@ class Run:
         self._try_again(task, left=task.losses <= self.options.lost_retries)
 
     def _try_again(self, task: Task, *, left: bool) -> None:
-        if left:
+        if left and task.missing:  # an input is being made anew
+            self.board.move(task, TaskCue.RETURN)
+            self.board.reconsider(task)
+        elif left:
             self.board.move(task, TaskCue.RETRY)
             self.board.make_ready(task)
         else:
