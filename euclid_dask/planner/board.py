@@ -23,7 +23,7 @@ from euclid_dask.core.states import (
     advance_task,
 )
 from euclid_dask.core.values import replace
-from euclid_dask.planner.identity import item_identity
+from euclid_dask.planner.identity import item_identities
 from euclid_dask.planner.nodes import (
     Branch,
     Consumer,
@@ -265,8 +265,9 @@ class Board:
         node, parent = split.node, split.scope
         exported = exported_nodes(node.body) if node.name in parent.exported else frozenset()
         template = f"{parent.template}{node.name}.iterations.*."
-        for index, item in enumerate(items):
-            identity = item.identity or item_identity(split, index, item.path, self.versions)
+        inside = item_identities(split, [item.path for item in items], self.versions)
+        for index, (item, made_here) in enumerate(zip(items, inside, strict=True)):
+            identity = item.identity or made_here
             scope = Scope(
                 self.facts,
                 node.body,
@@ -303,8 +304,11 @@ class Board:
     # ---- a new beginning
 
     def revive(self, again: Sequence[TaskId]) -> None:
-        """Give failed, blocked and cancelled tasks another chance, and finished ones in `again`."""
-        self.failed.clear()
+        """Give failed, blocked and cancelled tasks another chance, and finished ones in `again`.
+
+        A branch that a joined list was made without is settled: it stays as it is.
+        """
+        self.failed = {task_id: t for task_id, t in self.failed.items() if _is_settled(t.scope)}
         revived = [*self._revive_tasks(), *self._revive_blocked()]
         for node in revived:
             node.missing = sum(not maker.is_finished for maker in node.producers())
@@ -318,7 +322,11 @@ class Board:
                 self.unmake(task)
 
     def _revive_tasks(self) -> list[Task | Split]:
-        dead = [task for task in self.facts.tasks.values() if task.is_dead]
+        dead = [
+            task
+            for task in self.facts.tasks.values()
+            if task.is_dead and not _is_settled(task.scope)
+        ]
         for task in dead:
             self.move(task, TaskCue.REVIVE)
             task.science_failures = task.losses = 0
@@ -326,7 +334,11 @@ class Board:
         return [*dead]
 
     def _revive_blocked(self) -> list[Task | Split]:
-        dead = [split for split in self.facts.splits.values() if split.is_dead]
+        dead = [
+            split
+            for split in self.facts.splits.values()
+            if split.is_dead and not _is_settled(split.scope)
+        ]
         for split in dead:
             self.move_split(split, SplitCue.REVIVE)
             split.failure = ""
@@ -347,3 +359,17 @@ class Board:
             branch.missing = sum(not maker.is_finished for maker in branch.producers())
             split.pending += branch.missing > 0
         self._judge(split)
+
+
+def _is_settled(scope: Scope | None) -> bool:
+    """Tell whether `scope` is in a failed branch of a split whose list was joined without it."""
+    while scope is not None:
+        split = scope.split
+        if (
+            split is not None
+            and split.state in {SplitState.JOINING, SplitState.DONE}
+            and split.branches[scope.index - 1].failed
+        ):
+            return True
+        scope = scope.parent
+    return False

@@ -6,9 +6,10 @@ finished task stays finished when its intermediate inputs were deleted.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
-from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Split, Task
+from euclid_dask.planner.nodes import Branch, Given, Joined, Made, Resolved, Split, Task
 
 
 def _digest(*parts: str) -> str:
@@ -18,7 +19,7 @@ def _digest(*parts: str) -> str:
 def parts_of(task: Task, versions: Mapping[str, str]) -> dict[str, str]:
     """Return what the identity of `task` is made of: a name for people and an identity each."""
     parts = {
-        "its command": " ".join(task.spec.command),
+        "its command": "\x1e".join(task.spec.command),
         "its program": versions.get(task.node.executable, ""),
         "its outputs": " ".join(task.output_path(port.name) for port in task.spec.outputs),
     }
@@ -64,18 +65,26 @@ def value_identity(value: Resolved, versions: Mapping[str, str]) -> str:
             return split_identity(split, versions)
 
 
-def item_identity(split: Split, index: int, path: str, versions: Mapping[str, str]) -> str:
-    """Return the identity of item `index` (from 0) of the list that `split` goes over.
+def item_identities(
+    split: Split, paths: Sequence[str], versions: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield the identity of each item of the list that `split` goes over.
 
     Used for items of lists made in the run; items of lists from outside are files from outside.
+    An item of a joined list is known by what made it, not by the other items.
     """
     value = split.iterated
-    if isinstance(value, Joined):
-        live = [b for b in value.split.branches if not (b.failed and _drops_failed(value.split))]
-        if index < len(live) and not live[index].failed:
-            return "\x1e".join(value_identity(v, versions) for v in live[index].results())
-    return _digest(value_identity(value, versions), path)
+    whole = value_identity(value, versions)
+    branches = _entered(value.split) if isinstance(value, Joined) else []
+    for path, branch in zip_longest(paths, branches[: len(paths)]):
+        if branch is None or branch.failed:
+            yield _digest(whole, path)
+        else:
+            yield "\x1e".join(value_identity(result, versions) for result in branch.results())
 
 
-def _drops_failed(split: Split) -> bool:
-    return split.node.on_error == "skip"
+def _entered(split: Split) -> list[Branch]:
+    """Return the branches that have an entry in the joined list."""
+    if split.node.on_error == "skip":
+        return [branch for branch in split.branches if not branch.failed]
+    return split.branches
