@@ -1,6 +1,5 @@
 """A run that this process carries out: its state, its journal, and where it works."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,8 +27,7 @@ class KnownWork(Value, frozen=True, kw_only=True):
 class ActiveRun:
     """A run in this process. `known` maps identities to work of earlier runs in the workdir.
 
-    `forgotten` are those that turned out to be gone. `old` are finished tasks whose outputs an
-    earlier process made and nobody has looked at since.
+    `old` are finished tasks whose outputs an earlier process made and nobody has looked at since.
     `earlier` are the runs before, oldest first.
     """
 
@@ -39,8 +37,7 @@ class ActiveRun:
     workspace: Workspace
     lock: Lock
     traces: Traces = HOST_TRACES
-    known: Mapping[str, KnownWork] = field(default_factory=dict)
-    forgotten: set[str] = field(default_factory=set)
+    known: dict[str, KnownWork] = field(default_factory=dict)
     old: set[TaskId] = field(default_factory=set)
     cancelled: set[tuple[TaskId, int]] = field(default_factory=set)
     earlier: tuple[Run, ...] = ()

@@ -30,7 +30,7 @@ def reuse(active: ActiveRun, effect: ReuseTask, at_s: float) -> TaskReused | Non
     work = active.known[effect.identity]
     task = active.run.tasks[effect.task]
     if task.node.name in task.scope.exported and gone(active.place.workdir, work.outputs):
-        active.forgotten.add(effect.identity)
+        del active.known[effect.identity]
         return None
     active.old.add(effect.task)
     return TaskReused(
