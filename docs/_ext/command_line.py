@@ -1,7 +1,7 @@
 """The directive `command-line`: the help of every command, asked of click when the docs are built.
 
-    ```{command-line} euclid_dask.cli.app:app
-    ```
+```{command-line} euclid_dask.cli.app:app
+```
 """
 
 from collections.abc import Iterator
@@ -37,15 +37,19 @@ class CommandLine(SphinxDirective):
         return section
 
 
-def helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
+def helps(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield the words and the help of a command, then those of its subcommands."""
-    context = click.Context(command, info_name=path, max_content_width=WIDTH, terminal_width=WIDTH)
-    yield path, command.get_help(context)
+    widths = {"max_content_width": WIDTH, "terminal_width": WIDTH}
+    settings = {**command.context_settings, **widths}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
+    yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
+        for word in command.list_commands(context):
+            child = command.get_command(context, word)
             if child is not None and not child.hidden:
-                yield from helps(child, f"{path} {name}")
+                yield from helps(child, word, context)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

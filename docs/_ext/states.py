@@ -34,12 +34,13 @@ TABLES: Final[dict[str, tuple[type[StrEnum], Table]]] = {
     "SPLIT": (states.SplitState, states.SPLIT_TRANSITIONS),
     "RUN": (states.RunState, states.RUN_TRANSITIONS),
 }
-WIDTH, HEIGHT, STEP_X, STEP_Y, LANE = 92, 34, 172, 104, 27
+WIDTH, HEIGHT, STEP_X, STEP_Y, LANE = 96, 34, 158, 100, 22
 STYLE: Final = """
 .states text { font: 12px sans-serif; fill: var(--color-foreground-primary, #222);
   text-anchor: middle; dominant-baseline: middle; }
-.states .cue { font-size: 11px; fill: var(--color-foreground-secondary, #555); paint-order: stroke;
-  stroke: var(--color-background-primary, #fff); stroke-width: 4px; }
+.states .number { font-size: 10px; fill: var(--color-foreground-secondary, #555); }
+.states circle, .states ellipse { fill: var(--color-background-primary, #fff);
+  stroke: var(--color-foreground-muted, #777); stroke-width: 0.8; }
 .states rect { fill: var(--color-background-secondary, #f4f4f4); stroke-width: 1.4;
   stroke: var(--color-foreground-muted, #777); }
 .states rect.end { stroke-width: 2.6; }
@@ -68,7 +69,7 @@ class States(SphinxDirective):
         return [
             nodes.raw("", svg, format="html"),
             meanings(kind),
-            transitions(kind, table),
+            transitions(table),
         ]
 
 
@@ -92,12 +93,12 @@ def grid(lines: Sequence[str]) -> dict[str, tuple[int, int]]:
     }
 
 
-def arrows(table: Table, without: set[str]) -> dict[tuple[str, str], list[str]]:
-    """Return the words on the arrow between two states, for all arrows that are drawn."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for (state, cue), after in table.items():
+def arrows(table: Table, without: set[str]) -> dict[tuple[str, str], list[int]]:
+    """Return the numbers (of the rows of the table) on each arrow that is drawn."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for number, ((state, cue), after) in enumerate(table.items(), 1):
         if cue.name not in without and after is not state:
-            found.setdefault((str(state), str(after)), []).append(str(cue))
+            found.setdefault((str(state), str(after)), []).append(number)
     return found
 
 
@@ -132,14 +133,15 @@ def member_docs(kind: type[StrEnum]) -> dict[str, str]:
     }
 
 
-def transitions(kind: type[StrEnum], table: Table) -> nodes.table:
-    """Return the exact table: from, what happens, to."""
+def transitions(table: Table) -> nodes.table:
+    """Return the exact table: number of the arrow, from, what happens, to."""
     rows = [(str(state), str(cue), str(after)) for (state, cue), after in table.items()]
     head, body = nodes.thead(), nodes.tbody()
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (2, 4, 2)), cols=3)
-    head += _row([nodes.Text(text) for text in ("in state", "when", "goes to")])
-    for state, cue, after in rows:
-        body += _row([nodes.literal(text=state), nodes.Text(cue), nodes.literal(text=after)])
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (1, 2, 4, 2)), cols=4)
+    head += _row([nodes.Text(text) for text in ("arrow", "in state", "when", "goes to")])
+    for number, (state, cue, after) in enumerate(rows, 1):
+        cells = [nodes.literal(text=state), nodes.Text(cue), nodes.literal(text=after)]
+        body += _row([nodes.Text(str(number)), *cells])
     group += [head, body]
     return nodes.table("", group, classes=["transitions"])
 
@@ -154,18 +156,19 @@ class Diagram:
     """States on a grid and arrows between them, as SVG without scripts and without fonts."""
 
     places: Mapping[str, tuple[int, int]]
-    arrows: Mapping[tuple[str, str], Sequence[str]]
+    arrows: Mapping[tuple[str, str], Sequence[int]]
     ends: set[str]
     lanes: dict[int, list[list[tuple[int, int]]]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
+    numbers: list[str] = field(default_factory=list)
 
     def svg(self) -> str:
         """Return the drawing."""
         long = [pair for pair in self.arrows if self._is_long(*pair)]
         for pair in sorted(long, key=lambda pair: abs(self._columns(*pair))):
             self._arc(*pair)
-        top = -LANE * max((len(lanes) for lanes in self.lanes.values()), default=0) - 30
+        tops = [row * STEP_Y - LANE * len(lanes) for row, lanes in self.lanes.items()]
+        top = min([0, *tops]) - HEIGHT / 2 - 12
         for pair in self.arrows:
             if pair not in long:
                 self._straight(*pair)
@@ -173,10 +176,10 @@ class Diagram:
         rows = max(row for _, row in self.places.values())
         box = f"{-WIDTH / 2 - 6} {top} {columns * STEP_X + WIDTH + 12} {rows * STEP_Y - top + 30}"
         width = columns * STEP_X + WIDTH + 12
+        parts = [*self.lines, *map(self._box, self.places), *self.numbers]
         return (
             f'<style>{STYLE}</style><svg class="states" viewBox="{box}" role="img" '
-            f'style="width:100%;max-width:{width}px" xmlns="http://www.w3.org/2000/svg">'
-            f"{''.join(self.lines)}{''.join(map(self._box, self.places))}{''.join(self.words)}</svg>"
+            f'style="width:100%;max-width:{width}px" xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
         )
 
     def _at(self, state: str) -> tuple[float, float]:
@@ -238,22 +241,13 @@ class Diagram:
         )
         self._say((x1 + tip_x) / 2, (y1 + tip_y) / 2, self.arrows[state, after])
 
-    def _say(self, x: float, y: float, cues: Sequence[str]) -> None:
-        for number, cue in enumerate(_lines(cues)):
-            self.words.append(
-                f'<text class="cue" x="{x:.1f}" y="{y + 13 * number:.1f}">{escape(cue)}</text>'
-            )
-
-
-def _lines(cues: Sequence[str]) -> list[str]:
-    """Return the words of an arrow in lines that fit between two states."""
-    lines: list[str] = []
-    for cue in cues:
-        if lines and len(lines[-1]) + len(cue) < 22:
-            lines[-1] += f", {cue}"
-        else:
-            lines.append(cue)
-    return lines
+    def _say(self, x: float, y: float, numbers: Sequence[int]) -> None:
+        text = ",".join(str(number) for number in numbers)
+        wide = 8 + 5 * max(0, len(text) - 2)
+        self.numbers.append(
+            f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{wide}" ry="8"/>'
+            f'<text class="number" x="{x:.1f}" y="{y + 0.5:.1f}">{text}</text>'
+        )
 
 
 def _free(used: Sequence[tuple[int, int]], left: int, right: int) -> bool:
