@@ -17,8 +17,8 @@ from typing import Final
 
 from euclid_dask.core.errors import EuclidDaskError
 from euclid_dask.planner.run import Run
+from euclid_dask.runner.history import replay
 from euclid_dask.runner.products import file_names
-from euclid_dask.runner.start import replay
 from euclid_dask.runner.workspace import Lock, Workspace
 from euclid_dask.worker.lists import read_list
 
