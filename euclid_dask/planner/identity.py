@@ -8,6 +8,7 @@ finished task stays finished when its intermediate inputs were deleted.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
+from typing import assert_never
 
 from euclid_dask.planner.nodes import Branch, Given, Joined, Made, Resolved, Split, Task
 
@@ -63,6 +64,8 @@ def value_identity(value: Resolved, versions: Mapping[str, str]) -> str:
             return f"{task_identity(task, versions)}/{port}"
         case Joined(split=split):
             return split_identity(split, versions)
+        case _:
+            assert_never(value)
 
 
 def item_identities(

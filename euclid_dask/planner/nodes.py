@@ -6,6 +6,7 @@ pipeline's own, a nested block's, or a branch's. It says what the sources of tha
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from euclid_dask.core.attempts import Failure, Fingerprint, Profile
 from euclid_dask.core.errors import InternalError
@@ -240,6 +241,8 @@ class Scope:
                 return self._resolve_input(name)
             case FromNode(node=node, port=port):
                 return self._resolve_node(node, port)
+            case _:
+                assert_never(source)
 
     def _resolve_input(self, name: str) -> Resolved:
         if self.split is not None and name == self.split.node.iterable:

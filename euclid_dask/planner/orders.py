@@ -1,5 +1,7 @@
 """Orders: what a pilot must know to run an attempt of a task."""
 
+from typing import assert_never
+
 from euclid_dask.core.attempts import InputArgument, Order, OutputArgument
 from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Split, Task
 
@@ -41,6 +43,8 @@ def text_of(value: Resolved) -> str | None:
             return task.output_path(port)
         case Joined(split=split):
             return split.list_path
+        case _:
+            assert_never(value)
 
 
 def is_file(value: Resolved) -> bool:

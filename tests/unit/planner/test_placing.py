@@ -1,0 +1,259 @@
+"""Which tasks go where, together with which others, and in which order."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from euclid_dask.core.effects import CancelAttempt, RefuseTask, StartBundle
+from euclid_dask.core.events import CancelRequested, PilotLeft
+from euclid_dask.core.flow import Body
+from euclid_dask.core.ids import PilotId, RunId, TaskId
+from euclid_dask.core.resources import GB, Resources
+from euclid_dask.planner import decide
+from euclid_dask.planner.identity import task_identity
+from euclid_dask.sim.flows import arg, body, out, split, task
+
+MakeBench = Callable[..., Any]
+
+
+def singles(*names: str, executable: str | None = None) -> Body:
+    """Return a body of tasks that wait for nothing."""
+    return body(*(task(name, executable or name) for name in names), r=out(names[0]))
+
+
+def chain_abc() -> Body:
+    return body(task("a"), task("b", x=out("a")), task("c", x=out("b")), r=out("c"))
+
+
+def test_tasks_start_first_come_first_served(bench: MakeBench) -> None:
+    run = bench(singles("a", "b", "c"))
+    run.pilot(cores=2)
+    assert run.bundles() == [("a",), ("b",)]
+
+
+def test_the_longest_way_to_the_end_goes_first_by_critical_path(bench: MakeBench) -> None:
+    top = body(task("short"), task("a"), task("b", x=out("a")), r=out("b"))
+    run = bench(top, policy="critical-path", fuse=False)
+    run.pilot(cores=1)
+    assert run.bundles() == [("a",)]
+
+
+def test_a_pilot_is_filled_by_cores(bench: MakeBench) -> None:
+    two = Resources(cores=2, ram_bytes=GB)
+    run = bench(singles("a", "b", "c"), needs={"a": two, "b": two, "c": two})
+    run.pilot(cores=5)
+    assert run.bundles() == [("a",), ("b",)]
+
+
+def test_a_pilot_is_filled_by_ram(bench: MakeBench) -> None:
+    run = bench(singles("a", "b", "c"))
+    run.pilot(ram_bytes=2 * GB)
+    assert len(run.bundles()) == 2
+
+
+def test_a_pilot_is_filled_by_slots_when_tasks_need_no_core(bench: MakeBench) -> None:
+    none = Resources(cores=0, ram_bytes=0)
+    run = bench(singles("a", "b", "c"), needs=dict.fromkeys("abc", none))
+    run.pilot(slots=2)
+    assert len(run.bundles()) == 2
+
+
+def test_what_runs_is_not_free(bench: MakeBench) -> None:
+    run = bench(singles("a", "b", "c"))
+    run.pilot(cores=2)
+    run.order("a")
+    assert run.bundles() == [("b",)]
+
+
+def test_a_smaller_task_starts_while_a_larger_one_waits(bench: MakeBench) -> None:
+    run = bench(singles("big", "small"), needs={"big": Resources(cores=4)})
+    run.pilot(cores=4)
+    run.pilot(name="q", cores=1)
+    run.order("small", pilot="p")
+    run = bench(singles("first", "big", "small"), needs={"big": Resources(cores=4)})
+    run.pilot(cores=4)
+    assert run.bundles() == [("first",), ("small",)]
+
+
+def test_the_fullest_pilot_that_has_room_is_taken(bench: MakeBench) -> None:
+    run = bench(singles("a", "b"))
+    run.pilot("large", cores=8)
+    run.pilot("little", cores=1)
+    pilots = [effect.pilot for effect in run.decide() if isinstance(effect, StartBundle)]
+    assert pilots == ["little", "large"]
+
+
+def test_runs_share_a_fleet_without_overbooking_it(bench: MakeBench) -> None:
+    one, two = bench(singles("a", "b"), run="one"), bench(singles("c", "d"), run="two")
+    one.pilot(cores=3)
+    effects = decide([one.run, two.run], one.fleet, {}, 100.0)
+    assert len(effects) == 3
+    one.order("a")
+    one.order("b")
+    effects = decide([one.run, two.run], one.fleet, {}, 100.0)
+    assert [effect.tasks for effect in effects] == [((TaskId("c"), 1),)]
+
+
+def test_what_a_cancelled_run_still_holds_is_not_free(bench: MakeBench) -> None:
+    one, two = bench(singles("a"), run="one"), bench(singles("b"), run="two")
+    one.pilot(cores=1)
+    one.order("a")
+    one.apply(CancelRequested(at_s=1.0, reason="Ctrl-C"))
+    effects = decide([one.run, two.run], one.fleet, {}, 100.0)
+    assert effects == [CancelAttempt(run=RunId("one"), task=TaskId("a"), attempt=1)]
+
+
+def test_a_task_that_fits_no_pilot_is_refused(bench: MakeBench) -> None:
+    run = bench(singles("a", "b"), needs={"a": Resources(cores=5, ram_bytes=2 * GB)})
+    run.pilot(cores=4, ram_bytes=8 * GB)
+    refusal = run.decide()[0]
+    assert refusal == RefuseTask(
+        run=RunId("r"),
+        task=TaskId("a"),
+        reason="needs 5 cores and 2 GB of RAM; the largest pilot has 4 cores and 8 GB",
+    )
+
+
+@pytest.mark.parametrize("pilots", [0, 1])
+def test_nothing_is_refused_while_larger_pilots_may_join(bench: MakeBench, pilots: int) -> None:
+    run = bench(singles("a"), needs={"a": Resources(cores=5)})
+    if pilots:
+        run.pilot(cores=4)
+        run.fleet.complete = False
+    assert run.decide() == []
+
+
+def test_a_pilot_that_left_gets_nothing(bench: MakeBench) -> None:
+    run = bench(singles("a"))
+    run.pilot()
+    run.fleet.apply(PilotLeft(pilot=PilotId("p"), reason="over", at_s=1.0))
+    assert run.decide() == []
+
+
+# ---- fusing and grouping
+
+
+def test_a_linear_chain_goes_together(bench: MakeBench) -> None:
+    run = bench(chain_abc())
+    run.pilot()
+    assert run.bundles() == [("a", "b", "c")]
+
+
+def test_fusing_can_be_turned_off(bench: MakeBench) -> None:
+    run = bench(chain_abc(), fuse=False)
+    run.pilot()
+    assert run.bundles() == [("a",)]
+
+
+def test_a_chain_ends_where_more_is_needed(bench: MakeBench) -> None:
+    run = bench(chain_abc(), needs={"b": Resources(cores=2)})
+    run.pilot()
+    assert run.bundles() == [("a",)]
+
+
+def test_a_chain_ends_where_two_tasks_could_go_on(bench: MakeBench) -> None:
+    top = body(task("a"), task("b", x=out("a")), task("c", x=out("a")), r=out("b"))
+    run = bench(top)
+    run.pilot()
+    assert run.bundles() == [("a",)]
+
+
+def test_a_chain_ends_at_a_task_that_waits_for_others_too(bench: MakeBench) -> None:
+    top = body(task("a"), task("b"), task("c", x=out("a"), y=out("b")), r=out("c"))
+    run = bench(top)
+    run.pilot()
+    assert run.bundles() == [("a",), ("b",)]
+
+
+def test_a_chain_goes_on_over_a_task_that_uses_all_of_it(bench: MakeBench) -> None:
+    top = body(task("a"), task("b", x=out("a")), task("c", x=out("a"), y=out("b")), r=out("c"))
+    run = bench(top)
+    run.pilot()
+    assert run.bundles() == [("a", "b", "c")]
+
+
+def test_a_chain_ends_at_work_that_is_known(bench: MakeBench) -> None:
+    run = bench(chain_abc())
+    run.pilot()
+    known = task_identity(run.run.tasks["b"], {})
+    (effect,) = run.decide(known)
+    assert effect.tasks == ((TaskId("a"), 1),)
+
+
+def test_a_chain_ends_at_work_of_which_many_wait(bench: MakeBench) -> None:
+    users = [task(f"u{number}", x=out("a")) for number in range(9)]
+    run = bench(body(task("a"), *users, r=out("a")))
+    run.pilot()
+    assert run.bundles() == [("a",)]
+
+
+def test_a_chain_ends_with_its_pilot(bench: MakeBench) -> None:
+    run = bench(chain_abc())
+    run.pilot(until_s=100.0 + 2 * 3600.0)
+    assert run.bundles() == [("a", "b")]
+
+
+def test_a_task_that_may_outlive_a_pilot_does_not_go_there(bench: MakeBench) -> None:
+    run = bench(singles("a"))
+    run.pilot(until_s=100.0 + 3599.0)
+    assert run.bundles() == []
+
+
+def test_like_tasks_that_are_known_to_be_short_go_together(bench: MakeBench) -> None:
+    names = [f"t{number:02}" for number in range(40)]
+    run = bench(singles(*names, executable="x"))
+    run.succeed("t00", wall_s=0.01)
+    run.pilot(cores=1, slots=1)
+    (bundle,) = run.bundles()
+    assert bundle == tuple(names[1:14])  # a third of what is ready for the one slot
+
+
+def test_a_group_is_made_for_half_a_second(bench: MakeBench) -> None:
+    names = [f"t{number:03}" for number in range(200)]
+    run = bench(singles(*names, executable="x"))
+    run.succeed("t000", wall_s=0.05)
+    run.pilot(cores=1, slots=1)
+    (bundle,) = run.bundles()
+    assert len(bundle) == 10
+
+
+def test_a_group_is_of_one_executable(bench: MakeBench) -> None:
+    nodes = [task(f"t{number:02}", "x") for number in range(8)]
+    run = bench(body(*nodes, task("other"), *[task(f"u{n}", "x") for n in range(20)], r=out("t00")))
+    run.succeed("t00", wall_s=0.01)
+    run.pilot(cores=1, slots=1)
+    (bundle,) = run.bundles()
+    assert bundle == tuple(f"t{number:02}" for number in range(1, 8))
+
+
+def test_grouping_can_be_turned_off(bench: MakeBench) -> None:
+    run = bench(singles("a", "b", "c", "d", executable="x"), group=False)
+    run.succeed("a", wall_s=0.01)
+    run.pilot(cores=1, slots=1)
+    assert run.bundles() == [("b",)]
+
+
+def test_a_bundle_holds_the_most_that_any_of_its_tasks_needs(bench: MakeBench) -> None:
+    run = bench(
+        chain_abc(), needs={"a": Resources(cores=2, ram_bytes=GB, disk_bytes=5), "b": Resources()}
+    )
+    run.order("a", "b", "c")
+    used = run.run.usage[PilotId("p")]
+    assert (used.cores, used.ram_bytes, used.disk_bytes, used.slots) == (2, GB, 5, 1)
+
+
+def test_disk_counts_only_where_a_pilot_says_how_much_it_has(bench: MakeBench) -> None:
+    run = bench(singles("a"), needs={"a": Resources(disk_bytes=10)})
+    run.pilot()
+    assert run.bundles() == [("a",)]
+
+
+def test_a_split_behind_a_task_is_not_fused(bench: MakeBench) -> None:
+    inner = body(task("w", i=arg("item")), inputs=("item",), r=out("w"))
+    top = body(
+        task("make"), split("s", inner, over="item", item=out("make", "items")), r=out("make")
+    )
+    run = bench(top)
+    run.pilot()
+    assert run.bundles() == [("make",)]
