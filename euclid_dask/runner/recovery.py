@@ -12,9 +12,10 @@ from euclid_dask.core.seams import Clock, Traces
 from euclid_dask.core.values import replace
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.active import ActiveRun
-from euclid_dask.runner.history import replay
+from euclid_dask.runner.history import earlier_runs, replay
 from euclid_dask.runner.journal import Journal
 from euclid_dask.runner.news import lost
+from euclid_dask.runner.reuse import known_work
 from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace
 
@@ -32,6 +33,8 @@ def resume_run(
     try:
         run = replay(workspace.files(run_id).journal)
         active = _settled(workspace, run, lock, clock, traces)
+        active.earlier = tuple(one for one in earlier_runs(workspace) if one.id != run_id)
+        active.known = known_work(active.earlier)
         active.record(RunResumed(at_s=clock.now_s()))
         active.journal.sync()
     except BaseException:

@@ -22,7 +22,15 @@ class _Plan:
     workdir: Path
     links: dict[Path, Path] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
+
+    def link(self, port: str, target: Path, source: Path) -> None:
+        """Plan a link, unless another file has that name in the workdir."""
+        other = self.links.setdefault(target, source)
+        if other != source and not other.samefile(source):
+            name = target.relative_to(self.workdir)
+            self.conflicts.append(f"{port}: {source} and {other} would both be {name}")
 
 
 def stage_inputs(
@@ -34,7 +42,7 @@ def stage_inputs(
     folders, in order.
 
     Raises:
-        InputError: Files are missing, or a different file has the name in the workdir.
+        InputError: Files are missing, or different files would have one name in the workdir.
         WorkdirError: A link cannot be made.
     """
     plan = _Plan(workdir)
@@ -48,6 +56,12 @@ def stage_inputs(
             f"{count} input file{'s are' if count > 1 else ' is'} missing:\n"
             + "\n".join(f"  {line}" for line in plan.missing),
             hint="looked in " + ", ".join(str(folder) for folder in search),
+        )
+    if plan.conflicts:
+        raise InputError(
+            "different input files have the same name in the workdir:\n"
+            + "\n".join(f"  {line}" for line in plan.conflicts),
+            hint="rename one of them; data files of products must have names of their own",
         )
     for target, source in plan.links.items():
         _link(target, source)
@@ -63,7 +77,7 @@ def _stage(plan: _Plan, port: str, value: str, search: Sequence[Path]) -> str:
     if name is None:
         name = value if not Path(value).is_absolute() and ".." not in Path(value).parts else ""
         name = name or source.name
-        plan.links[plan.workdir / name] = source
+        plan.link(port, plan.workdir / name, source)
     _follow(plan, port, source)
     return name
 
@@ -87,25 +101,28 @@ def _follow(plan: _Plan, port: str, source: Path) -> None:
 
 def _follow_data(plan: _Plan, port: str, product: Path, name: str) -> None:
     wanted = plan.workdir / "data" / name
-    if wanted.is_file():
-        return
     for folder in _DATA_FOLDERS:
         found = product.parent / folder / name
         if found.is_file():
-            plan.links[wanted] = found
+            if not (wanted.exists() and wanted.samefile(found)):
+                plan.link(port, wanted, found)
             return
-    plan.missing.append(f"{port}: data/{name}, named by {product}")
+    if not wanted.is_file():
+        plan.missing.append(f"{port}: data/{name}, named by {product}")
 
 
 def _follow_entry(plan: _Plan, port: str, listing: Path, entry: str) -> None:
-    """Plan links for an entry of a list; an entry that looks like no file is a plain text."""
+    """Plan links for an entry of a list; an entry that looks like no file is a plain text.
+
+    Entries of a list in the workdir are relative to the workdir, others to their list.
+    """
     inside = plan.workdir / entry
-    if inside.is_file():
-        _follow(plan, port, inside)
-        return
     found = listing.parent / entry
+    if _inside(plan.workdir, listing) is not None or not found.is_file():
+        found = inside
     if found.is_file():
-        plan.links[inside] = found
+        if not (inside.exists() and inside.samefile(found)):
+            plan.link(port, inside, found)
         _follow(plan, port, found)
     elif Path(entry).suffix.lower() in {".xml", ".json", ".fits"}:
         plan.missing.append(f"{port}: {entry}, named by {listing}")

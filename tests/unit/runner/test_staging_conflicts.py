@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+from euclid_dask.core.errors import InputError
+from euclid_dask.runner.staging import stage_inputs
+
+
+def test_two_inputs_of_one_name_from_different_folders_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "n.txt").write_text(folder)
+    workdir = tmp_path / "w"
+    workdir.mkdir()
+    inputs = {"x": str(tmp_path / "a/n.txt"), "y": str(tmp_path / "b/n.txt")}
+    with pytest.raises(InputError, match=r"y: .*b/n.txt and .*a/n.txt would both be n.txt"):
+        stage_inputs(workdir, inputs, [])
+    assert not list(workdir.iterdir())
+
+
+def test_two_products_with_different_data_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder / "data").mkdir(parents=True)
+        (tmp_path / folder / "data" / "image.fits").write_text(folder)
+        product = f"<p><Data><FileName>image.fits</FileName></Data><!--{folder}--></p>"
+        (tmp_path / folder / f"{folder}.xml").write_text(product)
+    workdir = tmp_path / "w"
+    workdir.mkdir()
+    inputs = {"x": str(tmp_path / "a/a.xml"), "y": str(tmp_path / "b/b.xml")}
+    with pytest.raises(InputError, match=r"would both be data/image.fits"):
+        stage_inputs(workdir, inputs, [])
+
+
+def test_a_data_file_that_another_run_staged_under_the_same_name_is_refused(
+    tmp_path: Path,
+) -> None:
+    workdir = tmp_path / "w"
+    (workdir / "data").mkdir(parents=True)
+    (workdir / "data" / "image.fits").write_text("of another product")
+    (tmp_path / "image.fits").write_text("of this product")
+    (tmp_path / "a.xml").write_text("<p><FileName>image.fits</FileName></p>")
+    with pytest.raises(InputError, match="exists and is not"):
+        stage_inputs(workdir, {"x": str(tmp_path / "a.xml")}, [])
