@@ -7,7 +7,7 @@ not answered in the end is lost. Threads of pilots report here too, so there is 
 from collections.abc import Iterable, Sequence
 from threading import Lock
 
-from euclid_dask.core.ids import PilotId
+from euclid_dask.core.ids import PilotId, TaskId
 from euclid_dask.core.seams import (
     AttemptEnded,
     AttemptsLost,
@@ -17,6 +17,7 @@ from euclid_dask.core.seams import (
     Inbox,
     News,
 )
+from euclid_dask.core.values import replace
 from euclid_dask.worker.bundle import AttemptKey, attempt_keys
 
 
@@ -27,12 +28,6 @@ class Trip:
         self.bundle = bundle
         self.pilot = bundle.pilot
         self.open = set(attempt_keys(bundle))
-
-    def take(self, keys: Iterable[AttemptKey]) -> list[AttemptKey]:
-        """Return those of `keys` that were not answered yet; they are now."""
-        taken = [key for key in keys if key in self.open]
-        self.open.difference_update(taken)
-        return taken
 
 
 class Ledger:
@@ -65,39 +60,37 @@ class Ledger:
         return [trip for trip in trips.values() if pilot in (None, trip.pilot)]
 
     def report(self, news: News) -> None:
-        """Pass news on to the inbox, unless they come after the answer."""
-        if self._is_fresh(news):
-            self._inbox.put(news)
+        """Pass news on to the inbox, less what was answered before."""
+        match news:
+            case AttemptStarted(run=run, task=task, attempt=attempt):
+                if (run, task, attempt) in self._trips:
+                    self._inbox.put(news)
+            case AttemptEnded(run=run, receipt=receipt):
+                if self._settle([(run, receipt.task, receipt.attempt)]):
+                    self._inbox.put(news)
+            case AttemptsReturned(run=run) | AttemptsLost(run=run):
+                if fresh := self._settle([(run, *attempt) for attempt in news.attempts]):
+                    self._inbox.put(replace(news, attempts=_attempts(fresh)))
+            case _:
+                self._inbox.put(news)
 
     def lose(self, trip: Trip, reason: str) -> None:
         """Answer what is unanswered of a bundle: it is lost."""
-        with self._lock:
-            keys = self._settle(list(trip.open))
-        if keys:
-            attempts = tuple((task, attempt) for _, task, attempt in keys)
+        if keys := self._settle(tuple(trip.open)):
             run = trip.bundle.place.run
-            self._inbox.put(AttemptsLost(run=run, attempts=attempts, reason=reason))
-
-    def _is_fresh(self, news: News) -> bool:
-        match news:
-            case AttemptStarted(run=run, task=task, attempt=attempt):
-                return (run, task, attempt) in self._trips
-            case AttemptEnded(run=run, receipt=receipt):
-                keys = [(run, receipt.task, receipt.attempt)]
-            case (
-                AttemptsReturned(run=run, attempts=attempts)
-                | AttemptsLost(run=run, attempts=attempts)
-            ):
-                keys = [(run, *attempt) for attempt in attempts]
-            case _:
-                return True
-        with self._lock:
-            return bool(self._settle(keys))
+            self._inbox.put(AttemptsLost(run=run, attempts=_attempts(keys), reason=reason))
 
     def _settle(self, keys: Sequence[AttemptKey]) -> list[AttemptKey]:
+        """Return those of `keys` that were not answered before; they are now."""
         settled: list[AttemptKey] = []
-        for key in keys:
-            trip = self._trips.pop(key, None)
-            if trip is not None:
-                settled += trip.take([key])
+        with self._lock:
+            for key in keys:
+                trip = self._trips.pop(key, None)
+                if trip is not None:
+                    trip.open.discard(key)
+                    settled.append(key)
         return settled
+
+
+def _attempts(keys: Sequence[AttemptKey]) -> tuple[tuple[TaskId, int], ...]:
+    return tuple((task, attempt) for _, task, attempt in keys)

@@ -125,6 +125,14 @@ def test_nothing_is_run_again_when_a_worker_that_finished_it_dies(
     assert (bench.workdir / "runs").read_text().count("x") == 4
 
 
+def test_dask_remembers_nothing_of_a_bundle_that_has_ended(
+    two_pilots: Any, cluster: Any, wait_until: Callable[..., None]
+) -> None:
+    two_pilots.start(*(two_pilots.bundle(two_pilots.order(f"t{n}", "true")) for n in range(4)))
+    two_pilots.box.until_answered("t0", "t1", "t2", "t3")
+    wait_until(lambda: not cluster.scheduler.tasks)
+
+
 def test_a_lost_scheduler_takes_its_pilots_and_their_bundles(
     two_mortal_pilots: Any, own_cluster: Any
 ) -> None:
