@@ -175,6 +175,7 @@ RUN_TRANSITIONS: Final[Mapping[tuple[RunState, RunCue], RunState]] = MappingProx
         (_R.ACTIVE, _U.REVIVE): _R.ACTIVE,
         (_R.CANCELLING, _U.CANCEL): _R.CANCELLING,
         (_R.CANCELLING, _U.STOP): _R.CANCELLED,
+        (_R.CANCELLING, _U.FINISH): _R.DONE,  # nothing was left to cancel
         (_R.CANCELLING, _U.REVIVE): _R.ACTIVE,
         (_R.DONE, _U.REVIVE): _R.ACTIVE,
         (_R.FAILED, _U.REVIVE): _R.ACTIVE,

@@ -111,8 +111,12 @@ def _cancels(run: Run) -> list[Effect]:
 def _end(run: Run) -> list[Effect]:
     if run.bundles:
         return []
+    is_open = (
+        run.count(TaskState.WAITING) or run.count(TaskState.READY) or run.board.counts.open_splits
+    )
     if run.state is RunState.CANCELLING:
-        return [EndRun(run=run.id, state=RunState.CANCELLED)]
-    if run.count(TaskState.WAITING) or run.count(TaskState.READY) or run.board.counts.open_splits:
+        is_done = not (is_open or run.count(TaskState.CANCELLED) or run.has_failed())
+        return [EndRun(run=run.id, state=RunState.DONE if is_done else RunState.CANCELLED)]
+    if is_open:
         return []
     return [EndRun(run=run.id, state=RunState.FAILED if run.has_failed() else RunState.DONE)]

@@ -55,7 +55,8 @@ def stage_inputs(
         raise InputError(
             f"{count} input file{'s are' if count > 1 else ' is'} missing:\n"
             + "\n".join(f"  {line}" for line in plan.missing),
-            hint="looked in " + ", ".join(str(folder) for folder in search),
+            hint="relative names are looked for in "
+            + ", ".join(dict.fromkeys(str(folder) for folder in search)),
         )
     if plan.conflicts:
         raise InputError(
@@ -69,7 +70,8 @@ def stage_inputs(
 
 
 def _stage(plan: _Plan, port: str, value: str, search: Sequence[Path]) -> str:
-    source = next((path for folder in search if (path := folder / value).is_file()), None)
+    places = [Path(value)] if Path(value).is_absolute() else [folder / value for folder in search]
+    source = next((path for path in places if path.is_file()), None)
     if source is None:
         plan.missing.append(f"{port}: {value}")
         return value
