@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import euclid_dask
 from euclid_dask.core.errors import InputError, PipelineError
-from euclid_dask.core.events import InputFile, RunOptions
+from euclid_dask.core.events import IdentityBy, InputFile, RunOptions
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.states import RUN_ENDED, RunState
@@ -29,7 +29,8 @@ from euclid_dask.runner import views
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.again import dependents, forget, reasons_again
 from euclid_dask.runner.changes import changes_since, request_like
-from euclid_dask.runner.fingerprints import IdentityBy, file_identity
+from euclid_dask.runner.environments import read_environments, sourcing_script
+from euclid_dask.runner.fingerprints import file_identity
 from euclid_dask.runner.history import earlier_runs, replay
 from euclid_dask.runner.isf import Isf, parse_isf
 from euclid_dask.runner.loop import OnTurn, Runner
@@ -71,6 +72,7 @@ class Settings:
     enforce_walltime: bool = True
     grace_s: float = 5.0
     source: str = ""
+    environments: Path | None = None
     logdir: str | None = None
     on_start: "Callable[[ActiveRun, Runner], None] | None" = None
     on_turn: OnTurn | None = None
@@ -326,7 +328,7 @@ def prepare(  # noqa: PLR0913  what `run` takes
         search=search,
         logdir=settings.logdir or data.settings.get("logdir") or "logs",
         options=options,
-        source=settings.source,
+        source=settings.source or _source(settings, data),
         enforce_ram=settings.enforce_ram,
         enforce_walltime=settings.enforce_walltime,
         grace_s=settings.grace_s,
@@ -334,6 +336,15 @@ def prepare(  # noqa: PLR0913  what `run` takes
         fresh=settings.fresh,
     )
     return request, tuple(str(problem) for problem in found.warnings)
+
+
+def _source(settings: Settings, data: Isf) -> str:
+    """Return the shell text that the version in the data file asks for."""
+    version = data.settings.get("edenVersion")
+    if settings.environments is None:
+        return ""
+    where = data.where("edenVersion") if version else ""
+    return sourcing_script(read_environments(settings.environments), version, where)
 
 
 def read_isf(isf: str | Path | None) -> Isf:
@@ -361,7 +372,7 @@ def resume(
     before = replay(workspace.files(known).journal)
     changes = changes_since(before, workspace.workdir)
     if changes:
-        request = request_like(before, workspace, settings.identity_by)
+        request = request_like(before, workspace)
         return start(request, settings, [f"changed since {known}: {c}" for c in changes])
     if before.state is RunState.DONE:
         _settle(before, workspace)
@@ -390,7 +401,7 @@ def rerun(
     workspace = Workspace(Path(workdir).absolute())
     before = replay(workspace.files(workspace.find(run_id)).journal)
     again = dependents(before, views.find_task(before, task))
-    request = request_like(before, workspace, settings.identity_by)
+    request = request_like(before, workspace)
     active = start_run(request, SystemClock(), software=f"euclid_dask {euclid_dask.__version__}")
     forget(active, again)
     return carry_out(active, settings, (), again)

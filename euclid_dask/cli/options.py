@@ -1,6 +1,7 @@
 """Options that several commands share, and what their values mean."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
@@ -93,6 +94,14 @@ LIMITS: Final[Sequence[Option[Any]]] = (
         help="Time between SIGTERM and SIGKILL.",
     ),
     click.option("--source", metavar="FILE", default="", help="Shell file sourced before a task."),
+    click.option(
+        "--environments",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar="EUCLID_DASK_ENVIRONMENTS",
+        metavar="FILE",
+        help="Shell files by version, for the edenVersion of a data file: TOML with a table "
+        "[environments], or a configuration of the IAL.",
+    ),
     click.option("--logdir", metavar="DIR", help="Folder of the logs in the workdir: logs."),
     click.option(
         "--one-by-one", is_flag=True, help="Carry each task to its place on its own: no bundles."
@@ -132,6 +141,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         enforce_walltime=given.get("enforce_walltime", True),
         grace_s=given.get("grace", 5.0),
         source=given.get("source", ""),
+        environments=given.get("environments"),
         logdir=given.get("logdir"),
     )
 

@@ -4,6 +4,8 @@ A run is the fold of its events. The runner writes an event down before anything
 it. Pilots belong to no run, so their events are not in a run's journal.
 """
 
+from typing import Literal
+
 from euclid_dask.core.attempts import Failure, Fingerprint, Place, Profile
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.ids import PilotId, RunId, SplitId, TaskId
@@ -27,6 +29,10 @@ class InputFile(Value, frozen=True, kw_only=True):
     is_file: bool = True
 
 
+IdentityBy = Literal["mtime", "content"]
+"""How files from outside are compared: by size and mtime, or by the SHA-256 of their content."""
+
+
 class RunOptions(Value, frozen=True, kw_only=True):
     """What the caller chose for a run.
 
@@ -43,6 +49,7 @@ class RunOptions(Value, frozen=True, kw_only=True):
     skip: tuple[str, ...] = ()
     given: dict[str, InputFile] = {}
     versions: dict[str, str] = {}
+    identity_by: IdentityBy = "mtime"
     pkgrepo: str = ""
     fuse: bool = True
     group: bool = True

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from euclid_dask.core.events import InputFile
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.values import replace
 from euclid_dask.dsl import load
 from euclid_dask.planner.run import Run
-from euclid_dask.runner.fingerprints import IdentityBy, file_identity, program_identity
+from euclid_dask.runner.fingerprints import file_identity, program_versions
 from euclid_dask.runner.start import RunRequest
 from euclid_dask.runner.workspace import Workspace
 
@@ -22,17 +21,18 @@ def changes_since(before: Run, workdir: Path) -> list[str]:
     changes += [
         f"input {name}"
         for name, file in before.board.facts.inputs.items()
-        if file.path and _identity_like(file, workdir) != file.identity
+        if file.path
+        and file_identity(workdir, file.path, before.options.identity_by) != file.identity
     ]
     changes += [
         f"the program of {key}"
-        for key, identity in before.options.versions.items()
-        if program_identity(before.flow.executables[key].command) != identity
+        for key, identity in program_versions(before.flow, before.place.source).items()
+        if before.options.versions.get(key) != identity
     ]
     return changes
 
 
-def request_like(before: Run, workspace: Workspace, identity_by: IdentityBy) -> RunRequest:
+def request_like(before: Run, workspace: Workspace) -> RunRequest:
     """Return the request for a run like `before`, with the script as it is now."""
     place = before.place
     return RunRequest(
@@ -46,15 +46,10 @@ def request_like(before: Run, workspace: Workspace, identity_by: IdentityBy) -> 
         enforce_ram=place.enforce_ram,
         enforce_walltime=place.enforce_walltime,
         grace_s=place.grace_s,
-        identity_by=identity_by,
+        identity_by=before.options.identity_by,
     )
 
 
 def _reloaded(before: Run) -> Flow:
     repository = before.options.pkgrepo
     return load(Path(before.flow.script), Path(repository) if repository else None).flow
-
-
-def _identity_like(file: InputFile, workdir: Path) -> str:
-    by: IdentityBy = "content" if file.identity.startswith("sha256:") else "mtime"
-    return file_identity(workdir, file.path, by)

@@ -9,13 +9,13 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from euclid_dask.core.errors import EuclidDaskError
+from euclid_dask.core.events import IdentityBy
+from euclid_dask.core.flow import Flow
 from euclid_dask.runner.products import file_names
 from euclid_dask.worker.lists import read_list
-
-IdentityBy = Literal["mtime", "content"]
 
 _BLOCK: Final = 1 << 20
 _PARSE_LIMIT: Final = 64 << 20
@@ -82,6 +82,14 @@ def program_identity(command: tuple[str, ...], search_path: str | None = None) -
         if found is not None and Path(found).is_file():
             parts.append(_one(Path(found), "mtime"))
     return " ".join(parts)
+
+
+def program_versions(flow: Flow, source: str) -> dict[str, str]:
+    """Return the identity of each executable's program, in the environment of `source`."""
+    return {
+        key: " ".join(part for part in (program_identity(spec.command), source) if part)
+        for key, spec in flow.executables.items()
+    }
 
 
 def _which(word: str, search_path: str | None) -> str | None:

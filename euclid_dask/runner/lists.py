@@ -8,6 +8,7 @@ from typing import Any
 from euclid_dask.core.effects import ReadList, WriteList
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.events import (
+    IdentityBy,
     InputFile,
     ListJoined,
     OutputsMissed,
@@ -33,10 +34,11 @@ def read(
     path = workdir / effect.path
     if isinstance(source, Made) and not path.exists() and source.task.id in old:
         return OutputsMissed(at_s=at_s, task=source.task.id, reason=f"{effect.path} is gone")
+    by = run.options.identity_by if isinstance(source, Given) else None
     try:
         entries = read_list(path)
         items = tuple(
-            _item(workdir, effect.split, number, entry, outside=isinstance(source, Given))
+            _item(workdir, effect.split, number, entry, by)
             for number, entry in enumerate(entries, 1)
         )
     except (InputError, OSError) as error:
@@ -54,12 +56,14 @@ def write(workdir: Path, effect: WriteList, at_s: float) -> ListJoined | SplitFa
     return ListJoined(at_s=at_s, split=effect.split)
 
 
-def _item(workdir: Path, split: SplitId, number: int, entry: Any, *, outside: bool) -> InputFile:
+def _item(
+    workdir: Path, split: SplitId, number: int, entry: Any, by: IdentityBy | None
+) -> InputFile:
     """Return what branch `number` receives for `entry`.
 
     A text is given as it is, a list as the path of a list file with it, anything else as its
-    JSON. Elements of a list from outside are files from outside, with an identity of their own;
-    those of a list made in the run are known by what made the list.
+    JSON. Elements of a list from outside are files from outside, with an identity of their own,
+    compared by `by`; those of a list made in the run (None) are known by what made the list.
     """
     if isinstance(entry, list):
         path, is_file = f"{split}.map/{number}.json", True
@@ -69,10 +73,10 @@ def _item(workdir: Path, split: SplitId, number: int, entry: Any, *, outside: bo
     else:
         path, is_file = json.dumps(entry), False
     identity = ""
-    if outside and isinstance(entry, list):
-        identity = list_identity(workdir, path)
-    elif outside:
-        identity = file_identity(workdir, path) if is_file else "text"
+    if by is not None and isinstance(entry, list):
+        identity = list_identity(workdir, path, by)
+    elif by is not None:
+        identity = file_identity(workdir, path, by) if is_file else "text"
     return InputFile(path=path, identity=identity, is_file=is_file)
 
 

@@ -13,6 +13,7 @@ from euclid_dask.core.effects import ReadList
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.events import (
     JOURNAL_VERSION,
+    IdentityBy,
     InputFile,
     RunOptions,
     RunStarted,
@@ -28,7 +29,7 @@ from euclid_dask.planner.orders import text_of
 from euclid_dask.planner.run import Run
 from euclid_dask.runner import lists
 from euclid_dask.runner.active import ActiveRun
-from euclid_dask.runner.fingerprints import IdentityBy, file_identity, program_identity
+from euclid_dask.runner.fingerprints import file_identity, program_versions
 from euclid_dask.runner.history import earlier_runs
 from euclid_dask.runner.journal import Journal
 from euclid_dask.runner.recovery import settle
@@ -146,9 +147,11 @@ def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: st
         )
         for port, path in staged.items()
     }
-    versions = {
-        key: program_identity(spec.command) for key, spec in request.flow.executables.items()
-    }
+    options = replace(
+        request.options,
+        versions=program_versions(request.flow, request.source),
+        identity_by=request.identity_by,
+    )
     at_s = clock.now_s()
     run_id = new_run_id(request.flow.name, at_s)
     return RunStarted(
@@ -157,7 +160,7 @@ def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: st
         flow=request.flow,
         inputs=inputs,
         place=place_of(request, workspace, run_id),
-        options=replace(request.options, versions=versions),
+        options=options,
         journal_version=JOURNAL_VERSION,
         software=software,
     )
