@@ -1,0 +1,184 @@
+"""How a run begins, what it refuses, and what an attempt without news is taken for."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from euclid_dask.core.attempts import Failure, FailureKind, Place, Receipt
+from euclid_dask.core.errors import InputError, WorkdirError
+from euclid_dask.core.flow import Flow
+from euclid_dask.core.ids import RunId, TaskId
+from euclid_dask.core.resources import GB, Resources
+from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptsReturned, AttemptStarted
+from euclid_dask.core.states import RunState
+from euclid_dask.runner.history import replay
+from euclid_dask.runner.news import events_of
+from euclid_dask.runner.start import RunRequest, plan_run, start_run
+from euclid_dask.runner.traces import HOST_TRACES
+from euclid_dask.runner.workspace import Workspace, is_locked
+from euclid_dask.sim import Outcome, Workload, World, begin, make_runner, simulate
+from euclid_dask.sim.flows import arg, body, flow, out, split, task
+from euclid_dask.worker.records import Started, claim, write_receipt
+
+
+@pytest.fixture
+def world() -> World:
+    made = World(Workload())
+    made.add_pilot("p", Resources(cores=2, ram_bytes=8 * GB))
+    return made
+
+
+def one_task() -> Flow:
+    return flow(body(task("a"), result=out("a")))
+
+
+def over_inputs() -> Flow:
+    branch = body(task("work", i=arg("item")), inputs=("item",), r=out("work"))
+    each = split("each", branch, over="item", item=arg("files"))
+    return flow(body(each, inputs=("files",), result=out("each", "tuplelist")))
+
+
+def test_a_plan_opens_splits_over_lists_from_outside(tmp_path: Path, world: World) -> None:
+    (tmp_path / "l.json").write_text('["1.xml", "2.xml"]')
+    for name in ("1.xml", "2.xml"):
+        (tmp_path / name).write_text("<P/>")
+    request = RunRequest(flow=over_inputs(), inputs={"files": "l.json"}, workdir=tmp_path)
+    run = plan_run(request, world.agenda)
+    assert list(run.tasks) == ["each.iterations.1.work", "each.iterations.2.work"]
+    assert Workspace(tmp_path).runs() == []
+
+
+def test_a_plan_of_a_list_that_is_none_is_refused(tmp_path: Path, world: World) -> None:
+    (tmp_path / "l.json").write_text("{}")
+    request = RunRequest(flow=over_inputs(), inputs={"files": "l.json"}, workdir=tmp_path)
+    with pytest.raises(InputError, match="not a list"):
+        plan_run(request, world.agenda)
+
+
+def test_a_run_that_cannot_begin_lets_go_of_the_workdir(tmp_path: Path, world: World) -> None:
+    with pytest.raises(InputError, match="is missing"):
+        begin(world, over_inputs(), tmp_path, {"files": "none.json"})
+    assert not is_locked(Workspace(tmp_path))
+
+
+def test_a_workdir_without_room_for_records_is_refused(tmp_path: Path, world: World) -> None:
+    (tmp_path / "data").write_text("a file where a folder belongs")
+    with pytest.raises(WorkdirError, match="cannot use the workdir"):
+        begin(world, one_task(), tmp_path)
+
+
+def test_the_script_is_kept_with_the_run(tmp_path: Path, world: World) -> None:
+    script = tmp_path / "flow.py"
+    script.write_text("# it\n")
+    pipeline = one_task()
+    kept = Flow(
+        name=pipeline.name,
+        executables=pipeline.executables,
+        body=pipeline.body,
+        script=str(script),
+    )
+    active = begin(world, kept, tmp_path / "w")
+    active.close()
+    files = active.workspace.files(active.run.id)
+    assert (files.script / "flow.py").read_text() == "# it\n"
+
+
+def test_a_new_run_first_settles_what_a_dead_runner_left(tmp_path: Path, world: World) -> None:
+    first = begin(world, one_task(), tmp_path)
+    runner = make_runner(world, [first])
+    runner.executor.open(runner.inbox)
+    runner.turn(runner.inbox.take(0))
+    world.agenda.advance()
+    first.close()
+    second = begin(world, one_task(), tmp_path)
+    simulate(world, second)
+    assert second.run.state is RunState.DONE
+    left = replay(first.journal.path)
+    assert not left.active
+    assert len(world.log) == 2
+
+
+def test_a_fresh_run_uses_nothing_of_earlier_ones(tmp_path: Path, world: World) -> None:
+    simulate(world, begin(world, one_task(), tmp_path))
+    request = RunRequest(flow=one_task(), inputs={}, workdir=tmp_path, fresh=True, traces=world)
+    simulate(world, start_run(request, world.agenda, software="test"))
+    assert len(world.log) == 2
+
+
+# ---- news
+
+
+def test_news_of_attempts_that_are_over_means_nothing(tmp_path: Path, world: World) -> None:
+    active = begin(world, one_task(), tmp_path)
+    simulate(world, active)
+    run, attempt = active.run.id, ((TaskId("a"), 1),)
+    for news in (
+        AttemptStarted(run=run, task=TaskId("a"), attempt=1, host="h", at_s=1.0),
+        AttemptEnded(run=run, receipt=Receipt(task=TaskId("a"), attempt=1)),
+        AttemptsReturned(run=run, attempts=attempt),
+        AttemptsLost(run=run, attempts=attempt, reason="x"),
+    ):
+        assert list(events_of(active, news, 1.0)) == []
+
+
+def test_a_receipt_of_a_loss_is_a_loss(tmp_path: Path, world: World) -> None:
+    active = begin(world, one_task(), tmp_path)
+    runner = make_runner(world, [active])
+    runner.executor.open(runner.inbox)
+    runner.turn(runner.inbox.take(0))
+    world.agenda.advance()
+    world.kill(active.run.id)
+    failure = Failure(kind=FailureKind.LOST, message="the pilot closed")
+    receipt = Receipt(task=TaskId("a"), attempt=1, failure=failure)
+    world.receipts[active.run.id, TaskId("a"), 1] = receipt
+    (event,) = events_of(active, AttemptEnded(run=active.run.id, receipt=receipt), 1.0)
+    assert type(event).__name__ == "TaskLost"
+    active.close()
+
+
+def test_an_attempt_whose_news_is_missing_is_known_by_its_receipt(
+    tmp_path: Path, world: World
+) -> None:
+    active = begin(world, one_task(), tmp_path)
+    runner = make_runner(world, [active])
+    runner.executor.open(runner.inbox)
+    runner.turn(runner.inbox.take(0))
+    world.disconnect()
+    while world.agenda.advance():
+        pass
+    lost = AttemptsLost(run=active.run.id, attempts=((TaskId("a"), 1),), reason="no news")
+    (event,) = events_of(active, lost, 1.0)
+    assert type(event).__name__ == "TaskSucceeded"
+    active.close()
+
+
+# ---- traces on this host
+
+
+def test_records_on_disk_say_what_was_started_and_how_it_ended(tmp_path: Path) -> None:
+    run = RunId(f"nobody-{os.getpid()}")
+    place = Place(run=run, workdir=str(tmp_path), logdir="logs", records=str(tmp_path / "r"))
+    name = TaskId("a")
+    assert not HOST_TRACES.was_started(place, name, 1)
+    started = Started(task=name, attempt=1, host="h", worker_pid=1, at_s=1.0)
+    os.close(claim(place, started))
+    assert HOST_TRACES.was_started(place, name, 1)
+    assert HOST_TRACES.receipt(place, name, 1) is None
+    write_receipt(place, Receipt(task=name, attempt=1))
+    assert HOST_TRACES.receipt(place, name, 1) == Receipt(task=name, attempt=1)
+    assert HOST_TRACES.kill(run) == []
+
+
+def test_a_list_element_that_is_a_word_is_a_text(tmp_path: Path) -> None:
+    def behave(_run: RunId, _order: object) -> Outcome:
+        return Outcome(lists={"items": ("1-1", True)})
+
+    world = World(behave)
+    world.add_pilot("p", Resources(cores=2, ram_bytes=8 * GB))
+    branch = body(task("work", i=arg("item")), inputs=("item",), r=out("work"))
+    each = split("each", branch, over="item", item=out("make", "items"))
+    active = begin(world, flow(body(task("make"), each, r=out("each", "tuplelist"))), tmp_path)
+    simulate(world, active)
+    items = [branch.scope.item for branch in active.run.splits["each"].branches]
+    assert [item.path for item in items if item] == ["1-1", "true"]
