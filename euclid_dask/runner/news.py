@@ -1,9 +1,10 @@
 """From the news of executors to the events of a run. The receipt decides, not the carrier."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 from euclid_dask.core.attempts import FailureKind, Receipt
+from euclid_dask.core.errors import WorkdirError
 from euclid_dask.core.events import (
     OutputsMissed,
     RunEvent,
@@ -92,6 +93,9 @@ def lost(
     """Yield what became of an attempt whose carrier lost it: its records decide.
 
     What is left of it on this host is killed first, so that it is provably dead.
+
+    Raises:
+        WorkdirError: A process of it cannot be killed, so that no other attempt may begin.
     """
     if not _is_current(active, task, attempt):
         return
@@ -101,12 +105,21 @@ def lost(
         yield TaskReturned(at_s=now_s, task=task, attempt=attempt)
         return
     if receipt is None:
-        traces.kill(active.run.id, task, attempt)
+        alive = traces.kill(active.run.id, task, attempt)
         receipt = traces.receipt(place, task, attempt)
+        if alive and receipt is None:
+            raise _undead(task, alive)
     if receipt is not None and not _is_lost(receipt):
         yield from ended(active, receipt, now_s)
     else:
         yield TaskLost(at_s=now_s, task=task, attempt=attempt, reason=reason)
+
+
+def _undead(task: TaskId, alive: Sequence[int]) -> WorkdirError:
+    return WorkdirError(
+        f"processes of task '{task}' cannot be killed: {', '.join(map(str, alive))}",
+        hint="end them and resume the run; their outputs might be overwritten otherwise",
+    )
 
 
 def _is_lost(receipt: Receipt) -> bool:

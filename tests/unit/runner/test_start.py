@@ -153,6 +153,25 @@ def test_an_attempt_whose_news_is_missing_is_known_by_its_receipt(
     active.close()
 
 
+def test_an_attempt_that_cannot_be_killed_is_not_tried_again(tmp_path: Path, world: World) -> None:
+    class Undead:
+        was_started, receipt = world.was_started, world.receipt
+
+        def kill(self, *_names: object) -> list[int]:
+            return [7]
+
+    active = begin(world, one_task(), tmp_path)
+    active.traces = Undead()
+    runner = make_runner(world, [active])
+    runner.executor.open(runner.inbox)
+    runner.turn(runner.inbox.take(0))
+    world.agenda.advance()
+    world.remove_pilot("p")
+    with pytest.raises(WorkdirError, match="task 'a' cannot be killed: 7"):
+        runner.turn(runner.inbox.take(0))
+    active.close()
+
+
 # ---- traces on this host
 
 
