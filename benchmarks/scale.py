@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         print(
             f"{row['branches']:>9} {row['us_per_task']:>9.1f}"
             f" {row['us_per_task'] / rows[0]['us_per_task']:>6.2f} {row['peak_mb']:>8.0f}"
-            f" {row['replay_s']:>9.2f} {row['turns']:>8}"
+            f" {row['replay_s']:>9.2f}"
         )
     return 0
 
@@ -86,7 +86,6 @@ def measure_here(branches: int, cores: int) -> dict[str, Any]:
         "peak_mb": round(peak_mb, 1),
         "replay_s": round(replay_s, 3),
         "journal_bytes": journal,
-        "turns": -(-branches // cores) + 2,
     }
 
 
