@@ -40,9 +40,7 @@ def main(arguments: list[str]) -> int:
     if given.json:
         print(json.dumps({"machine": platform.platform(), "seed": 0, "sizes": rows}, indent=2))
         return 0
-    print(
-        f"{'branches':>9} {'us/task':>9} {'ratio':>6} {'peak MB':>8} {'replay s':>9} {'turns':>8}"
-    )
+    print(f"{'branches':>9} {'us/task':>9} {'ratio':>6} {'peak MB':>8} {'replay s':>9}")
     for row in rows:
         print(
             f"{row['branches']:>9} {row['us_per_task']:>9.1f}"
