@@ -8,6 +8,7 @@ identities are part of its own.
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,8 +28,10 @@ def file_identity(workdir: Path, path: str, by: IdentityBy = "mtime") -> str:
 
     `path` is relative to the workdir.
     """
-    parts = [_one(workdir / path, by)]
-    parts += [_one(workdir / name, by) for name in closure(workdir, path) if name != path]
+    parts = [_one(_join(workdir, path), by)]
+    if _may_name(path):
+        others = (name for name in closure(workdir, path) if name != path)
+        parts += [_one(_join(workdir, name), by) for name in others]
     if len(parts) == 1:
         return parts[0]
     return "tree " + hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
@@ -40,7 +43,8 @@ def list_identity(workdir: Path, path: str, by: IdentityBy = "mtime") -> str:
     When it was written says nothing: it is written again in every run.
     """
     parts = [same_text(read_list(workdir / path))]
-    parts += [_one(workdir / name, by) for name in closure(workdir, path) if name != path]
+    others = (name for name in closure(workdir, path) if name != path)
+    parts += [_one(_join(workdir, name), by) for name in others]
     return "list " + hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
@@ -59,14 +63,16 @@ def closure(workdir: Path, path: str) -> list[str]:
 
 def named_by(workdir: Path, path: str) -> list[str]:
     """Return the files that a list or product names, as paths relative to the workdir."""
+    if not _may_name(path):
+        return []
     file = workdir / path
-    suffix = file.suffix.lower()
     try:
-        if suffix not in {".json", ".xml"} or file.stat().st_size > _PARSE_LIMIT:
+        if file.stat().st_size > _PARSE_LIMIT:
             return []
-        if suffix == ".xml":
+        if file.suffix.lower() == ".xml":
             return [f"data/{name}" for name in file_names(file)]
-        return [name for name in _texts(read_list(file)) if (workdir / name).is_file()]
+        names = _texts(read_list(file))
+        return [name for name in names if os.path.isfile(_join(workdir, name))]  # noqa: PTH113
     except (OSError, ValueError, EuclidDaskError):
         return []
 
@@ -80,7 +86,7 @@ def program_identity(command: tuple[str, ...], search_path: str | None = None) -
     for number, word in enumerate(command):
         found = _which(word, search_path) if number == 0 else word if os.sep in word else None
         if found is not None and Path(found).is_file():
-            parts.append(_one(Path(found), "mtime"))
+            parts.append(_one(found, "mtime"))
     return " ".join(parts)
 
 
@@ -106,15 +112,25 @@ def _texts(value: Any) -> list[str]:
     return []
 
 
-def _one(file: Path, by: IdentityBy) -> str:
+def _may_name(path: str) -> bool:
+    """Tell whether a file may name others, by its suffix: a list or a product."""
+    return path[-5:].lower() == ".json" or path[-4:].lower() == ".xml"
+
+
+def _join(workdir: Path, name: str) -> str:
+    """Join paths as texts: there is one for each element of a list."""
+    return os.path.join(workdir, name)  # noqa: PTH118
+
+
+def _one(file: str, by: IdentityBy) -> str:
     try:
-        found = file.stat()
-        if not file.is_file():
+        found = os.stat(file)  # noqa: PTH116
+        if not stat.S_ISREG(found.st_mode):
             return "no file"
         if by == "mtime":
             return f"{found.st_size}:{found.st_mtime_ns}"
         digest = hashlib.sha256()
-        with file.open("rb") as stream:
+        with open(file, "rb") as stream:  # noqa: PTH123
             while block := stream.read(_BLOCK):
                 digest.update(block)
     except (OSError, ValueError):

@@ -5,6 +5,7 @@ A file inside the workdir stays where it is. A file outside gets a symbolic link
 that is missing is named at once; nothing is linked before everything was found.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,10 @@ from euclid_dask.runner.workspace import unusable
 from euclid_dask.worker.lists import read_list
 
 _DATA_FOLDERS = ("data", ".", "..", "../data")
+_NAMING = frozenset({".xml", ".json"})
+"""Suffixes of files that may name others."""
+_FILES = _NAMING | {".fits"}
+"""Suffixes by which an entry of a list is known to be a file."""
 
 
 @dataclass(slots=True)
@@ -95,8 +100,7 @@ def _follow(plan: _Plan, port: str, source: Path) -> None:
             for name in file_names(source):
                 _follow_data(plan, port, source, name)
         elif suffix == ".json":
-            for entry in _texts(read_list(source)):
-                _follow_entry(plan, port, source, entry)
+            _follow_list(plan, port, source)
     except (ValueError, EuclidDaskError, OSError):
         return  # neither product nor list: the executable knows what it is
 
@@ -106,28 +110,37 @@ def _follow_data(plan: _Plan, port: str, product: Path, name: str) -> None:
     for folder in _DATA_FOLDERS:
         found = product.parent / folder / name
         if found.is_file():
-            if not (wanted.exists() and wanted.samefile(found)):
+            if not _is_same(wanted, found):
                 plan.link(port, wanted, found)
             return
     if not wanted.is_file():
         plan.missing.append(f"{port}: data/{name}, named by {product}")
 
 
-def _follow_entry(plan: _Plan, port: str, listing: Path, entry: str) -> None:
-    """Plan links for an entry of a list; an entry that looks like no file is a plain text.
+def _follow_list(plan: _Plan, port: str, listing: Path) -> None:
+    """Plan links for the entries of a list; one that looks like no file is a plain text.
 
-    Entries of a list in the workdir are relative to the workdir, others to their list.
+    Entries of a list in the workdir are relative to the workdir, others to their list. A list may
+    be long and most entries are where they belong, so paths are texts here.
     """
-    inside = plan.workdir / entry
-    found = listing.parent / entry
-    if _inside(plan.workdir, listing) is not None or not found.is_file():
-        found = inside
-    if found.is_file():
-        if not (inside.exists() and inside.samefile(found)):
-            plan.link(port, inside, found)
-        _follow(plan, port, found)
-    elif Path(entry).suffix.lower() in {".xml", ".json", ".fits"}:
-        plan.missing.append(f"{port}: {entry}, named by {listing}")
+    at_home = _inside(plan.workdir, listing) is not None
+    for entry in _texts(read_list(listing)):
+        inside = os.path.join(plan.workdir, entry)  # noqa: PTH118
+        found = inside if at_home else os.path.join(listing.parent, entry)  # noqa: PTH118
+        if not os.path.isfile(found):  # noqa: PTH113
+            found = inside
+        suffix = os.path.splitext(entry)[1].lower()  # noqa: PTH122
+        if os.path.isfile(found):  # noqa: PTH113
+            if found != inside and not _is_same(Path(inside), Path(found)):
+                plan.link(port, Path(inside), Path(found))
+            if suffix in _NAMING:
+                _follow(plan, port, Path(found))
+        elif suffix in _FILES:
+            plan.missing.append(f"{port}: {entry}, named by {listing}")
+
+
+def _is_same(target: Path, source: Path) -> bool:
+    return target.exists() and target.samefile(source)
 
 
 def _texts(value: object) -> list[str]:
