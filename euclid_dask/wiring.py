@@ -6,8 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.seams import Executor
@@ -81,7 +79,7 @@ def _cores() -> float:
 
 
 def _ram_bytes() -> int:
-    limits = [psutil.virtual_memory().total]
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         with suppress(OSError, ValueError):
             limit = int((_CGROUP / name).read_text())

@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich.console import Console
 
 from euclid_dask.api import RunResult, Settings
 from euclid_dask.cli.exits import OF_STATE, StoppedError
-from euclid_dask.report.progress import LineProgress, LiveProgress, ProgressDisplay
+from euclid_dask.report.progress import LineProgress, ProgressDisplay
 from euclid_dask.report.terminal import as_json, outcome
 
 
@@ -51,6 +50,10 @@ def _display(*, quiet: bool) -> ProgressDisplay | None:
     if quiet:
         return None
     if sys.stderr.isatty():
+        from rich.console import Console  # noqa: PLC0415  slow to import
+
+        from euclid_dask.report.live import LiveProgress  # noqa: PLC0415
+
         return LiveProgress(Console(stderr=True))
     return LineProgress(lambda text: click.echo(text, err=True))
 
