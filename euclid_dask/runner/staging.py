@@ -39,12 +39,15 @@ class _Plan:
 
 
 def stage_inputs(
-    workdir: Path, inputs: Mapping[str, str | None], search: Sequence[Path]
+    workdir: Path,
+    inputs: Mapping[str, str | None],
+    search: Sequence[Path],
+    first: Mapping[str, Path] | None = None,
 ) -> dict[str, str]:
     """Make all inputs reachable in the workdir; return port and path relative to it.
 
-    An input of None is absent: its path is "". Relative paths are looked for in the `search`
-    folders, in order.
+    An input of None is absent: its path is "". Relative paths are looked for in the folder that
+    `first` has for the port, if any, and then in the `search` folders, in order.
 
     Raises:
         InputError: Files are missing, or different files would have one name in the workdir.
@@ -52,7 +55,7 @@ def stage_inputs(
     """
     plan = _Plan(workdir)
     staged = {
-        port: "" if value is None else _stage(plan, port, value, search)
+        port: "" if value is None else _stage(plan, port, value, _folders(port, first, search))
         for port, value in inputs.items()
     }
     if plan.missing:
@@ -72,6 +75,10 @@ def stage_inputs(
     for target, source in plan.links.items():
         _link(target, source)
     return staged
+
+
+def _folders(port: str, first: Mapping[str, Path] | None, search: Sequence[Path]) -> Sequence[Path]:
+    return [first[port], *search] if first and port in first else search
 
 
 def _stage(plan: _Plan, port: str, value: str, search: Sequence[Path]) -> str:

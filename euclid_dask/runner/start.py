@@ -43,7 +43,8 @@ from euclid_dask.runner.workspace import Lock, Workspace, unusable
 class RunRequest:
     """What a caller wants to run.
 
-    `inputs` maps ports to files or None; relative ones are looked for in `search`. `place` holds
+    `inputs` maps ports to files or None; relative ones are looked for in
+    the port's folder of `search_first`, if any, and then in `search`. `place` holds
     limits and environment; its paths are filled in here. `fresh` means: look at no earlier run.
     `traces` say how attempts ended whose news is missing.
     """
@@ -52,6 +53,7 @@ class RunRequest:
     inputs: Mapping[str, str | None]
     workdir: Path
     search: Sequence[Path] = ()
+    search_first: Mapping[str, Path] = field(default_factory=dict)
     logdir: str = "logs"
     options: RunOptions = field(default_factory=RunOptions)
     source: str = ""
@@ -140,7 +142,7 @@ def _start(
 def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: str) -> RunStarted:
     """Stage the inputs; return the first event of the run."""
     workdir = workspace.workdir
-    staged = stage_inputs(workdir, request.inputs, [*request.search, workdir])
+    staged = stage_inputs(workdir, request.inputs, [*request.search, workdir], request.search_first)
     inputs = {
         port: InputFile(
             path=path, identity=file_identity(workdir, path, request.identity_by) if path else ""

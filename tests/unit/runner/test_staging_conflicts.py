@@ -41,3 +41,14 @@ def test_a_data_file_that_another_run_staged_under_the_same_name_is_refused(
     (tmp_path / "a.xml").write_text("<p><FileName>image.fits</FileName></p>")
     with pytest.raises(InputError, match="exists and is not"):
         stage_inputs(workdir, {"x": str(tmp_path / "a.xml")}, [])
+
+
+def test_a_port_with_a_folder_of_its_own_is_looked_for_there_first(tmp_path: Path) -> None:
+    for folder in ("here", "w"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "n.txt").write_text(folder)
+    (tmp_path / "here" / "m.txt").write_text("here")
+    workdir, here = tmp_path / "w", tmp_path / "here"
+    staged = stage_inputs(workdir, {"x": "m.txt", "y": "n.txt"}, [workdir], {"x": here})
+    assert staged == {"x": "m.txt", "y": "n.txt"}
+    assert (workdir / "m.txt").resolve() == here / "m.txt"

@@ -1,0 +1,152 @@
+"""Runs from their beginning to their end, in this process."""
+
+import dataclasses
+from collections.abc import Container, Mapping, Sequence
+from pathlib import Path
+
+import euclid_dask
+from euclid_dask.api.preparing import prepare
+from euclid_dask.api.results import RunResult, moved_to_now
+from euclid_dask.api.settings import Script, Settings
+from euclid_dask.core.states import RunState
+from euclid_dask.report.notebook import NotebookProgress, in_notebook
+from euclid_dask.runner import views
+from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.again import dependents, forget, reasons_again
+from euclid_dask.runner.changes import changes_since, request_like
+from euclid_dask.runner.history import replay
+from euclid_dask.runner.loop import Runner
+from euclid_dask.runner.recovery import resume_run
+from euclid_dask.runner.signals import cancel_on_signals
+from euclid_dask.runner.start import RunRequest, start_run
+from euclid_dask.runner.workspace import Workspace
+from euclid_dask.wiring import make_executor
+from euclid_dask.worker.clock import SystemClock
+
+
+def run(
+    script: Script,
+    *,
+    pkgrepo: str | Path | None = None,
+    workdir: str | Path | None = None,
+    isf: str | Path | None = None,
+    settings: Settings | None = None,
+    given: Mapping[str, str | Path] | None = None,
+    **inputs: str | Path | None,
+) -> RunResult:
+    """Run a pipeline to its end.
+
+    Work that an earlier run in the same workdir finished is not done again. `inputs` are files of
+    the input ports, None for no file; they win over the data file `isf`. `given` maps
+    `task.port` to a file that stands for that output, for tasks that do not run.
+
+    Raises:
+        PipelineError, InputError, SiteError: Nothing was run; the message says why.
+    """
+    settings = settings or Settings()
+    request, warnings = prepare(
+        script,
+        pkgrepo=pkgrepo,
+        workdir=workdir,
+        isf=isf,
+        settings=settings,
+        given=given,
+        inputs=inputs,
+    )
+    return start(request, settings, warnings)
+
+
+def start(request: RunRequest, settings: Settings, warnings: Sequence[str] = ()) -> RunResult:
+    """Start a run that was prepared, and carry it to its end.
+
+    Raises:
+        InputError, SiteError: Nothing was run; the message says why.
+    """
+    active = start_run(request, SystemClock(), software=f"euclid_dask {euclid_dask.__version__}")
+    return carry_out(active, settings, warnings)
+
+
+def resume(
+    workdir: str | Path, run_id: str | None = None, settings: Settings | None = None
+) -> RunResult:
+    """Go on with a run: the latest in the workdir, or the one named.
+
+    If its script, its inputs or its programs have changed, a new run is started in its place: it
+    takes over what has not changed, and says what runs again and why.
+
+    Raises:
+        InputError: There is no such run.
+        PipelineError, SiteError: It cannot go on; the message says why.
+    """
+    settings = settings or Settings()
+    workspace = Workspace(Path(workdir).absolute())
+    known = workspace.find(run_id)
+    before = replay(workspace.files(known).journal)
+    changes = changes_since(before, workspace.workdir)
+    if changes:
+        request = request_like(before, workspace)
+        return start(request, settings, [f"changed since {known}: {c}" for c in changes])
+    if before.state is RunState.DONE:
+        moved_to_now(before, workspace)
+        return RunResult(before, workspace.workdir, (f"{known} is done already",))
+    active = resume_run(workspace, known, SystemClock())
+    moved_to_now(active.run, workspace)
+    return carry_out(active, settings, ())
+
+
+def rerun(
+    workdir: str | Path,
+    task: str,
+    run_id: str | None = None,
+    settings: Settings | None = None,
+) -> RunResult:
+    """Run a task again, and all that depends on it, in a new run that takes over all the rest.
+
+    A new run, since a list that is made anew may have other elements. `task` is an id or an
+    ending of one; `run_id` is the run to take from, the latest for None.
+
+    Raises:
+        InputError: There is no such run or task.
+        PipelineError, SiteError: Nothing was run; the message says why.
+    """
+    settings = settings or Settings()
+    workspace = Workspace(Path(workdir).absolute())
+    before = replay(workspace.files(workspace.find(run_id)).journal)
+    again = dependents(before, views.find_task(before, task))
+    request = request_like(before, workspace)
+    active = start_run(request, SystemClock(), software=f"euclid_dask {euclid_dask.__version__}")
+    forget(active, again)
+    return carry_out(active, settings, (), again)
+
+
+def carry_out(
+    active: ActiveRun,
+    settings: Settings,
+    warnings: Sequence[str],
+    again: Container[str] = frozenset(),
+) -> RunResult:
+    """Carry a run to its end with a runner of this process; Ctrl-C cancels it.
+
+    `again` are tasks that were asked to run again.
+    """
+    if settings.on_start is None and settings.on_turn is None and in_notebook():
+        display = NotebookProgress()
+        settings = dataclasses.replace(settings, on_start=display.on_start, on_turn=display.on_turn)
+    executor = make_executor(settings.executor, settings.offer())
+    runner = Runner(executor, SystemClock(), on_turn=settings.on_turn)
+    runner.add(active)
+    try:
+        if settings.on_start is not None:
+            settings.on_start(active, runner)
+        with cancel_on_signals(runner):
+            runner.run_until_ended()
+    finally:
+        active.close()
+    return RunResult(
+        active.run, active.workspace.workdir, tuple(warnings), reruns=reruns(active, again)
+    )
+
+
+def reruns(active: ActiveRun, again: Container[str] = frozenset()) -> dict[str, int]:
+    """Return why tasks ran although an earlier run knew them: reasons, and how many tasks each."""
+    return reasons_again(active.run, active.earlier, again)
