@@ -13,7 +13,7 @@ from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import json_option, workdir_argument
 from euclid_dask.core.values import to_json
 from euclid_dask.report.terminal import COLOURS
-from euclid_dask.report.words import duration, moment, printable, size
+from euclid_dask.report.words import duration, moment, printable, ram, size
 from euclid_dask.runner.details import AttemptView, FileView, TaskView, view_of
 from euclid_dask.runner.views import find_task
 
@@ -86,7 +86,7 @@ def _attempt(attempt: AttemptView) -> Iterator[str]:
     if attempt.ended_s:
         profile = attempt.profile
         yield (
-            f"  CPU {duration(profile.cpu_s)}, peak RAM {size(profile.peak_ram_bytes)}, "
+            f"  CPU {duration(profile.cpu_s)}, peak RAM {ram(profile.peak_ram_bytes)}, "
             f"read {size(profile.read_bytes)}, written {size(profile.written_bytes)}"
         )
     if attempt.reason:

@@ -65,7 +65,11 @@ class Sample(Value, frozen=True, kw_only=True, array_like=True):
 
 
 class Profile(Value, frozen=True, kw_only=True):
-    """What an attempt used: CPU seconds, bytes, seconds of wall time."""
+    """What an attempt used: CPU seconds, bytes, seconds of wall time.
+
+    `peak_ram_bytes` is 0 if it is unknown: the attempt was too short to be looked at, and smaller
+    than the process that launched it. It is never more than was used.
+    """
 
     wall_s: float = 0.0
     cpu_s: float = 0.0

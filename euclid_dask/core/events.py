@@ -88,7 +88,7 @@ class TasksOrdered(Event, frozen=True, kw_only=True):
 
 
 class TaskStarted(Event, frozen=True, kw_only=True):
-    """The executable of an attempt runs."""
+    """The executable of an attempt runs; not written of an attempt that ended at once."""
 
     task: TaskId
     attempt: int

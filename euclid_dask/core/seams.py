@@ -21,7 +21,7 @@ class BundleOrder(Value, frozen=True, kw_only=True):
 
 
 class AttemptStarted(Value, frozen=True, kw_only=True):
-    """News: the executable of an attempt runs."""
+    """News: the executable of an attempt runs. Of a short attempt only its end is news."""
 
     run: RunId
     task: TaskId

@@ -95,6 +95,7 @@ def _template() -> Any:
         "duration": words.duration,
         "moment": words.moment,
         "printable": words.printable,
+        "ram": words.ram,
         "size": words.size,
     }
     return environment.get_template("report.html")

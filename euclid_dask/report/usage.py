@@ -15,7 +15,10 @@ _LITTLE_RAM = 300_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The tasks of one executable that ran. Quantiles are (median, 90 %, largest)."""
+    """The tasks of one executable that ran. Quantiles are (median, 90 %, largest).
+
+    Those of RAM are of the tasks whose peak is known, 0 if none is.
+    """
 
     executable: str
     count: int
@@ -75,7 +78,9 @@ def _usage(key: str, ran: Sequence[tuple[Task, Profile]], run: Run) -> Usage:
         failed=sum(not task.is_finished for task, _ in ran),
         wall_s=quantiles(p.wall_s for p in profiles),
         cpu_s=quantiles(p.cpu_s for p in profiles),
-        ram_bytes=quantiles(float(p.peak_ram_bytes) for p in profiles),
+        ram_bytes=quantiles(
+            [float(p.peak_ram_bytes) for p in profiles if p.peak_ram_bytes] or [0.0]
+        ),
         total_wall_s=sum(p.wall_s for p in profiles),
         total_cpu_s=sum(p.cpu_s for p in profiles),
         read_bytes=sum(p.read_bytes for p in profiles),

@@ -47,6 +47,15 @@ def size(number: float) -> str:
     return f"{text} {_UNITS[unit]}"
 
 
+def ram(number: float) -> str:
+    """Return a peak of RAM, of which 0 means that it is not known.
+
+    >>> [ram(n) for n in (0, 16e9)]
+    ['-', '16 GB']
+    """
+    return size(number) if number else "-"
+
+
 def moment(seconds: float) -> str:
     """Return a time in UTC.
 

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import inf
 from resource import RUSAGE_SELF, getrusage, struct_rusage
 from threading import Lock
 from time import monotonic
@@ -34,6 +35,10 @@ THREAD_VARIABLES: Final = (
     "NTHREADS",
 )
 """Set to the number of cores of the task, so that a library starts as many threads."""
+
+LONG_S: Final = 0.02
+"""An attempt that has run for so many seconds is not a short one: its start is news, and it is
+watched. Looks at its memory follow each time its age has doubled."""
 
 _SAMPLER = Sampler()
 
@@ -85,7 +90,8 @@ def run_attempt(
 ) -> Receipt:
     """Run one attempt to its end and return its receipt, which is also on the disk.
 
-    An attempt that has left a receipt is not run again. `on_start` gets the time of the start.
+    An attempt that has left a receipt is not run again. `on_start` gets the time of the start,
+    once the executable has run for `LONG_S`; of one that ends before, the receipt tells.
 
     Raises:
         records.AlreadyStartedError: if it was started before and left no receipt.
@@ -158,8 +164,7 @@ class _Work:
             records.note_pid(record, child.pid)
         finally:
             os.close(record)
-        on_start(self._began_s)
-        self._see_through(child)
+        self._see_through(child, on_start)
         return check_outputs(order, self._place.workdir)
 
     def _launch(self) -> Child:
@@ -180,7 +185,7 @@ class _Work:
             os.close(stdout)
             os.close(stderr)
 
-    def _see_through(self, child: Child) -> None:
+    def _see_through(self, child: Child, on_start: Callable[[float], None]) -> None:
         """Wait for the end of the executable, whatever ends it, and judge it."""
         order, place = self._order, self._place
         watch = Watch(
@@ -190,9 +195,9 @@ class _Work:
             on_excess=lambda used: self._control.stop(failures.over_ram(order, used)),
         )
         began_s = monotonic()
-        _SAMPLER.add(watch)
         try:
-            failure = self._wait(child)
+            woken = self._wait(child, watch, on_start)
+            failure = None if woken is Woken.ENDED else self._kill(child, woken)
         finally:
             _SAMPLER.remove(watch)
         status, usage, left = child.reap()
@@ -206,21 +211,32 @@ class _Work:
             _, stderr = log_paths(order, place)
             raise AttemptError(failures.bad_end(order, place, status, stderr))
 
-    def _wait(self, child: Child) -> Failure | None:
-        """Return why the executable had to be killed, None if it ended by itself."""
-        place = self._place
-        walltime_s = self._order.needs.walltime_s if place.enforce_walltime else None
+    def _wait(self, child: Child, watch: Watch, on_start: Callable[[float], None]) -> Woken:
+        """Wait for the end of the executable, or for what is to end it."""
+        limit_s = self._order.needs.walltime_s if self._place.enforce_walltime else inf
+        age_s = LONG_S
         try:
-            woken = child.wait(timeout_s=walltime_s, wake=self._control.open())
+            wake = self._control.open()
+            woken = child.wait(timeout_s=min(age_s, limit_s), wake=wake)
+            if woken is Woken.LATE:
+                on_start(self._began_s)
+                _SAMPLER.add(watch)
+            while woken is Woken.LATE and age_s < limit_s:
+                watch.peek()
+                sampled = age_s > self._place.sample_interval_s
+                next_s = limit_s if sampled else min(2 * age_s, limit_s)
+                woken = child.wait(timeout_s=next_s - age_s, wake=wake)
+                age_s = next_s
         finally:
             self._control.close()
-        if woken is Woken.ENDED:
-            return None
-        late = failures.over_walltime(self._order)
-        failure = late if woken is Woken.LATE else self._control.failure
+        return woken
+
+    def _kill(self, child: Child, woken: Woken) -> Failure | None:
+        """Kill the executable; return why it had to be."""
+        order, place = self._order, self._place
+        failure = failures.over_walltime(order) if woken is Woken.LATE else self._control.failure
         child.kill(
-            grace_s=place.grace_s,
-            markers=procfs.markers(place.run, self._order.task, self._order.attempt),
+            grace_s=place.grace_s, markers=procfs.markers(place.run, order.task, order.attempt)
         )
         return failure
 
@@ -286,15 +302,12 @@ def _profile(wall_s: float, usage: struct_rusage, watch: Watch) -> Profile:
 
 
 def _peak_ram(usage: struct_rusage, watch: Watch) -> int:
-    """Return the peak RAM of the tree; without a sample, an upper bound.
+    """Return the peak RAM of the tree, 0 if it is not known; never more than it was.
 
     The kernel's figure for a child starts from the size of the process that launched it, so it
     means something only where it is the larger one.
     """
-    launched = 1024 * usage.ru_maxrss
-    if not watch.samples:
-        return launched
-    own = 1024 * getrusage(RUSAGE_SELF).ru_maxrss
+    launched, own = (1024 * one.ru_maxrss for one in (usage, getrusage(RUSAGE_SELF)))
     return max(watch.peak_rss_bytes, launched if launched > own else 0)
 
 

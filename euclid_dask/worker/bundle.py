@@ -6,6 +6,7 @@ bundle has arrived here: the request is kept.
 
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
+from time import monotonic
 
 from euclid_dask.core.attempts import Failure, FailureKind, Order
 from euclid_dask.core.ids import RunId, TaskId
@@ -17,7 +18,7 @@ from euclid_dask.core.seams import (
     BundleOrder,
     News,
 )
-from euclid_dask.worker.attempt import HOST, Control, run_attempt
+from euclid_dask.worker.attempt import HOST, LONG_S, Control, run_attempt
 from euclid_dask.worker.records import AlreadyStartedError
 
 AttemptKey = tuple[RunId, TaskId, int]
@@ -71,20 +72,48 @@ def attempt_keys(bundle: BundleOrder) -> list[AttemptKey]:
     return [(bundle.place.run, order.task, order.attempt) for order in bundle.orders]
 
 
+class _Telling:
+    """News on their way out, in order; the ends of short attempts are held back for a moment."""
+
+    def __init__(self, report: Callable[[News], None]) -> None:
+        self._report = report
+        self._held: list[News] = []
+        self._since_s = 0.0
+
+    def hold(self, news: News) -> None:
+        """Tell news soon: with what comes next, or when the next attempt has run for a moment."""
+        now_s = monotonic()
+        if not self._held:
+            self._since_s = now_s
+        self._held.append(news)
+        if now_s - self._since_s >= LONG_S:
+            self.tell()
+
+    def tell(self, *news: News) -> None:
+        """Tell what was held back, and then these."""
+        held, self._held = [*self._held, *news], []
+        for one in held:
+            self._report(one)
+
+
 def run_bundle(bundle: BundleOrder, report: Callable[[News], None]) -> None:
     """Run a bundle's attempts one after the other; report their news while they run.
 
-    After an attempt that did not succeed the rest is returned un-started.
+    The start of an attempt is news when it has run for a moment; until then the ends of those
+    before it may be held back. After an attempt that did not succeed the rest is returned
+    un-started.
     """
     keys = attempt_keys(bundle)
     controls = _ONGOING.add(keys)
+    telling = _Telling(report)
     try:
         for number, (order, control) in enumerate(zip(bundle.orders, controls, strict=True)):
-            if not _run_one(bundle, order, control, report):
+            if not _run_one(bundle, order, control, telling):
                 rest = slice(number + 1, None)
-                _give_back(bundle, bundle.orders[rest], controls[rest], report)
+                _give_back(bundle, bundle.orders[rest], controls[rest], telling)
                 return
     finally:
+        telling.tell()
         _ONGOING.remove(keys)
 
 
@@ -100,14 +129,12 @@ def abandon(run: RunId, task: TaskId, attempt: int, reason: str) -> None:
     _ONGOING.stop((run, task, attempt), failure)
 
 
-def _run_one(
-    bundle: BundleOrder, order: Order, control: Control, report: Callable[[News], None]
-) -> bool:
+def _run_one(bundle: BundleOrder, order: Order, control: Control, telling: _Telling) -> bool:
     """Run one attempt, report it and say whether it succeeded."""
     run = bundle.place.run
 
     def started(at_s: float) -> None:
-        report(
+        telling.tell(
             AttemptStarted(run=run, task=order.task, attempt=order.attempt, host=HOST, at_s=at_s)
         )
 
@@ -115,9 +142,14 @@ def _run_one(
         receipt = run_attempt(order, bundle.place, control, started)
     except AlreadyStartedError:
         reason = "it was started before and has left no receipt"
-        report(AttemptsLost(run=run, attempts=((order.task, order.attempt),), reason=reason))
+        lost = AttemptsLost(run=run, attempts=((order.task, order.attempt),), reason=reason)
+        telling.tell(lost)
         return False
-    report(AttemptEnded(run=run, receipt=receipt))
+    ended = AttemptEnded(run=run, receipt=receipt)
+    if receipt.profile.wall_s < LONG_S:
+        telling.hold(ended)
+    else:
+        telling.tell(ended)
     return receipt.failure is None
 
 
@@ -125,7 +157,7 @@ def _give_back(
     bundle: BundleOrder,
     orders: Sequence[Order],
     controls: Sequence[Control],
-    report: Callable[[News], None],
+    telling: _Telling,
 ) -> None:
     """Return attempts un-started, those that were cancelled as cancelled."""
     returned = []
@@ -133,6 +165,6 @@ def _give_back(
         if control.failure is None:
             returned.append((order.task, order.attempt))
         else:
-            _run_one(bundle, order, control, report)
+            _run_one(bundle, order, control, telling)
     if returned:
-        report(AttemptsReturned(run=bundle.place.run, attempts=tuple(returned)))
+        telling.tell(AttemptsReturned(run=bundle.place.run, attempts=tuple(returned)))

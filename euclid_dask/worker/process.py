@@ -12,6 +12,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
+from math import inf
 from resource import struct_rusage
 from time import monotonic
 
@@ -53,12 +54,12 @@ class Child:
         self.pid = self._popen.pid
         self._handle = os.pidfd_open(self.pid)
 
-    def wait(self, *, timeout_s: float | None, wake: int) -> Woken:
+    def wait(self, *, timeout_s: float, wake: int) -> Woken:
         """Wait until the executable ends, `wake` is readable or the time is up."""
         poll = select.poll()
         poll.register(self._handle, select.POLLIN)
         poll.register(wake, select.POLLIN)
-        ready = poll.poll(None if timeout_s is None else max(0, int(timeout_s * 1000) + 1))
+        ready = poll.poll(None if timeout_s == inf else max(0, int(timeout_s * 1000) + 1))
         if not ready:
             return Woken.LATE
         ended = any(descriptor == self._handle for descriptor, _ in ready)

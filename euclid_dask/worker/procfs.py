@@ -8,6 +8,7 @@ start time was checked, so a recycled pid is never hit.
 import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from time import CLOCK_BOOTTIME, clock_gettime
 from typing import Final, NamedTuple
 
@@ -101,6 +102,26 @@ def send(process: Process, number: signal.Signals) -> None:
         return
     finally:
         os.close(handle)
+
+
+def family(leader: int) -> list[int]:
+    """Return a process and its living descendants, without looking at any other process."""
+    found = [leader]
+    for pid in found:
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+                with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:  # noqa: PTH123
+                    found += map(int, file.read().split())
+    return found
+
+
+def peak_rss_bytes(pid: int) -> int:
+    """Return the largest RAM that a process had since it was executed, 0 if it has ended."""
+    with suppress(OSError), open(f"/proc/{pid}/status", "rb", buffering=0) as file:  # noqa: PTH123
+        _, found, rest = file.read().partition(b"\nVmHWM:")
+        if found:
+            return 1024 * int(rest.split(None, 1)[0])
+    return 0
 
 
 def shared_ram_bytes(process: Process) -> int:

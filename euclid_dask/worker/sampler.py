@@ -1,7 +1,7 @@
 """One thread that looks at the processes of all running attempts, and at their RAM.
 
-It starts with the first attempt and ends when none is left. An attempt shorter than its first
-interval costs it nothing. Samples are thinned, so that a receipt stays small.
+It starts with the first attempt that runs for a moment, and ends when none is left. Samples are
+thinned, so that a receipt stays small.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,6 +44,11 @@ class Watch:
         self._on_excess = on_excess
         self.due_s = self._began_s + self._interval_s
 
+    def peek(self) -> None:
+        """Look at the peaks alone: cheap, for attempts that end before a first sample."""
+        for pid in procfs.family(self.leader):
+            self.peak_rss_bytes = max(self.peak_rss_bytes, procfs.peak_rss_bytes(pid))
+
     def look(self, processes: Sequence[procfs.Process], now_s: float) -> None:
         """Take a sample of these processes, and check their RAM."""
         self.due_s = now_s + self._interval_s
@@ -51,7 +56,8 @@ class Watch:
             return
         rss = sum(process.rss_bytes for process in processes)
         self._check_ram(processes, rss)
-        self.peak_rss_bytes = max(self.peak_rss_bytes, rss)
+        peaks = (procfs.peak_rss_bytes(process.pid) for process in processes)
+        self.peak_rss_bytes = max(self.peak_rss_bytes, rss, *peaks)
         since_s = now_s - self._began_s
         if since_s - self._kept_s >= 0.5 * self._keep_s:
             self._kept_s = since_s

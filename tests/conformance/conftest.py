@@ -160,7 +160,7 @@ def living(marker: str) -> list[int]:
             continue
         try:
             state = (directory / "stat").read_text().rpartition(")")[2].split()[0]
-            if state not in "ZX" and marker in (directory / "cmdline").read_text():
+            if state not in "ZX" and marker in (directory / "cmdline").read_text(errors="replace"):
                 found.append(int(directory.name))
         except OSError:
             continue
