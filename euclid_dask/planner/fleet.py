@@ -45,6 +45,19 @@ class Pilot:
             and (not self.offer.disk_bytes or needs.disk_bytes <= self.offer.disk_bytes)
         )
 
+    def places(self, needs: Resources) -> int:
+        """Return how many tasks of these needs it holds at once when it is empty."""
+        if not self.can_hold(needs):
+            return 0
+        offer, places = self.offer, self.slots
+        if needs.cores:
+            places = min(places, int(offer.cores / needs.cores + _ROUNDING))
+        if needs.ram_bytes:
+            places = min(places, offer.ram_bytes // needs.ram_bytes)
+        if needs.disk_bytes and offer.disk_bytes:
+            places = min(places, offer.disk_bytes // needs.disk_bytes)
+        return max(1, places)
+
     def has_free(self, needs: Resources, used: Usage) -> bool:
         """Tell whether it holds a task of these needs beside what is in use."""
         offer = self.offer
@@ -62,9 +75,13 @@ class Fleet:
 
     pilots: dict[PilotId, Pilot] = field(default_factory=dict)
     complete: bool = True
+    _places: dict[Resources, int] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def apply(self, event: PilotEvent) -> None:
         """Change by what happened."""
+        self._places.clear()
         match event:
             case PilotJoined(pilot=pilot, offer=offer, slots=slots, until_s=until_s):
                 self.pilots[pilot] = Pilot(pilot, offer, slots, until_s)
@@ -73,9 +90,13 @@ class Fleet:
             case _:
                 assert_never(event)
 
-    def can_hold(self, needs: Resources) -> bool:
-        """Tell whether any pilot, when empty, holds a task of these needs."""
-        return any(pilot.can_hold(needs) for pilot in self.pilots.values())
+    def places(self, needs: Resources) -> int:
+        """Return how many tasks of these needs the pilots hold at once when they are empty."""
+        found = self._places.get(needs)
+        if found is None:
+            found = sum(pilot.places(needs) for pilot in self.pilots.values())
+            self._places[needs] = found
+        return found
 
     def largest(self) -> Resources:
         """Return the largest cores and RAM that any one pilot offers."""

@@ -8,7 +8,7 @@ a hop, so that the cost of a short task tends to the cost of launching a process
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from math import inf
+from math import ceil, inf
 from typing import Final
 
 from euclid_dask.core.effects import Effect, RefuseTask, StartBundle
@@ -31,7 +31,9 @@ GROUP_S: Final = 0.5
 SHORT_S: Final = 0.1
 """Tasks of a known mean duration below this are grouped."""
 SHARE: Final = 3
-"""A group takes at most this part of what is ready for each slot, so that slots end together."""
+"""A group takes at most this part of what is ready for each place, so that places end together."""
+LEAST_S: Final = 0.02
+"""Wall seconds of work below which sharing evenly is not worth a hop more."""
 
 
 def place(
@@ -77,10 +79,9 @@ def place(
 def _heads(run: Run, number: int, fleet: Fleet, effects: list[Effect]) -> "list[_Head]":
     """Return the next ready task of each shape of a run; add refusals to `effects`."""
     heads: list[_Head] = []
-    slots = sum(pilot.slots for pilot in fleet.pilots.values())
     for shape, ready in run.board.ready.items():
-        if ready and fleet.can_hold(shape):
-            share = max(1, len(ready) // max(1, SHARE * slots))
+        if ready and (places := fleet.places(shape)):
+            share = -(-len(ready) // places)
             heads.append(_Head(run, number, shape, iter(ready), share))
         elif ready:
             effects += _refuse(run, shape, ready, fleet)
@@ -88,7 +89,7 @@ def _heads(run: Run, number: int, fleet: Fleet, effects: list[Effect]) -> "list[
 
 
 class _Head:
-    """The next ready task of one shape of one run."""
+    """The next ready task of one shape of one run; `share` are as many as come to each place."""
 
     __slots__ = ("key", "number", "ready", "run", "shape", "share", "task")
 
@@ -155,8 +156,9 @@ def _group_size(run: Run, task: Task, share: int) -> int:
     duration = run.durations.get(task.node.executable)
     if duration is None or duration.mean_s >= SHORT_S:
         return 1
-    wanted = int(GROUP_S / max(duration.mean_s, GROUP_S / GROUP_LIMIT))
-    return max(1, min(wanted, share))
+    mean_s = max(duration.mean_s, GROUP_S / GROUP_LIMIT)
+    least = min(ceil(LEAST_S / mean_s), share)
+    return max(1, least, min(int(GROUP_S / mean_s), share // SHARE))
 
 
 def _extend_chain(bundle: list[Task], run: Run, known: AbstractSet[str], left_s: float) -> None:

@@ -218,6 +218,22 @@ def test_a_group_is_made_for_half_a_second(bench: MakeBench) -> None:
     assert len(bundle) == 10
 
 
+def test_a_group_is_no_smaller_than_a_hop_is_worth(bench: MakeBench) -> None:
+    names = [f"t{number:02}" for number in range(9)]
+    run = bench(singles(*names, executable="x"))
+    run.succeed("t00", wall_s=0.004)
+    run.pilot(cores=2, slots=8)
+    assert [len(bundle) for bundle in run.bundles()] == [4, 4]
+
+
+def test_short_tasks_are_shared_among_the_places_that_they_find(bench: MakeBench) -> None:
+    names = [f"t{number:02}" for number in range(61)]
+    run = bench(singles(*names, executable="x"))
+    run.succeed("t00", wall_s=0.01)
+    run.pilot(cores=2, slots=8)
+    assert [len(bundle) for bundle in run.bundles()] == [10, 10]
+
+
 def test_a_group_is_of_one_executable(bench: MakeBench) -> None:
     nodes = [task(f"t{number:02}", "x") for number in range(8)]
     run = bench(body(*nodes, task("other"), *[task(f"u{n}", "x") for n in range(20)], r=out("t00")))
