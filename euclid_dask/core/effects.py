@@ -14,11 +14,12 @@ class StartBundle(Value, frozen=True, kw_only=True):
 
 
 class CancelAttempt(Value, frozen=True, kw_only=True):
-    """End an attempt: its whole process tree."""
+    """End an attempt: its whole process tree. `only_waiting`: unless it has been started."""
 
     run: RunId
     task: TaskId
     attempt: int
+    only_waiting: bool = False
 
 
 class ReuseTask(Value, frozen=True, kw_only=True):

@@ -76,8 +76,13 @@ class Executor(Protocol):
     def start(self, bundles: Sequence[BundleOrder]) -> None:
         """Carry bundles to their pilots, all at once; never blocks for long."""
 
-    def cancel(self, run: RunId, attempts: Sequence[tuple[TaskId, int]]) -> None:
-        """Kill these attempts' process trees; each still ends with its news."""
+    def cancel(
+        self, run: RunId, attempts: Sequence[tuple[TaskId, int]], *, only_waiting: bool = False
+    ) -> None:
+        """Kill these attempts' process trees; each still ends with its news.
+
+        With `only_waiting` those that have been started are left alone.
+        """
 
     def close(self) -> None:
         """Stop, leaving no process behind."""

@@ -50,10 +50,12 @@ class LocalExecutor:
             self._waiting[future] = trip
             future.add_done_callback(lambda done: self._waiting.pop(done, None))
 
-    def cancel(self, run: RunId, attempts: Sequence[tuple[TaskId, int]]) -> None:
-        """Kill these attempts' process trees."""
+    def cancel(
+        self, run: RunId, attempts: Sequence[tuple[TaskId, int]], *, only_waiting: bool = False
+    ) -> None:
+        """Kill these attempts' process trees; with `only_waiting`, not of those that began."""
         for task, attempt in attempts:
-            cancel(run, task, attempt)
+            cancel(run, task, attempt, only_waiting=only_waiting)
 
     def close(self) -> None:
         """Kill what runs, as lost, and end the threads."""

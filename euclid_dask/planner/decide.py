@@ -102,7 +102,9 @@ def joined_entries(split: Split) -> list[str | tuple[str | None, ...] | None]:
 
 def _cancels(run: Run) -> list[Effect]:
     return [
-        CancelAttempt(run=run.id, task=task.id, attempt=task.attempt)
+        CancelAttempt(
+            run=run.id, task=task.id, attempt=task.attempt, only_waiting=not run.cancel_now
+        )
         for task in run.active
         if run.cancel_now or task.state is TaskState.ORDERED
     ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from euclid_dask.core.attempts import Fingerprint, Place
-from euclid_dask.core.effects import StartBundle
+from euclid_dask.core.effects import CancelAttempt, StartBundle
 from euclid_dask.core.events import RunEvent
 from euclid_dask.core.ids import RunId, TaskId
 from euclid_dask.core.seams import BundleOrder, Traces
@@ -39,7 +39,7 @@ class ActiveRun:
     traces: Traces = HOST_TRACES
     known: dict[str, KnownWork] = field(default_factory=dict)
     old: set[TaskId] = field(default_factory=set)
-    cancelled: set[tuple[TaskId, int]] = field(default_factory=set)
+    cancelled: set[CancelAttempt] = field(default_factory=set)
     earlier: tuple[Run, ...] = ()
 
     @property

@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 PATIENCE_S: Final = 0.2
 """The longest wait for news before `on_turn` is called again, in seconds."""
 
+Cancels = dict[tuple[RunId, bool], list[tuple[TaskId, int]]]
+"""Attempts to cancel, by their run and whether only those that have not been started."""
+
 OnTurn = Callable[["Runner"], None]
 
 
@@ -88,8 +91,8 @@ class Runner:
             _sync(active)
         if bundles:
             self.executor.start(bundles)
-        for run, attempts in cancels.items():
-            self.executor.cancel(run, attempts)
+        for (run, only_waiting), attempts in cancels.items():
+            self.executor.cancel(run, attempts, only_waiting=only_waiting)
         if self._on_turn is not None:
             self._on_turn(self)
 
@@ -156,22 +159,21 @@ class Runner:
             active.record(OutputsMissed(at_s=self.clock.now_s(), task=maker, reason=reason))
         return bool(missed)
 
-    def _prepare(
-        self, effects: Sequence[Effect]
-    ) -> tuple[list[BundleOrder], dict[RunId, list[tuple[TaskId, int]]]]:
+    def _prepare(self, effects: Sequence[Effect]) -> tuple[list[BundleOrder], Cancels]:
         """Write down what is about to be done; return it in the words of the executor."""
         bundles: list[BundleOrder] = []
-        cancels: dict[RunId, list[tuple[TaskId, int]]] = {}
+        cancels: Cancels = {}
         for effect in effects:
             active, at_s = self.runs[effect.run], self.clock.now_s()
             match effect:
                 case StartBundle():
                     bundles.append(active.bundle_order(effect))
                     active.record(TasksOrdered(at_s=at_s, pilot=effect.pilot, tasks=effect.tasks))
-                case CancelAttempt(task=task, attempt=attempt):
-                    if (task, attempt) not in active.cancelled:
-                        active.cancelled.add((task, attempt))
-                        cancels.setdefault(effect.run, []).append((task, attempt))
+                case CancelAttempt(task=task, attempt=attempt, only_waiting=only_waiting):
+                    if effect not in active.cancelled:
+                        active.cancelled.add(effect)
+                        key = (effect.run, only_waiting)
+                        cancels.setdefault(key, []).append((task, attempt))
                 case EndRun(state=state):
                     active.record(RunEnded(at_s=at_s, state=state))
                 case _:

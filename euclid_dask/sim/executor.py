@@ -24,9 +24,11 @@ class SimulatedExecutor:
         for bundle in bundles:
             self._world.carry(bundle)
 
-    def cancel(self, run: RunId, attempts: Sequence[tuple[TaskId, int]]) -> None:
+    def cancel(
+        self, run: RunId, attempts: Sequence[tuple[TaskId, int]], *, only_waiting: bool = False
+    ) -> None:
         """Kill attempts; each still ends with its news."""
-        self._world.cancel(run, attempts)
+        self._world.cancel(run, attempts, only_waiting=only_waiting)
 
     def close(self) -> None:
         """End all that runs, as lost."""

@@ -178,9 +178,13 @@ class World:
         self._check_booking(pilot)
         self.agenda.at(self.agenda.now_s() + self._hop_s, partial(self._go_on, carried))
 
-    def cancel(self, run: RunId, attempts: Sequence[tuple[TaskId, int]]) -> None:
-        """Kill attempts on request; each still ends with its news."""
+    def cancel(
+        self, run: RunId, attempts: Sequence[tuple[TaskId, int]], *, only_waiting: bool = False
+    ) -> None:
+        """Kill attempts on request, or only keep them from starting."""
         wanted = set(attempts)
+        if only_waiting:
+            wanted -= {(task, n) for owner, task, n in self._started if owner == run}
         for pilot in self._pilots.values():
             for carried in list(pilot.carried):
                 if carried.run == run:

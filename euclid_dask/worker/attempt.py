@@ -50,14 +50,24 @@ class Control:
         self.failure: Failure | None = None
         self._lock = Lock()
         self._wake = -1
+        self._begun = False
 
-    def stop(self, failure: Failure) -> None:
-        """End the attempt with this failure, now or as soon as it is to start."""
+    def stop(self, failure: Failure, *, only_waiting: bool = False) -> None:
+        """End the attempt with this failure, now or as soon as it is to start.
+
+        With `only_waiting` an attempt that has begun goes on.
+        """
         with self._lock:
-            if self.failure is None:
+            if self.failure is None and not (only_waiting and self._begun):
                 self.failure = failure
                 if self._wake >= 0:
                     os.eventfd_write(self._wake, 1)
+
+    def begin(self) -> Failure | None:
+        """Say that the attempt begins; return the failure it was stopped with before, if any."""
+        with self._lock:
+            self._begun = True
+            return self.failure
 
     def open(self) -> int:
         """Return a descriptor that is readable when the attempt is to end."""
@@ -145,8 +155,9 @@ class _Work:
 
     def _run(self, on_start: Callable[[float], None]) -> dict[str, Fingerprint]:
         order = self._order
-        if self._control.failure is not None:
-            raise AttemptError(self._control.failure)
+        stopped = self._control.begin()
+        if stopped is not None:
+            raise AttemptError(stopped)
         record = records.claim(
             self._place,
             records.Started(

@@ -52,7 +52,7 @@ class _Ongoing:
             for key in keys:
                 self._controls.pop(key, None)
 
-    def stop(self, key: AttemptKey, failure: Failure) -> None:
+    def stop(self, key: AttemptKey, failure: Failure, *, only_waiting: bool = False) -> None:
         """End an attempt with this failure, or keep that for when it comes."""
         with self._lock:
             control = self._controls.get(key)
@@ -61,7 +61,7 @@ class _Ongoing:
                 if len(self._early) > _MOST_EARLY:
                     del self._early[next(iter(self._early))]
                 return
-        control.stop(failure)
+        control.stop(failure, only_waiting=only_waiting)
 
 
 _ONGOING = _Ongoing()
@@ -117,10 +117,13 @@ def run_bundle(bundle: BundleOrder, report: Callable[[News], None]) -> None:
         _ONGOING.remove(keys)
 
 
-def cancel(run: RunId, task: TaskId, attempt: int) -> None:
-    """End an attempt of a bundle in this process; may be called from any thread."""
+def cancel(run: RunId, task: TaskId, attempt: int, *, only_waiting: bool = False) -> None:
+    """End an attempt of a bundle in this process; may be called from any thread.
+
+    With `only_waiting` an attempt that has begun goes on.
+    """
     failure = Failure(kind=FailureKind.CANCELLED, message=f"task '{task}' was cancelled")
-    _ONGOING.stop((run, task, attempt), failure)
+    _ONGOING.stop((run, task, attempt), failure, only_waiting=only_waiting)
 
 
 def abandon(run: RunId, task: TaskId, attempt: int, reason: str) -> None:

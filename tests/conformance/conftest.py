@@ -132,9 +132,10 @@ class Bench:
         assert self.executor is not None
         self.executor.start(bundles)
 
-    def cancel(self, *tasks: str) -> None:
+    def cancel(self, *tasks: str, only_waiting: bool = False) -> None:
         assert self.executor is not None
-        self.executor.cancel(self.place.run, [(TaskId(task), 1) for task in tasks])
+        attempts = [(TaskId(task), 1) for task in tasks]
+        self.executor.cancel(self.place.run, attempts, only_waiting=only_waiting)
 
     def stdout(self, task: str) -> str:
         return (self.workdir / "logs" / task / "stdout.log").read_text()

@@ -199,3 +199,16 @@ def test_what_is_started_after_close_is_lost(opened: Any) -> None:
     opened.close()
     opened.start(opened.bundle(opened.order("late", "true")))
     assert opened.box.until_answered("late") == {"late": ["lost"]}
+
+
+def test_keeping_attempts_from_starting_leaves_those_that_run_alone(opened: Any) -> None:
+    waits = opened.order("waits", "while [ ! -e go ]; do sleep 0.02; done")
+    opened.start(opened.bundle(waits, opened.order("behind", "touch ran")))
+    opened.box.until(_started("waits"))
+    opened.cancel("waits", "behind", only_waiting=True)
+    opened.start(opened.bundle(opened.order("after", "true")))
+    opened.box.until_answered("after")
+    (opened.workdir / "go").touch()
+    answers = opened.box.until_answered("waits", "behind")
+    assert (answers["waits"], answers["behind"]) == (["done"], ["cancelled"])
+    assert not (opened.workdir / "ran").exists()

@@ -93,10 +93,12 @@ class Carrier:
         if sent:
             self._compute(mappings, sent)
 
-    def cancel(self, run: RunId, attempts: Sequence[tuple[TaskId, int]]) -> None:
-        """Have the workers kill these attempts."""
+    def cancel(
+        self, run: RunId, attempts: Sequence[tuple[TaskId, int]], *, only_waiting: bool = False
+    ) -> None:
+        """Have the workers kill these attempts, or only keep them from starting."""
         keys = [(run, task, attempt) for task, attempt in attempts]
-        self._tell(remote.cancel_all, keys)
+        self._tell(remote.withdraw_all if only_waiting else remote.cancel_all, keys)
 
     async def close(self, patience_s: float) -> None:
         """End all trips: kill what runs, wait for it, lose what does not answer."""

@@ -89,10 +89,12 @@ class DaskExecutor:
             return
         self._loop.call_soon_threadsafe(self._send, tuple(bundles))
 
-    def cancel(self, run: RunId, attempts: Sequence[tuple[TaskId, int]]) -> None:
-        """Kill these attempts' process trees, wherever they run."""
+    def cancel(
+        self, run: RunId, attempts: Sequence[tuple[TaskId, int]], *, only_waiting: bool = False
+    ) -> None:
+        """Kill these attempts' process trees, or only keep them from starting."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._cancel, run, tuple(attempts))
+            self._loop.call_soon_threadsafe(self._cancel, run, tuple(attempts), only_waiting)
 
     def close(self) -> None:
         """Kill what runs, as lost; leave the cluster, and end it if it is ours."""
@@ -140,9 +142,11 @@ class DaskExecutor:
         else:
             self._lose(bundles)
 
-    def _cancel(self, run: RunId, attempts: Sequence[tuple[TaskId, int]]) -> None:
+    def _cancel(
+        self, run: RunId, attempts: Sequence[tuple[TaskId, int]], only_waiting: object
+    ) -> None:
         if self._carrier.done() and self._carrier.exception() is None:
-            self._carrier.result().cancel(run, attempts)
+            self._carrier.result().cancel(run, attempts, only_waiting=bool(only_waiting))
 
     def _lose(self, bundles: Sequence[BundleOrder]) -> None:
         assert self._inbox is not None

@@ -99,6 +99,12 @@ def cancel_all(keys: Sequence[AttemptKey]) -> None:
         cancel(*key)
 
 
+def withdraw_all(keys: Sequence[AttemptKey]) -> None:
+    """Keep attempts on this worker from starting; those that have begun go on."""
+    for key in keys:
+        cancel(*key, only_waiting=True)
+
+
 def abandon_all(keys: Sequence[AttemptKey], reason: str) -> None:
     """End attempts on this worker, as lost."""
     for key in keys:

@@ -588,7 +588,9 @@ def test_a_graceful_cancel_ends_what_was_not_started_and_awaits_the_rest(bench: 
     run.order("b")
     run.start("a")
     run.apply(CancelRequested(at_s=1.0, reason="Ctrl-C"))
-    assert run.decide() == [CancelAttempt(run=RunId("r"), task=TaskId("b"), attempt=1)]
+    assert run.decide() == [
+        CancelAttempt(run=RunId("r"), task=TaskId("b"), attempt=1, only_waiting=True)
+    ]
     run.err("b", FailureKind.CANCELLED)
     run.succeed("a")
     assert run.decide() == [EndRun(run=RunId("r"), state=RunState.CANCELLED)]
