@@ -101,7 +101,9 @@ def test_what_a_cancelled_run_still_holds_is_not_free(bench: MakeBench) -> None:
     one.order("a")
     one.apply(CancelRequested(at_s=1.0, reason="Ctrl-C"))
     effects = decide([one.run, two.run], one.fleet, {}, 100.0)
-    assert effects == [CancelAttempt(run=RunId("one"), task=TaskId("a"), attempt=1)]
+    assert effects == [
+        CancelAttempt(run=RunId("one"), task=TaskId("a"), attempt=1, only_waiting=True)
+    ]
 
 
 def test_a_task_that_fits_no_pilot_is_refused(bench: MakeBench) -> None:
