@@ -10,6 +10,9 @@ from euclid_dask.core.errors import InputError
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.seams import Executor
 
+DASK_AFTER_S: Final = 3.0
+"""A run that has ended by then does not wait for Dask to be imported, half a second of CPU."""
+
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _NO_LIMIT: Final = 1 << 60
 _SIZE: Final = re.compile(r"^\s*([0-9.]+)\s*([kKmMgGtT]?)(i?)[bB]?\s*$")
@@ -30,7 +33,10 @@ def machine(cores: float | None = None, ram_bytes: int | None = None) -> Resourc
 
 
 def make_executor(kind: str, offer: Resources) -> Executor:
-    """Return an executor: "dask" (embedded), "inline" (no Dask), or a scheduler's address.
+    """Return an executor: "auto", "dask", "inline", or a scheduler's address.
+
+    "dask" is embedded, "inline" is without Dask, "auto" begins without it and embeds it if the
+    run goes on for a while.
 
     Raises:
         InputError: There is no such executor.
@@ -39,15 +45,17 @@ def make_executor(kind: str, offer: Resources) -> Executor:
         from euclid_dask.executors.local import LocalExecutor  # noqa: PLC0415  fast start
 
         return LocalExecutor(offer=offer)
-    if kind == "dask" or "://" in kind:
+    if kind in {"auto", "dask"} or "://" in kind:
         from euclid_dask.executors.dask.executor import DaskExecutor  # noqa: PLC0415  fast start
 
         if kind == "dask":
             return DaskExecutor(offer=offer)
+        if kind == "auto":
+            return DaskExecutor(offer=offer, after_s=DASK_AFTER_S)
         return DaskExecutor(address=kind)
     raise InputError(
         f"there is no executor {kind!r}",
-        hint="executors: dask, inline, or the address of a Dask scheduler: tcp://host:8786",
+        hint="executors: auto, dask, inline, or the address of a Dask scheduler: tcp://host:8786",
     )
 
 

@@ -190,6 +190,7 @@ def engine(name: str, title: str, *options: str) -> Engine:
 
 ENGINES = (
     engine("ours", "euclid_dask"),
+    engine("ours-dask", "euclid_dask, Dask at once", "--executor", "dask"),
     engine("ours-one-by-one", "euclid_dask, no bundles", "--one-by-one"),
     engine("ours-inline", "euclid_dask, without Dask", "--executor", "inline"),
 )

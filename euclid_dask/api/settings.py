@@ -19,11 +19,11 @@ Script = str | Path | PipelineFunction | LoadedPipeline
 class Settings:
     """How to run, whatever is run. None means: by this machine.
 
-    `executor` is "dask", "inline" or the address of a Dask scheduler. `identity_by` says how input
-    files are compared: "mtime" (size and mtime) or "content" (SHA-256).
+    `executor` is "auto", "dask", "inline" or the address of a Dask scheduler. `identity_by` says
+    how input files are compared: "mtime" (size and mtime) or "content" (SHA-256).
     """
 
-    executor: str = "dask"
+    executor: str = "auto"
     cores: float | None = None
     ram_bytes: int | None = None
     policy: str = "fifo"

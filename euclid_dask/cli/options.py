@@ -38,9 +38,10 @@ EXECUTION: Final[Sequence[Option[Any]]] = (
     click.option(
         "--executor",
         metavar="KIND",
-        default="dask",
+        default="auto",
         show_default=True,
-        help="dask (embedded), inline (threads, no Dask), or a scheduler's address.",
+        help="inline (threads), dask (embedded), auto (threads, Dask if it takes longer than "
+        "seconds), or a scheduler's address.",
     ),
     *MACHINE,
     click.option("--quiet", "-q", is_flag=True, help="Show no progress."),
@@ -124,7 +125,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     """Return the settings that the options of a command say."""
     one_by_one = given.get("one_by_one", False)
     return Settings(
-        executor=given.get("executor", "dask"),
+        executor=given.get("executor", "auto"),
         cores=given.get("cores"),
         ram_bytes=parse_size(given["ram"]) if given.get("ram") else None,
         policy=given.get("policy", "fifo"),

@@ -43,10 +43,10 @@ class Remarks:
 
     def new(self, runner: Runner) -> Iterator[str]:
         """Yield what there is to say since the last call."""
-        if not self._address_told and runner.fleet.pilots:
-            self._address_told = True
+        if not self._address_told:
             address = getattr(runner.executor, "dashboard_address", "")
             if address:
+                self._address_told = True
                 yield f"Dask dashboard: {address}"
         yield from self._new_failures()
         yield from self._cancellation()

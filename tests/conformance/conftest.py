@@ -226,6 +226,7 @@ def kill_worker() -> Callable[[Any, PilotId], None]:
 @pytest.fixture(
     params=[
         "local",
+        pytest.param("dask-coming-up", marks=pytest.mark.dask),
         pytest.param("dask-embedded", marks=pytest.mark.dask),
         pytest.param("dask-existing", marks=pytest.mark.dask),
     ]
@@ -235,8 +236,12 @@ def opened(request: pytest.FixtureRequest, bench: Bench) -> Bench:
     match request.param:
         case "local":
             bench.open(LocalExecutor(offer=Resources(cores=2), slots=4))
+        case "dask-coming-up":
+            bench.open(DaskExecutor(offer=Resources(cores=2), slots=4, after_s=60.0))
         case "dask-embedded":
-            bench.open(DaskExecutor(offer=Resources(cores=2), slots=4))
+            executor = DaskExecutor(offer=Resources(cores=2), slots=4)
+            bench.open(executor)
+            executor.wait_until_up()
         case _:
             address = request.getfixturevalue("cluster").scheduler_address
             bench.open(DaskExecutor(address=address), pilots=2)

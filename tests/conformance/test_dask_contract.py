@@ -222,9 +222,63 @@ def test_ctrl_c_reaches_the_runner_and_not_the_executables(
 def test_the_dashboard_answers_on_this_host_only(bench: Any) -> None:
     executor = DaskExecutor(offer=Resources(cores=2))
     bench.open(executor)
+    executor.wait_until_up()
     assert executor.dashboard_address.startswith("http://127.0.0.1:")
     with urlopen(executor.dashboard_address) as page:
         assert "Dask" in page.read().decode()
+
+
+def test_what_is_started_before_the_cluster_is_up_is_answered_like_the_rest(bench: Any) -> None:
+    executor = DaskExecutor(offer=Resources(cores=2), after_s=0.2)
+    bench.open(executor)
+    bench.start(bench.bundle(bench.order("early", WAITS), bench.order("next", "true")))
+    executor.wait_until_up()
+    bench.start(bench.bundle(bench.order("late", "true")))
+    assert bench.box.until_answered("late") == {"late": ["done"]}
+    (bench.workdir / "go").touch()
+    answers = bench.box.until_answered("early", "next")
+    assert answers == {"early": ["done"], "next": ["done"], "late": ["done"]}
+    assert [joined.pilot for joined in bench.pilots] == ["local"]
+
+
+def test_an_early_bundle_is_cancelled_when_the_cluster_is_up(bench: Any) -> None:
+    executor = DaskExecutor(offer=Resources(cores=2))
+    bench.open(executor)
+    bench.start(bench.bundle(bench.order("early", "sleep 60")))
+    executor.wait_until_up()
+    bench.cancel("early")
+    assert bench.box.until_answered("early") == {"early": ["cancelled"]}
+
+
+def test_a_cluster_that_does_not_come_up_is_told_and_not_needed(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError("no more sockets")
+
+    monkeypatch.setattr("euclid_dask.executors.dask.cluster.embedded", refuse)
+    executor = DaskExecutor(offer=Resources(cores=2))
+    bench.open(executor)
+    with pytest.raises(OSError, match="no more sockets"):
+        executor.wait_until_up()
+    bench.start(bench.bundle(bench.order("t", "true")))
+    assert bench.box.until_answered("t") == {"t": ["done"]}
+    assert "Dask did not start: no more sockets" in caplog.text
+
+
+def test_a_run_that_ends_before_dask_is_begun_does_not_load_it() -> None:
+    script = dedent("""
+        import sys
+        from euclid_dask.core.resources import Resources
+        from euclid_dask.executors.dask.executor import DaskExecutor
+        from euclid_dask.runner.inbox import QueueInbox
+
+        executor = DaskExecutor(offer=Resources(cores=1), after_s=60.0)
+        executor.open(QueueInbox())
+        executor.close()
+        sys.exit("distributed" in sys.modules)
+    """)
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_the_embedded_cluster_is_the_pilot_that_was_asked_for(bench: Any) -> None:

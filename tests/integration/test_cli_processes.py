@@ -352,12 +352,16 @@ def test_a_shell_that_does_not_exist_is_refused(project: Project) -> None:
 
 
 @pytest.mark.dask
-def test_dask_is_the_usual_executor_and_tells_its_dashboard(project: Project) -> None:
+def test_a_run_that_goes_on_is_taken_over_by_dask_which_tells_its_dashboard(
+    project: Project,
+) -> None:
+    process = project.start("run", "pipeline.py", "start=start.txt", "--workdir", "w", "--json")
+    while "Dask dashboard: http://" not in (line := process.stderr.readline()):
+        assert line
     project.gate.touch()
-    done = project.call("run", "pipeline.py", "start=start.txt", "--workdir", "w", "--json")
-    assert done.returncode == 0
-    assert json.loads(done.stdout)["state"] == "done"
-    assert "Dask dashboard: http://" in done.stderr
+    out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert json.loads(out)["state"] == "done"
 
 
 @pytest.mark.dask

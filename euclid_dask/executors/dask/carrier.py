@@ -57,8 +57,12 @@ class Carrier:
 
     def join(self, joined: PilotJoined, address: str) -> None:
         """Offer a worker as a pilot."""
-        self._addresses[joined.pilot] = address
+        self.reach(joined.pilot, address)
         self._inbox.put(joined)
+
+    def reach(self, pilot: PilotId, address: str) -> None:
+        """Note which worker a pilot is."""
+        self._addresses[pilot] = address
 
     def leave(self, pilot: PilotId, reason: str) -> None:
         """Take back a pilot whose worker has gone, with all that ran there."""

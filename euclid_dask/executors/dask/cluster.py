@@ -16,14 +16,11 @@ import dask.config
 from distributed import Client, Scheduler, Worker
 from distributed.utils import silence_logging_cmgr
 
-from euclid_dask.core.events import PilotJoined
 from euclid_dask.core.ids import PilotId
-from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import Inbox
 from euclid_dask.executors.dask import page
 from euclid_dask.executors.dask.carrier import SUBSCRIBED, Carrier
 from euclid_dask.executors.dask.pilot import Announcer
-from euclid_dask.worker.clock import now_s
 
 LOCAL: Final = PilotId("local")
 
@@ -53,8 +50,8 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def embedded(inbox: Inbox, offer: Resources, slots: int) -> AsyncIterator[Carrier]:
-    """Be a scheduler, one worker and a client on this event loop."""
+async def embedded(inbox: Inbox, slots: int) -> AsyncIterator[Carrier]:
+    """Be a scheduler, one worker and a client on this event loop: the pilot "local"."""
     with _quiet():
         with dask.config.set(_CONFIG):
             scheduler = await Scheduler(
@@ -73,8 +70,7 @@ async def embedded(inbox: Inbox, offer: Resources, slots: int) -> AsyncIterator[
         _hasten(scheduler, worker, client)
         url = f"http://127.0.0.1:{scheduler.http_server.port}/status"
         carrier = Carrier(client, inbox, topic=_topic(), in_process=True, dashboard_address=url)
-        joined = PilotJoined(pilot=LOCAL, offer=offer, slots=slots, at_s=now_s())
-        carrier.join(joined, worker.address)
+        carrier.reach(LOCAL, worker.address)
         try:
             yield carrier
         finally:

@@ -1,23 +1,24 @@
 """The executor that carries bundles by Dask, as seen from the runner's thread.
 
 Rule: every method only hands something to the event loop's thread; nothing here waits for Dask,
-except `open` for an existing cluster, which must be there, and `close`.
+except `open` for an existing cluster, which must be there, and `close`. The embedded cluster takes
+longer to import than many a task to run: until it is up, threads carry bundles to the same pilot.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from euclid_dask.core.errors import InputError, SiteError
-from euclid_dask.core.events import PilotLeft
-from euclid_dask.core.ids import PilotId, RunId, TaskId
+from euclid_dask.core.ids import RunId, TaskId
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import AttemptsLost, BundleOrder, Inbox
-from euclid_dask.executors.local import usual_slots
-from euclid_dask.worker.clock import now_s
+from euclid_dask.executors.local import LocalExecutor, usual_slots
 
 if TYPE_CHECKING:
     from euclid_dask.executors.dask.carrier import Carrier
@@ -29,6 +30,9 @@ class DaskExecutor:
     """Carries bundles to the workers of a Dask cluster.
 
     With `offer`, the cluster is a scheduler and one worker in this process, the pilot "local".
+    That pilot is there at once: what is started before the cluster is up is carried by threads,
+    as is all if it does not come up. It is begun `after_s` seconds after `open`, so that a run
+    that has ended by then does not wait for Dask at all.
     With `address`, it is the one whose scheduler listens there; each worker is a pilot that
     offers as many cores and slots as it has threads.
     """
@@ -40,13 +44,16 @@ class DaskExecutor:
         slots: int | None = None,
         address: str | None = None,
         timeout_s: float = 30.0,
+        after_s: float = 0.0,
     ) -> None:
         if (offer is None) == (address is None):
             raise InputError("a Dask executor needs either an offer or a scheduler's address")
         self._offer = offer
         self._slots = slots or (usual_slots(offer.cores) if offer else 0)
+        self._early = LocalExecutor(offer=offer, slots=self._slots) if offer else None
         self._address = address
         self._timeout_s = timeout_s
+        self._after_s = after_s
         self._inbox: Inbox | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
@@ -55,8 +62,12 @@ class DaskExecutor:
 
     @property
     def dashboard_address(self) -> str:
-        """Return the URL of Dask's dashboard; waits until the cluster is up."""
-        return self._carrier.result(self._timeout_s).dashboard_address
+        """The URL of Dask's dashboard, "" while the cluster is not up."""
+        return self._carrier.result().dashboard_address if self._is_up() else ""
+
+    def wait_until_up(self) -> None:
+        """Wait until Dask carries what is started; raise the error if it does not come up."""
+        self._carrier.result(self._timeout_s)
 
     def open(self, inbox: Inbox) -> None:
         """Begin to offer pilots.
@@ -65,6 +76,8 @@ class DaskExecutor:
             SiteError: if there is no scheduler at the address.
         """
         self._inbox = inbox
+        if self._early is not None:
+            self._early.open(inbox)
         running: Future[None] = Future()
         self._thread = Thread(
             target=lambda: asyncio.run(self._live(running)), name="euclid-dask loop", daemon=True
@@ -84,17 +97,24 @@ class DaskExecutor:
 
     def start(self, bundles: Sequence[BundleOrder]) -> None:
         """Send all bundles to their pilots as one Dask graph."""
-        if self._loop is None or self._loop.is_closed():
+        if self._loop is not None and not self._loop.is_closed() and self._is_up():
+            self._loop.call_soon_threadsafe(self._carrier.result().send, tuple(bundles))
+        elif self._early is not None:
+            self._early.start(bundles)
+        else:
             self._lose(bundles)
-            return
-        self._loop.call_soon_threadsafe(self._send, tuple(bundles))
 
     def cancel(
         self, run: RunId, attempts: Sequence[tuple[TaskId, int]], *, only_waiting: bool = False
     ) -> None:
         """Kill these attempts' process trees, or only keep them from starting."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._cancel, run, tuple(attempts), only_waiting)
+        if self._early is not None:  # all of them are in this process, whoever carries them
+            self._early.cancel(run, attempts, only_waiting=only_waiting)
+        elif self._loop is not None and not self._loop.is_closed() and self._is_up():
+            carrier, those = self._carrier.result(), tuple(attempts)
+            self._loop.call_soon_threadsafe(
+                partial(carrier.cancel, run, those, only_waiting=only_waiting)
+            )
 
     def close(self) -> None:
         """Kill what runs, as lost; leave the cluster, and end it if it is ours."""
@@ -102,6 +122,8 @@ class DaskExecutor:
             return
         if self._stop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop.set)
+        if self._early is not None:
+            self._early.close()
         self._thread.join()
         self._thread = None
 
@@ -118,35 +140,28 @@ class DaskExecutor:
             self._report_stillbirth(error)
 
     async def _serve(self, stop: asyncio.Event) -> None:
+        assert self._inbox is not None
+        if await _is_set_within(stop, self._after_s):
+            return
         from euclid_dask.executors.dask import cluster  # noqa: PLC0415 - Dask is slow to import
 
-        assert self._inbox is not None
+        if await _is_set_within(stop, 0.0):
+            return
         if self._offer is not None:
-            opened = cluster.embedded(self._inbox, self._offer, self._slots)
+            opened = cluster.embedded(self._inbox, self._slots)
         else:
             opened = cluster.existing(self._inbox, str(self._address), self._timeout_s)
         async with opened as carrier:
             self._carrier.set_result(carrier)
             await stop.wait()
 
+    def _is_up(self) -> bool:
+        return self._carrier.done() and self._carrier.exception() is None
+
     def _report_stillbirth(self, error: BaseException) -> None:
+        if self._early is not None:
+            log.error("Dask did not start: %s; tasks are carried without it", error)
         self._carrier.set_exception(error)
-        if self._offer is not None and self._inbox is not None:
-            log.error("Dask did not start: %s", error)
-            reason = f"Dask did not start: {error}"
-            self._inbox.put(PilotLeft(pilot=PilotId("local"), reason=reason, at_s=now_s()))
-
-    def _send(self, bundles: Sequence[BundleOrder]) -> None:
-        if self._carrier.done() and self._carrier.exception() is None:
-            self._carrier.result().send(bundles)
-        else:
-            self._lose(bundles)
-
-    def _cancel(
-        self, run: RunId, attempts: Sequence[tuple[TaskId, int]], only_waiting: object
-    ) -> None:
-        if self._carrier.done() and self._carrier.exception() is None:
-            self._carrier.result().cancel(run, attempts, only_waiting=bool(only_waiting))
 
     def _lose(self, bundles: Sequence[BundleOrder]) -> None:
         assert self._inbox is not None
@@ -154,3 +169,11 @@ class DaskExecutor:
             attempts = tuple((order.task, order.attempt) for order in bundle.orders)
             reason = "the executor is not open"
             self._inbox.put(AttemptsLost(run=bundle.place.run, attempts=attempts, reason=reason))
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, if it has to be for so long, and tell whether it has come."""
+    await asyncio.sleep(0)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()
