@@ -10,7 +10,8 @@ from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Task
 from euclid_dask.planner.orders import order
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.views import command_of, tail
-from euclid_dask.worker.attempt import environment_of, log_paths
+from euclid_dask.worker.attempt import log_paths
+from euclid_dask.worker.environment import environment_of
 from euclid_dask.worker.procfs import markers
 from euclid_dask.worker.records import read_receipt, read_started
 

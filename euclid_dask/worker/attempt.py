@@ -6,7 +6,7 @@ reap, check outputs, write the receipt. Whatever goes wrong is a `Failure` in th
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from resource import RUSAGE_SELF, getrusage, struct_rusage
@@ -18,6 +18,7 @@ from euclid_dask.core.attempts import Failure, Fingerprint, Order, Place, Profil
 from euclid_dask.core.values import replace
 from euclid_dask.worker import commands, failures, procfs, records
 from euclid_dask.worker.clock import now_s
+from euclid_dask.worker.environment import Scene
 from euclid_dask.worker.failures import AttemptError
 from euclid_dask.worker.outputs import check_outputs
 from euclid_dask.worker.process import Child, Woken
@@ -25,16 +26,6 @@ from euclid_dask.worker.sampler import Sampler, Watch
 
 HOST: Final = os.uname().nodename
 """The name of this host."""
-
-THREAD_VARIABLES: Final = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NTHREADS",
-)
-"""Set to the number of cores of the task, so that a library starts as many threads."""
 
 LONG_S: Final = 0.02
 """An attempt that has run for so many seconds is not a short one: its start is news, and it is
@@ -82,12 +73,6 @@ class Control:
             self._wake = -1
 
 
-def environment_of(place: Place, cores: float, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a place's executables, without the markers of an attempt."""
-    threads = str(max(1, int(cores)))
-    return {**inherited, **place.environment, **dict.fromkeys(THREAD_VARIABLES, threads)}
-
-
 def log_paths(order: Order, place: Place) -> tuple[str, str]:
     """Return where stdout and stderr of an attempt go, relative to the workdir."""
     number = f".{order.attempt}" if order.attempt > 1 else ""
@@ -96,7 +81,7 @@ def log_paths(order: Order, place: Place) -> tuple[str, str]:
 
 
 def run_attempt(
-    order: Order, place: Place, control: Control, on_start: Callable[[float], None]
+    order: Order, scene: Scene, control: Control, on_start: Callable[[float], None]
 ) -> Receipt:
     """Run one attempt to its end and return its receipt, which is also on the disk.
 
@@ -106,10 +91,11 @@ def run_attempt(
     Raises:
         records.AlreadyStartedError: if it was started before and left no receipt.
     """
+    place = scene.place
     earlier = records.read_receipt(place.records, order.task, order.attempt)
     if earlier is not None:
         return earlier
-    receipt = _Work(order, place, control).run(on_start)
+    receipt = _Work(order, scene, control).run(on_start)
     try:
         records.write_receipt(place, receipt)
     except OSError as error:
@@ -121,9 +107,10 @@ def run_attempt(
 class _Work:
     """The facts of an attempt as they come in."""
 
-    def __init__(self, order: Order, place: Place, control: Control) -> None:
+    def __init__(self, order: Order, scene: Scene, control: Control) -> None:
         self._order = order
-        self._place = place
+        self._place = place = scene.place
+        self._scene = scene
         self._control = control
         self._command = commands.render(order, place)
         self._began_s = now_s()
@@ -180,8 +167,7 @@ class _Work:
 
     def _launch(self) -> Child:
         order, place = self._order, self._place
-        environment = environment_of(place, order.needs.cores, os.environ)
-        environment |= procfs.markers(place.run, order.task, order.attempt)
+        environment = self._scene.environment(order)
         command = commands.sourced(self._command, place.source)
         stdout, stderr = (_open_log(place.workdir, path) for path in log_paths(order, place))
         try:
@@ -190,7 +176,7 @@ class _Work:
                 command, cwd=place.workdir, environment=environment, stdout=stdout, stderr=stderr
             )
         except OSError as error:
-            path = environment.get("PATH", os.defpath)
+            path = os.fsdecode(environment.get(b"PATH", os.defpath))
             raise AttemptError(failures.not_launched(order, command, path, error)) from error
         finally:
             os.close(stdout)

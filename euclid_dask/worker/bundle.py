@@ -19,6 +19,7 @@ from euclid_dask.core.seams import (
     News,
 )
 from euclid_dask.worker.attempt import HOST, LONG_S, Control, run_attempt
+from euclid_dask.worker.environment import Scene
 from euclid_dask.worker.records import AlreadyStartedError
 
 AttemptKey = tuple[RunId, TaskId, int]
@@ -106,11 +107,12 @@ def run_bundle(bundle: BundleOrder, report: Callable[[News], None]) -> None:
     keys = attempt_keys(bundle)
     controls = _ONGOING.add(keys)
     telling = _Telling(report)
+    scene = Scene(bundle.place)
     try:
         for number, (order, control) in enumerate(zip(bundle.orders, controls, strict=True)):
-            if not _run_one(bundle, order, control, telling):
+            if not _run_one(scene, order, control, telling):
                 rest = slice(number + 1, None)
-                _give_back(bundle, bundle.orders[rest], controls[rest], telling)
+                _give_back(scene, bundle.orders[rest], controls[rest], telling)
                 return
     finally:
         telling.tell()
@@ -132,9 +134,9 @@ def abandon(run: RunId, task: TaskId, attempt: int, reason: str) -> None:
     _ONGOING.stop((run, task, attempt), failure)
 
 
-def _run_one(bundle: BundleOrder, order: Order, control: Control, telling: _Telling) -> bool:
+def _run_one(scene: Scene, order: Order, control: Control, telling: _Telling) -> bool:
     """Run one attempt, report it and say whether it succeeded."""
-    run = bundle.place.run
+    run = scene.place.run
 
     def started(at_s: float) -> None:
         telling.tell(
@@ -142,7 +144,7 @@ def _run_one(bundle: BundleOrder, order: Order, control: Control, telling: _Tell
         )
 
     try:
-        receipt = run_attempt(order, bundle.place, control, started)
+        receipt = run_attempt(order, scene, control, started)
     except AlreadyStartedError:
         reason = "it was started before and has left no receipt"
         lost = AttemptsLost(run=run, attempts=((order.task, order.attempt),), reason=reason)
@@ -157,7 +159,7 @@ def _run_one(bundle: BundleOrder, order: Order, control: Control, telling: _Tell
 
 
 def _give_back(
-    bundle: BundleOrder,
+    scene: Scene,
     orders: Sequence[Order],
     controls: Sequence[Control],
     telling: _Telling,
@@ -168,6 +170,6 @@ def _give_back(
         if control.failure is None:
             returned.append((order.task, order.attempt))
         else:
-            _run_one(bundle, order, control, telling)
+            _run_one(scene, order, control, telling)
     if returned:
-        telling.tell(AttemptsReturned(run=bundle.place.run, attempts=tuple(returned)))
+        telling.tell(AttemptsReturned(run=scene.place.run, attempts=tuple(returned)))

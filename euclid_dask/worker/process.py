@@ -38,7 +38,7 @@ class Child:
         command: Sequence[str],
         *,
         cwd: str,
-        environment: Mapping[str, str],
+        environment: Mapping[bytes, bytes],
         stdout: int,
         stderr: int,
     ) -> None:
