@@ -62,6 +62,7 @@ class Session:
     pythons: dict[str, Path] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
     runs: list[dict[str, Any]] = field(default_factory=list)
+    finished: list[Path] = field(default_factory=list)
 
     def install(self) -> None:
         """Make each engine's environment; one that cannot be had is left out with its reason."""
@@ -100,6 +101,14 @@ class Session:
         self.runs.append({**run, "figures": figures, "wrong": outcome.wrong})
         print(_line(name, workload, repeat, outcome), file=sys.stderr, flush=True)
         if not outcome.wrong and not self.options.keep:
+            self.finished.append(workdir)
+
+    def tidy(self) -> None:
+        """Remove the workdirs of valid runs: after all runs.
+
+        For a minute after many files were deleted, ext4 takes ten times as long to create one.
+        """
+        for workdir in self.finished:
             shutil.rmtree(workdir)
 
     def _outcome(
@@ -122,8 +131,10 @@ class Session:
             command = self.engines[name].prepare(job)
         except UnavailableError as error:
             return Outcome(figures=None, wrong=(str(error),))
+        inherited = dict(os.environ)
+        inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # what pip installs is compiled: all are
         env = {
-            **os.environ,
+            **inherited,
             **self.engines[name].env,
             "TICK_LOG": str(log),
             "PYTHONPATH": "" if self.engines[name].requirements == OURS else str(ROOT),
@@ -213,6 +224,7 @@ def run(options: argparse.Namespace) -> int:
         path.write_text(json.dumps(session.document(), indent=1) + "\n")
     print(f"figures: {path}", file=sys.stderr)
     _report(session.document(), docs=options.docs)
+    session.tidy()
     invalid = [r for r in session.runs if r["wrong"]]
     if invalid:
         print(f"{len(invalid)} invalid runs, kept in {scratch}", file=sys.stderr)
