@@ -16,7 +16,6 @@ from euclid_dask.sim import Outcome, World, begin, make_runner, resume, simulate
 from euclid_dask.sim.flows import arg, body, flow, out, split, task
 from euclid_dask.worker.lists import read_list
 
-
 MANY = 10_000 if "coverage" in sys.modules else 100_000
 """Counting covered lines makes this ten times slower; CI runs it once without."""
 
