@@ -8,9 +8,13 @@ from euclid_dask.api.results import CheckReport
 from euclid_dask.api.settings import Script, Settings
 from euclid_dask.core.errors import InputError, PipelineError
 from euclid_dask.core.events import InputFile, RunOptions
+from euclid_dask.core.flow import Flow
 from euclid_dask.core.resources import Resources
 from euclid_dask.dataflow.check import Problem, Severity
 from euclid_dask.dataflow.check import check as check_flow
+from euclid_dask.dataflow.names import did_you_mean
+from euclid_dask.dataflow.select import select, template
+from euclid_dask.dataflow.steps import tasks
 from euclid_dask.dsl import LoadedPipeline, PipelineFunction
 from euclid_dask.dsl import load as load_script
 from euclid_dask.runner.environments import read_environments, sourcing_script
@@ -97,7 +101,7 @@ def prepare(  # noqa: PLR0913  what `run` takes
         until=settings.until,
         from_=settings.from_,
         skip=settings.skip,
-        given={key: _given_file(folder, file) for key, file in (given or {}).items()},
+        given=_given_files(flow, settings, folder, given or {}),
         fuse=settings.fuse,
         group=settings.group,
         pkgrepo=str(Path(repository).absolute()) if repository else "",
@@ -117,7 +121,13 @@ def prepare(  # noqa: PLR0913  what `run` takes
         identity_by=settings.identity_by,
         fresh=settings.fresh,
     )
-    return request, tuple(str(problem) for problem in found.warnings)
+    told = [str(problem) for problem in found.warnings]
+    if data.settings.get("edenVersion") and not (settings.environments or settings.source):
+        told.append(
+            f"{data.where('edenVersion')}: edenVersion is not used: the environment is your own; "
+            "give the scripts of the versions with --environments FILE"
+        )
+    return request, tuple(told)
 
 
 def _source(settings: Settings, data: Isf) -> str:
@@ -134,6 +144,38 @@ def read_isf(isf: str | Path | None) -> Isf:
     if isf is None:
         return Isf(Path(), {}, {}, {})
     return parse_isf(Path(isf).absolute(), os.environ)
+
+
+def _given_files(
+    flow: Flow, settings: Settings, folder: Path, given: Mapping[str, str | Path]
+) -> dict[str, InputFile]:
+    """Return the files that stand for outputs of tasks that do not run.
+
+    Raises:
+        InputError: There is no such output, or its task runs and would write over the file.
+    """
+    if not given:
+        return {}
+    nodes = tasks(flow)
+    outputs = {
+        f"{path}.{port.name}": path
+        for path, node in nodes.items()
+        for port in flow.executables[node.executable].outputs
+    }
+    runs = select(flow, until=settings.until, start=settings.from_, skip=settings.skip)
+    for key in given:
+        task = outputs.get(template(key))
+        if task is None:
+            raise InputError(
+                f"--given {key}: there is no such output",
+                hint=did_you_mean(key, outputs, "outputs"),
+            )
+        if task in runs:
+            raise InputError(
+                f"--given {key}: the task runs, and would write over the file",
+                hint=f"leave it out with --skip {task}, or begin behind it with --from",
+            )
+    return {key: _given_file(folder, file) for key, file in given.items()}
 
 
 def _given_file(folder: Path, file: str | Path) -> InputFile:

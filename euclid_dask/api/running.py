@@ -9,10 +9,11 @@ from euclid_dask.api.preparing import prepare
 from euclid_dask.api.results import RunResult, moved_to_now
 from euclid_dask.api.settings import Script, Settings
 from euclid_dask.core.states import RunState
+from euclid_dask.core.values import replace
 from euclid_dask.report.notebook import NotebookProgress, in_notebook
 from euclid_dask.runner import views
 from euclid_dask.runner.active import ActiveRun
-from euclid_dask.runner.again import dependents, forget, reasons_again
+from euclid_dask.runner.again import dependents, reasons_again
 from euclid_dask.runner.changes import changes_since, request_like
 from euclid_dask.runner.history import replay
 from euclid_dask.runner.loop import Runner
@@ -114,8 +115,8 @@ def rerun(
     before = replay(workspace.files(workspace.find(run_id)).journal)
     again = dependents(before, views.find_task(before, task))
     request = request_like(before, workspace)
+    request = dataclasses.replace(request, options=replace(request.options, again=again.names))
     active = start_run(request, SystemClock(), software=f"euclid_dask {euclid_dask.__version__}")
-    forget(active, again)
     return carry_out(active, settings, (), again)
 
 

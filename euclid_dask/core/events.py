@@ -39,6 +39,8 @@ class RunOptions(Value, frozen=True, kw_only=True):
     `science_retries` and `lost_retries` are further attempts after a failed or lost one.
     `until`, `from_`, `skip` are task or block paths; `given` maps `task.port` to a file;
     `pkgrepo` is the folder that package definitions were imported from, "" for the script's own.
+    `fresh` means that no earlier work is used, `again` that none is for these tasks: ids, and
+    beginnings of ids that end in a dot.
     """
 
     policy: str = "fifo"
@@ -50,6 +52,8 @@ class RunOptions(Value, frozen=True, kw_only=True):
     given: dict[str, InputFile] = {}
     versions: dict[str, str] = {}
     identity_by: IdentityBy = "mtime"
+    fresh: bool = False
+    again: tuple[str, ...] = ()
     pkgrepo: str = ""
     fuse: bool = True
     group: bool = True

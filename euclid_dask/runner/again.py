@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from euclid_dask.core.ids import TaskId
 from euclid_dask.planner.nodes import Branch, Consumer, Split, Task
 from euclid_dask.planner.run import Run
-from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.reuse import why_again
 
 
@@ -16,6 +15,11 @@ class Again:
 
     tasks: frozenset[TaskId]
     splits: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the tasks and splits as `RunOptions.again` names them."""
+        return (*sorted(self.tasks), *self.splits)
 
     def __contains__(self, task_id: object) -> bool:
         return task_id in self.tasks or str(task_id).startswith(self.splits)
@@ -46,18 +50,6 @@ def dependents(run: Run, task: Task) -> Again:
                 work += node.split.consumers
     inside = [t for t in run.tasks.values() if t.id.startswith(tuple(splits))] if splits else []
     return Again(frozenset(tasks | {t.id for t in inside}), tuple(sorted(splits)))
-
-
-def forget(active: ActiveRun, again: Again) -> None:
-    """Have `active` not use what earlier runs did for the tasks of `again`."""
-    identities = {
-        task.identity
-        for earlier in active.earlier
-        for task in earlier.tasks.values()
-        if task.id in again
-    }
-    known = active.known.items()
-    active.known = {identity: work for identity, work in known if identity not in identities}
 
 
 def reasons_again(run: Run, earlier: Sequence[Run], again: Container[str]) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """Removing what the engine and its tasks made in a workdir, and nothing else.
 
 What is removed: declared outputs of tasks, the files that these name (data files of products,
-entries of lists) if they are of the time of the run, joined lists, logs, and our own records. What
-stays: inputs and all that they name, links, and every file that nobody declared.
+entries of lists) if they were written while the task ran, joined lists, logs, and our own records.
+What stays: inputs and all that they name, links, and every file that nobody declared.
 """
 
 import errno
@@ -16,9 +16,13 @@ from threading import Event
 from typing import Final
 
 from euclid_dask.core.errors import EuclidDaskError
+from euclid_dask.core.states import RUN_ENDED
+from euclid_dask.planner.nodes import Task
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.history import replay
 from euclid_dask.runner.products import file_names
+from euclid_dask.runner.recovery import end_processes
+from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace
 from euclid_dask.worker.lists import read_list
 
@@ -61,6 +65,9 @@ def cleaning(
     lock = Lock.take(workspace)
     try:
         runs = [replay(workspace.files(run_id).journal) for run_id in workspace.runs()]
+        for run in runs:
+            if run.state not in RUN_ENDED:
+                end_processes(run.id, HOST_TRACES)
         plan = plan_cleaning(workspace, runs, keep_outputs=keep_outputs)
         yield plan, lambda: clean(plan)
     finally:
@@ -136,29 +143,30 @@ def _tried(path: Path, remove: Callable[[], object]) -> Iterator[str]:
 def _made(run: Run, workdir: Path) -> set[Path]:
     """Return the files that the tasks of a run made, and the lists that we wrote for it."""
     found: set[Path] = set()
-    named: set[Path] = set()
+    named: list[tuple[Task, Path]] = []
     given = {file.path for file in run.board.facts.given.values()}
     for task in run.tasks.values():
         for port in task.spec.outputs:
             path = task.output_path(port.name)
             if path not in given:
                 found.add(workdir / path)
-                named |= _with_named(workdir, path)
+                named += [(task, file) for file in _with_named(workdir, path)]
     for split in run.splits.values():
         found.add(workdir / split.list_path)
         items = [branch.scope.item for branch in split.branches]
         paths = [item.path for item in items if item is not None]
         found |= {workdir / path for path in paths if path.startswith(f"{split.id}.map/")}
-    return found | {path for path in named if _is_of(run, path)}
+    return found | {path for task, path in named if _is_of(task, path)}
 
 
-def _is_of(run: Run, path: Path) -> bool:
-    """Tell whether a file was written while `run` went on."""
+def _is_of(task: Task, path: Path) -> bool:
+    """Tell whether a file that an output of `task` names was written while the task ran."""
     try:
-        written_s = path.lstat().st_mtime
+        found = path.lstat()
     except OSError:
         return False
-    return run.started_s - SLACK_S <= written_s <= run.last_s + SLACK_S
+    times_s = (found.st_mtime, found.st_ctime)
+    return all(task.started_s <= time_s <= task.ended_s + SLACK_S for time_s in times_s)
 
 
 def _folders(run: Run, workdir: Path) -> set[Path]:

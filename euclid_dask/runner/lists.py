@@ -3,7 +3,7 @@
 import json
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from euclid_dask.core.effects import ReadList, WriteList
 from euclid_dask.core.errors import InputError
@@ -20,6 +20,11 @@ from euclid_dask.planner.nodes import Given, Made
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.fingerprints import file_identity, list_identity
 from euclid_dask.worker.lists import read_list, write_list
+
+FILE_SUFFIXES: Final = frozenset(
+    {".csv", ".dat", ".fits", ".fz", ".gz", ".hdf5", ".h5", ".json", ".png", ".txt", ".xml"}
+)
+"""An element of a list that ends like this is a file, even when it is not there."""
 
 
 def read(
@@ -82,4 +87,9 @@ def _item(
 
 def _is_file(workdir: Path, entry: str) -> bool:
     """Tell whether an element is a file: it exists, or is named like one that should exist."""
-    return "/" in entry or Path(entry).suffix[1:].isalpha() or (workdir / entry).exists()
+    if Path(entry).suffix.lower() in FILE_SUFFIXES:
+        return True
+    try:
+        return (workdir / entry).exists()
+    except (OSError, ValueError):  # too long for a name, or no name at all
+        return False

@@ -34,7 +34,7 @@ def resume_run(
         run = replay(workspace.files(run_id).journal)
         active = _settled(workspace, run, lock, clock, traces)
         active.earlier = tuple(one for one in earlier_runs(workspace) if one.id != run_id)
-        active.known = known_work(active.earlier)
+        active.known = known_work(active.earlier, run.options)
         active.record(RunResumed(at_s=clock.now_s()))
         active.journal.sync()
     except BaseException:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from euclid_dask.core.attempts import Fingerprint
 from euclid_dask.core.effects import ReuseTask
-from euclid_dask.core.events import TaskReused
+from euclid_dask.core.events import RunOptions, TaskReused
 from euclid_dask.core.ids import TaskId
 from euclid_dask.planner.identity import parts_of
 from euclid_dask.planner.nodes import Branch, Given, Joined, Made, Resolved, Scope, Task
@@ -15,11 +15,17 @@ from euclid_dask.runner.active import ActiveRun, KnownWork
 from euclid_dask.runner.fingerprints import named_by
 
 
-def known_work(runs: Sequence[Run]) -> dict[str, KnownWork]:
-    """Return the finished work of earlier runs, oldest first, by identity."""
+def known_work(earlier: Sequence[Run], options: RunOptions) -> dict[str, KnownWork]:
+    """Return the work of earlier runs, oldest first, that a run may use, by identity."""
     known: dict[str, KnownWork] = {}
-    for run in runs:
+    if options.fresh:
+        return known
+    tasks = frozenset(options.again)
+    beginnings = tuple(name for name in options.again if name.endswith("."))
+    for run in earlier:
         for task in run.tasks.values():
+            if task.id in tasks or task.id.startswith(beginnings):
+                continue
             if task.is_finished and task.identity and task.outputs is not None:
                 known[task.identity] = KnownWork(run=run.id, outputs=task.outputs)
     return known

@@ -12,7 +12,10 @@ from euclid_dask.runner.loop import Runner
 
 @contextmanager
 def cancel_on_signals(runner: Runner) -> Iterator[None]:
-    """Cancel on SIGINT (a second one kills what runs) and on SIGTERM (kills at once)."""
+    """Cancel on SIGINT (a second one kills what runs), and on SIGTERM and SIGHUP (at once).
+
+    A SIGHUP that is ignored, as by `nohup`, stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -21,13 +24,14 @@ def cancel_on_signals(runner: Runner) -> Iterator[None]:
     def interrupt(number: int, _frame: FrameType | None) -> None:
         nonlocal seen
         seen += 1
-        now = seen > 1 or number == signal.SIGTERM
+        now = seen > 1 or number != signal.SIGINT
         name = signal.Signals(number).name
         runner.inbox.put(CancelNews(reason=f"{name} was received", now=now))
 
-    before = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:

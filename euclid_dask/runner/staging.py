@@ -32,6 +32,9 @@ class _Plan:
 
     def link(self, port: str, target: Path, source: Path) -> None:
         """Plan a link, unless another file has that name in the workdir."""
+        if _inside(self.workdir, target) is None:
+            self.conflicts.append(f"{port}: {source} would be {target}, outside of the workdir")
+            return
         other = self.links.setdefault(target, source)
         if other != source and not other.samefile(source):
             name = target.relative_to(self.workdir)
@@ -68,9 +71,9 @@ def stage_inputs(
         )
     if plan.conflicts:
         raise InputError(
-            "different input files have the same name in the workdir:\n"
+            "input files cannot have these names in the workdir:\n"
             + "\n".join(f"  {line}" for line in plan.conflicts),
-            hint="rename one of them; data files of products must have names of their own",
+            hint="rename them; each needs a name of its own, inside the workdir",
         )
     for target, source in plan.links.items():
         _link(target, source)

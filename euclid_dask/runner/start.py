@@ -116,8 +116,6 @@ def _start(
     for before in earlier:
         if before.state not in RUN_ENDED:
             settle(workspace, before, lock, clock, request.traces)
-    if request.fresh:
-        earlier = []
     run = Run(started)
     _make_folders(request, workspace, started.run)
     try:
@@ -134,7 +132,7 @@ def _start(
         workspace=workspace,
         lock=lock,
         traces=request.traces,
-        known=known_work(earlier),
+        known=known_work(earlier, started.options),
         earlier=tuple(earlier),
     )
 
@@ -153,6 +151,7 @@ def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: st
         request.options,
         versions=program_versions(request.flow, request.source),
         identity_by=request.identity_by,
+        fresh=request.fresh or request.options.fresh,
     )
     at_s = clock.now_s()
     run_id = new_run_id(request.flow.name, at_s)

@@ -251,6 +251,9 @@ def _check_inputs(order: Order, workdir: str) -> None:
 def _clear_the_way(order: Order, place: Place) -> None:
     """Make the directories an executable expects; remove what an earlier attempt left there."""
     workdir = place.workdir
+    taken = {one.text for one in order.inputs if one.is_file} & {o.path for o in order.outputs}
+    if taken:
+        raise AttemptError(failures.input_is_output(order, min(taken)))
     _make_directory(f"{workdir}/{place.logdir}/{order.task}")
     _make_directory(f"{workdir}/data")
     fresh = {order.task} if _make_directory(f"{workdir}/{order.task}") else set()

@@ -47,6 +47,15 @@ def missing_inputs(order: Order, missing: Sequence[tuple[str, str]]) -> Failure:
     )
 
 
+def input_is_output(order: Order, path: str) -> Failure:
+    """Return the failure of an attempt that would write over one of its own inputs."""
+    return Failure(
+        kind=FailureKind.LAUNCH,
+        message=f"{name_of(order)} was not started: it would write over its own input {path}; "
+        "give it a copy elsewhere",
+    )
+
+
 def cancelled(order: Order) -> Failure:
     """Return the failure of an attempt that was killed on request."""
     return Failure(kind=FailureKind.CANCELLED, message=f"{name_of(order)} was cancelled")

@@ -52,3 +52,14 @@ def test_a_port_with_a_folder_of_its_own_is_looked_for_there_first(tmp_path: Pat
     staged = stage_inputs(workdir, {"x": "m.txt", "y": "n.txt"}, [workdir], {"x": here})
     assert staged == {"x": "m.txt", "y": "n.txt"}
     assert (workdir / "m.txt").resolve() == here / "m.txt"
+
+
+def test_a_link_outside_of_the_workdir_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "e.txt").write_text("outside")
+    (tmp_path / "in" / "deep" / "list.json").write_text('["../e.txt"]')
+    workdir = tmp_path / "run" / "w"
+    workdir.mkdir(parents=True)
+    with pytest.raises(InputError, match="outside of the workdir"):
+        stage_inputs(workdir, {"x": str(tmp_path / "in/deep/list.json")}, [])
+    assert [path.name for path in workdir.parent.iterdir()] == ["w"]

@@ -1,0 +1,114 @@
+"""What was asked to run again does so after a crash too; what belongs to the user stays."""
+
+from pathlib import Path
+
+import pytest
+
+from euclid_dask import api
+from euclid_dask.core.attempts import FailureKind
+from euclid_dask.core.errors import InputError
+from euclid_dask.runner.cleaning import cleaning
+from euclid_dask.runner.workspace import Workspace
+
+INLINE = api.Settings(executor="inline")
+PACKAGE = """
+from euclid_dask import Executable, Input, Output
+def tool(name):
+    return Executable("{program} " + name, inputs=[Input("one")],
+                      outputs=[Output("out", mime_type="txt")])
+a, b = tool("a"), tool("b")
+find = Executable("{program} find", inputs=[Input("one")],
+                  outputs=[Output("out", mime_type="json", content_type="listfile")])
+"""
+PROGRAM = """#!/bin/sh
+name=$1; shift
+for word in "$@"; do
+  case $word in --workdir=*) w=${word#*=};; --one=*) i=${word#*=};; --out=*) o=${word#*=};; esac
+done
+echo $name >> "$w/../starts"
+[ -e "$w/../broken-$name" ] && exit 3
+if [ $name = find ]; then echo '["raw/1.txt"]' > "$w/$o"; else cat "$w/$i" > "$w/$o"; fi
+"""
+SCRIPT = """
+from euclid_dask import pipeline
+from pkgdef import a, b, find
+
+@pipeline(outputs=("out", "found"))
+def chain(x):
+    return b(one=a(one=x)), find(one=x)
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    program = tmp_path / "tool.sh"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    (tmp_path / "pkgdef.py").write_text(PACKAGE.format(program=program))
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "w" / "raw").mkdir(parents=True)
+    (tmp_path / "w" / "raw" / "1.txt").write_text("raw")
+    (tmp_path / "w" / "x.txt").write_text("x")
+    assert run(site=tmp_path).state == "done"
+    (tmp_path / "starts").unlink()
+    return tmp_path
+
+
+def run(site: Path, settings: api.Settings = INLINE, x: str = "x.txt") -> api.RunResult:
+    return api.run(site / "script.py", workdir=site / "w", x=x, settings=settings)
+
+
+def starts(site: Path) -> list[str]:
+    return sorted((site / "starts").read_text().split())
+
+
+def test_a_rerun_that_failed_is_not_forgotten_by_resume(site: Path) -> None:
+    (site / "broken-b").touch()
+    assert api.rerun(site / "w", "a", settings=INLINE).state == "failed"
+    assert starts(site) == ["a", "b"]
+    (site / "broken-b").unlink()
+    assert api.resume(site / "w", settings=INLINE).state == "done"
+    assert starts(site) == ["a", "b", "b"]
+
+
+def test_a_fresh_run_that_failed_is_still_fresh_when_it_is_resumed(site: Path) -> None:
+    (site / "broken-a").touch()
+    fresh = api.Settings(executor="inline", fresh=True)
+    assert run(site, fresh).state == "failed"
+    (site / "broken-a").unlink()
+    resumed = api.resume(site / "w", settings=INLINE).summary()
+    assert (resumed.state, resumed.tasks.skipped) == ("done", 0)
+    assert starts(site) == ["a", "a", "b", "find"]
+
+
+def test_clean_leaves_files_that_a_task_only_found(site: Path) -> None:
+    with cleaning(Workspace(site / "w")) as (_, clean):
+        assert clean() == []
+    assert (site / "w" / "raw" / "1.txt").read_text() == "raw"
+    assert (site / "w" / "x.txt").read_text() == "x"
+    assert not (site / "w" / "a").exists()
+
+
+def test_a_task_does_not_write_over_its_own_input(site: Path) -> None:
+    result = run(site, x="a/out.txt")
+    (failure,) = result.failures
+    assert failure.kind == FailureKind.LAUNCH
+    assert "would write over its own input a/out.txt" in failure.reason
+    assert (site / "w" / "a" / "out.txt").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"a.out": "raw/1.txt"}, "the task runs, and would write over the file"),
+        ({"a.nope": "raw/1.txt"}, "there is no such output"),
+        ({"nobody.out": "raw/1.txt"}, "there is no such output"),
+    ],
+)
+def test_a_file_is_given_only_for_an_output_that_is_not_made(
+    site: Path, given: dict[str, str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        api.run(site / "script.py", workdir=site / "w", x="x.txt", given=given, settings=INLINE)
+    assert (site / "w" / "raw" / "1.txt").read_text() == "raw"
+    assert not (site / "starts").exists()
