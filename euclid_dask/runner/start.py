@@ -133,7 +133,7 @@ def _start(
         lock=lock,
         traces=request.traces,
         known=known_work(earlier, started.options),
-        earlier=tuple(earlier),
+        earlier=() if started.options.fresh else tuple(earlier),
     )
 
 
