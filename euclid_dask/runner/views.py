@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from euclid_dask.core.attempts import Profile
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.states import RunState, TaskState
 from euclid_dask.core.values import Value
@@ -191,12 +190,6 @@ def command_of(run: Run, task: Task) -> str:
     if receipt is not None and receipt.command:
         return pasteable(receipt.command, run.place)
     return pasteable(render(order(task, max(1, task.attempt)), run.place), run.place)
-
-
-def profile_of(run: Run, task: Task) -> Profile:
-    """Return what the latest attempt of `task` used, with its samples."""
-    receipt = read_receipt(run.place.records, task.id, task.attempt)
-    return receipt.profile if receipt is not None else task.profile or Profile()
 
 
 def log_path(run: Run, task: Task, stream: str) -> str:

@@ -44,14 +44,6 @@ def start_guard() -> "subprocess.Popen[bytes]":
     return guard
 
 
-def stop_guard(guard: "subprocess.Popen[bytes]") -> None:
-    """Have the guard kill what still runs, and wait for its end."""
-    os.environ.pop(MARK, None)
-    if guard.stdin is not None:
-        guard.stdin.close()
-    guard.wait()
-
-
 def kill_marked(mark: str) -> int:
     """Kill the processes that carry this mark; return how many there were."""
     needle = f"\0{MARK}={mark}\0".encode()
