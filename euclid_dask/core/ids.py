@@ -13,3 +13,6 @@ SplitId = NewType("SplitId", str)
 
 PilotId = NewType("PilotId", str)
 """A place where tasks run: the local machine, or one batch job."""
+
+JobId = NewType("JobId", str)
+"""A batch job, in the batch system's own spelling: `4711`, `4711.pbs-server`."""

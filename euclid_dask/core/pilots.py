@@ -1,0 +1,63 @@
+"""Kinds of pilots, and the batch jobs that pilots are: values only, of no batch system."""
+
+from enum import StrEnum
+
+from euclid_dask.core.ids import JobId
+from euclid_dask.core.resources import Resources
+from euclid_dask.core.values import Value
+
+
+class PilotTemplate(Value, frozen=True, kw_only=True):
+    """A kind of pilot, as the planner sees it: what each offers, and how many there may be.
+
+    `offer.walltime_s` is the walltime of the job, from its start. `slots` is the largest number
+    of bundles that a pilot runs at once. At most `max_running` pilots of the kind live at a time,
+    queued ones included, and at most `max_queued` of them wait in the queue; a `max_running` of 0
+    turns the template off. `boot_s` is how long a pilot takes from the start of its job until it
+    joins.
+
+    `starve` is a share of the walltime: a pilot without work for longer than this takes any task
+    that fits, even one for which smaller pilots are meant; 0 turns it off.
+    """
+
+    name: str
+    offer: Resources
+    slots: int
+    max_running: int
+    max_queued: int = 1
+    boot_s: float = 60.0
+    starve: float = 0.0
+
+    @property
+    def enabled(self) -> bool:
+        """Tell whether pilots of this kind may be requested at all."""
+        return self.max_running > 0
+
+
+class JobState(StrEnum):
+    """Where a batch job stands, in the words of no batch system."""
+
+    QUEUED = "queued"
+    """It waits for its turn."""
+    HELD = "held"
+    """It waits, and nothing will start it until somebody acts."""
+    RUNNING = "running"
+    """It runs, or is being started or ended on its hosts: its processes may live."""
+    ENDED = "ended"
+    """It is gone, however it ended; none of its processes lives."""
+    UNKNOWN = "unknown"
+    """The batch system does not say; nothing may be concluded."""
+
+
+class Job(Value, frozen=True, kw_only=True):
+    """A batch job as the batch system reports it.
+
+    `reason` is the batch system's own word for why it waits or how it ended, `host` the first
+    host it runs on; both are "" when nothing is said.
+    """
+
+    id: JobId
+    name: str
+    state: JobState
+    reason: str = ""
+    host: str = ""
