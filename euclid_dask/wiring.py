@@ -1,11 +1,11 @@
 """The one place that picks implementations: this machine's size, and an executor by name."""
 
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from euclid_dask.core import amounts
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.seams import Executor
@@ -15,8 +15,6 @@ DASK_AFTER_S: Final = 3.0
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _NO_LIMIT: Final = 1 << 60
-_SIZE: Final = re.compile(r"^\s*([0-9.]+)\s*([kKmMgGtT]?)(i?)[bB]?\s*$")
-_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def machine(cores: float | None = None, ram_bytes: int | None = None) -> Resources:
@@ -65,11 +63,10 @@ def parse_size(text: str) -> int:
     Raises:
         InputError: It is not one.
     """
-    found = _SIZE.match(text)
-    if found is None:
-        raise InputError(f"not a size: {text!r}", hint='write it like "16GB" or "512MiB"')
-    base = 1024 if found[3] else 1000
-    return int(float(found[1]) * base ** _POWERS[found[2].lower()])
+    try:
+        return amounts.parse_size(text)
+    except ValueError:
+        raise InputError(f"not a size: {text!r}", hint='write it like "16GB" or "512MiB"') from None
 
 
 def _cores() -> float:

@@ -1,6 +1,7 @@
 """Kinds of pilots, and the batch jobs that pilots are: values only, of no batch system."""
 
 from enum import StrEnum
+from math import ceil
 
 from euclid_dask.core.ids import JobId
 from euclid_dask.core.resources import Resources
@@ -61,3 +62,8 @@ class Job(Value, frozen=True, kw_only=True):
     state: JobState
     reason: str = ""
     host: str = ""
+
+
+def usual_slots(cores: float) -> int:
+    """Return how many bundles a pilot of so many cores runs at once: some need no core."""
+    return 4 * max(1, ceil(cores))

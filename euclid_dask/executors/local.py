@@ -2,20 +2,15 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from math import ceil
 
 from euclid_dask.core.events import PilotJoined
 from euclid_dask.core.ids import PilotId, RunId, TaskId
+from euclid_dask.core.pilots import usual_slots
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import BundleOrder, Inbox
 from euclid_dask.executors.ledger import Ledger, Trip
 from euclid_dask.worker.bundle import abandon, cancel, run_bundle
 from euclid_dask.worker.clock import now_s
-
-
-def usual_slots(cores: float) -> int:
-    """Return how many bundles a pilot of so many cores runs at once: some need no core."""
-    return 4 * max(1, ceil(cores))
 
 
 class LocalExecutor:

@@ -6,11 +6,9 @@ Each function names the amount that it refuses, and says how one is written.
 import re
 from typing import Final
 
+from euclid_dask.core import amounts
 from euclid_dask.core.errors import InputError
 
-_UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_BINARY_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|min|h|)")
 _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -24,14 +22,13 @@ def parse_size(text: str, what: str, whole_bytes: int | None = None) -> int:
     text = text.strip()
     if whole_bytes is not None and text.endswith("%"):
         return int(whole_bytes * _number(text[:-1], what, text) / 100)
-    found = _SIZE.fullmatch(text)
-    if found is None:
+    try:
+        return amounts.parse_size(text)
+    except ValueError as error:
         percent = ", 50%" if whole_bytes is not None else ""
         raise InputError(
-            f"{what}: '{text}' is no size", hint=f"sizes are written: 1000, 5 MB, 1.5GiB{percent}"
-        )
-    units = _BINARY_UNITS if found[3] else _UNITS
-    return int(float(found[1]) * units[found[2].lower()])
+            f"{what}: {error}", hint=f"sizes are written: 1000, 5 MB, 1.5GiB{percent}"
+        ) from None
 
 
 def parse_duration(text: str, what: str) -> tuple[float, float]:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from euclid_dask.core.errors import InputError, SiteError
 from euclid_dask.core.ids import RunId, TaskId
+from euclid_dask.core.pilots import usual_slots
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import AttemptsLost, BundleOrder, Inbox
-from euclid_dask.executors.local import LocalExecutor, usual_slots
+from euclid_dask.executors.local import LocalExecutor
 
 if TYPE_CHECKING:
     from euclid_dask.executors.dask.carrier import Carrier
