@@ -32,6 +32,7 @@ Table = Mapping[tuple[StrEnum, StrEnum], StrEnum]
 TABLES: Final[dict[str, tuple[type[StrEnum], Table]]] = {
     "TASK": (states.TaskState, states.TASK_TRANSITIONS),
     "SPLIT": (states.SplitState, states.SPLIT_TRANSITIONS),
+    "PILOT": (states.PilotState, states.PILOT_TRANSITIONS),
     "RUN": (states.RunState, states.RUN_TRANSITIONS),
 }
 WIDTH, HEIGHT, STEP_X, STEP_Y, LANE = 96, 34, 158, 100, 22

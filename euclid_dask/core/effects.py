@@ -63,3 +63,20 @@ class EndRun(Value, frozen=True, kw_only=True):
 
 
 Effect = StartBundle | CancelAttempt | ReuseTask | RefuseTask | ReadList | WriteList | EndRun
+
+
+class RequestPilot(Value, frozen=True, kw_only=True):
+    """Ask for a pilot of this template."""
+
+    template: str
+
+
+class RetirePilot(Value, frozen=True, kw_only=True):
+    """Have a pilot end: at once if it has not joined, else when nothing runs there any more."""
+
+    pilot: PilotId
+    reason: str
+
+
+PilotEffect = RequestPilot | RetirePilot
+"""What is to be done about pilots; it belongs to no run."""

@@ -1,14 +1,14 @@
 """What can happen: the lines of a journal, in the past tense.
 
 A run is the fold of its events. The runner writes an event down before anything is done about
-it. Pilots belong to no run, so their events are not in a run's journal.
+it. Pilots belong to no run, so their events have a journal of their own.
 """
 
 from typing import Literal
 
 from euclid_dask.core.attempts import Failure, Fingerprint, Place, Profile
 from euclid_dask.core.flow import Flow
-from euclid_dask.core.ids import PilotId, RunId, SplitId, TaskId
+from euclid_dask.core.ids import JobId, PilotId, RunId, SplitId, TaskId
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.states import RunState
 from euclid_dask.core.values import Event, Value
@@ -212,17 +212,70 @@ RunEvent = (
 )
 
 
+class FleetOpened(Event, frozen=True, kw_only=True):
+    """A runner took up the pilots of a site; those that were up have to join it again."""
+
+    journal_version: int
+    software: str = ""
+
+
+class PilotRequested(Event, frozen=True, kw_only=True):
+    """A pilot of this template was asked for; its job may or may not have been submitted."""
+
+    pilot: PilotId
+    template: str
+
+
+class PilotSubmitted(Event, frozen=True, kw_only=True):
+    """The batch system took the job of a pilot."""
+
+    pilot: PilotId
+    job: JobId
+
+
+class PilotQueued(Event, frozen=True, kw_only=True):
+    """A pilot waits in the queue, for this reason in the batch system's own word."""
+
+    pilot: PilotId
+    reason: str = ""
+
+
+class PilotStarting(Event, frozen=True, kw_only=True):
+    """The job of a pilot runs."""
+
+    pilot: PilotId
+    host: str = ""
+
+
 class PilotJoined(Event, frozen=True, kw_only=True):
-    """A pilot offers to run tasks.
+    """A pilot offers to run tasks, for the first time or again.
 
     `offer.walltime_s` is unused; `until_s` is when the pilot will end, None for never. `slots`
-    is the largest number of bundles it runs at once.
+    is the largest number of bundles it runs at once. `template` and `host` are "" where nobody
+    asked for it or nothing is known. `carrying` are the attempts that run there now.
     """
 
     pilot: PilotId
     offer: Resources
     slots: int
     until_s: float | None = None
+    template: str = ""
+    host: str = ""
+    carrying: tuple[tuple[RunId, TaskId, int], ...] = ()
+
+
+class PilotAway(Event, frozen=True, kw_only=True):
+    """A pilot cannot be reached, but its job lives."""
+
+    pilot: PilotId
+    reason: str
+
+
+class PilotDraining(Event, frozen=True, kw_only=True):
+    """A pilot is to end: at once if it has not joined, else when nothing runs there any more."""
+
+    pilot: PilotId
+    reason: str
 
 
 class PilotLeft(Event, frozen=True, kw_only=True):
@@ -232,4 +285,24 @@ class PilotLeft(Event, frozen=True, kw_only=True):
     reason: str
 
 
-PilotEvent = PilotJoined | PilotLeft
+class HostQuarantined(Event, frozen=True, kw_only=True):
+    """Pilots on this host take nothing new until `until_s`."""
+
+    host: str
+    reason: str
+    until_s: float
+
+
+PilotEvent = (
+    FleetOpened
+    | PilotRequested
+    | PilotSubmitted
+    | PilotQueued
+    | PilotStarting
+    | PilotJoined
+    | PilotAway
+    | PilotDraining
+    | PilotLeft
+    | HostQuarantined
+)
+"""A line of the journal of pilots, which all runs of a site share."""

@@ -3,12 +3,12 @@
 Each seam has a conformance suite that runs on all of its implementations (tests/conformance).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from euclid_dask.core.attempts import Order, Place, Receipt
 from euclid_dask.core.events import PilotEvent
-from euclid_dask.core.ids import PilotId, RunId, TaskId
+from euclid_dask.core.ids import JobId, PilotId, RunId, TaskId
 from euclid_dask.core.values import Value
 
 
@@ -53,7 +53,7 @@ class AttemptsLost(Value, frozen=True, kw_only=True):
 
 
 News = AttemptStarted | AttemptEnded | AttemptsReturned | AttemptsLost | PilotEvent
-"""What an executor puts into the inbox."""
+"""What executors and supplies put into the inbox."""
 
 
 class Inbox(Protocol):
@@ -86,6 +86,30 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Stop, leaving no process behind."""
+
+
+class PilotSupply(Protocol):
+    """Has pilots come and go, and reports it by events of theirs; knows no task.
+
+    Every pilot that was requested ends with exactly one `PilotLeft`.
+    """
+
+    def open(self, inbox: Inbox, believed: Mapping[PilotId, JobId]) -> None:
+        """Begin to report, by news to `inbox`.
+
+        `believed` are pilots that an earlier runner asked for and that it has not seen end, with
+        their jobs ("" if none is known): those that live are taken over, others are reported as
+        left.
+        """
+
+    def request(self, pilot: PilotId, template: str) -> None:
+        """Submit a job that becomes this pilot; never blocks for long."""
+
+    def retire(self, pilot: PilotId) -> None:
+        """Cancel a pilot that has not joined; have one that has end when nothing runs there."""
+
+    def close(self, *, end_pilots: bool) -> None:
+        """Stop reporting; with `end_pilots` have all pilots end."""
 
 
 class Traces(Protocol):

@@ -140,6 +140,66 @@ SPLIT_TRANSITIONS: Final[Mapping[tuple[SplitState, SplitCue], SplitState]] = Map
 )
 
 
+class PilotState(StrEnum):
+    """Where a pilot stands."""
+
+    REQUESTED = "requested"
+    """Asked for; the batch system has not said anything of it yet."""
+    QUEUED = "queued"
+    """It waits in the batch system."""
+    STARTING = "starting"
+    """Its job runs; it has not joined yet."""
+    UP = "up"
+    """It takes tasks."""
+    AWAY = "away"
+    """It cannot be reached, but its job lives: nothing new goes there, what runs is not lost."""
+    DRAINING = "draining"
+    """It takes nothing new, and ends when nothing runs there any more."""
+    GONE = "gone"
+    """It ended, or will never start; nothing of it lives."""
+
+
+class PilotCue(StrEnum):
+    """What can happen to a pilot."""
+
+    QUEUE = "waits in the queue"
+    START = "job started"
+    JOIN = "joined"
+    AWAY = "cannot be reached"
+    DRAIN = "not needed any more"
+    LEAVE = "ended"
+
+
+_P, _Q = PilotState, PilotCue
+
+PILOT_TRANSITIONS: Final[Mapping[tuple[PilotState, PilotCue], PilotState]] = MappingProxyType(
+    {
+        (_P.REQUESTED, _Q.QUEUE): _P.QUEUED,
+        (_P.REQUESTED, _Q.START): _P.STARTING,
+        (_P.REQUESTED, _Q.JOIN): _P.UP,
+        (_P.REQUESTED, _Q.DRAIN): _P.DRAINING,
+        (_P.REQUESTED, _Q.LEAVE): _P.GONE,
+        (_P.QUEUED, _Q.START): _P.STARTING,
+        (_P.QUEUED, _Q.JOIN): _P.UP,
+        (_P.QUEUED, _Q.DRAIN): _P.DRAINING,
+        (_P.QUEUED, _Q.LEAVE): _P.GONE,
+        (_P.STARTING, _Q.QUEUE): _P.QUEUED,  # the batch system took it back
+        (_P.STARTING, _Q.JOIN): _P.UP,
+        (_P.STARTING, _Q.DRAIN): _P.DRAINING,
+        (_P.STARTING, _Q.LEAVE): _P.GONE,
+        (_P.UP, _Q.AWAY): _P.AWAY,
+        (_P.UP, _Q.DRAIN): _P.DRAINING,
+        (_P.UP, _Q.LEAVE): _P.GONE,
+        (_P.AWAY, _Q.JOIN): _P.UP,
+        (_P.AWAY, _Q.DRAIN): _P.DRAINING,
+        (_P.AWAY, _Q.LEAVE): _P.GONE,
+        (_P.DRAINING, _Q.LEAVE): _P.GONE,
+    }
+)
+PILOT_COMING: Final = frozenset({_P.REQUESTED, _P.QUEUED, _P.STARTING})
+"""It was asked for and has not joined yet."""
+
+
 class RunState(StrEnum):
     """Where a run stands."""
 
@@ -199,6 +259,15 @@ def advance_split(state: SplitState, cue: SplitCue) -> SplitState:
         return SPLIT_TRANSITIONS[state, cue]
     except KeyError:
         raise IllegalTransitionError(state, cue) from None
+
+
+def advance_pilot(state: PilotState, cue: PilotCue) -> PilotState:
+    """Return the state of a pilot in `state` after `cue`.
+
+    News of a pilot comes from its job and from itself, in any order. What has no arrow is late
+    news and changes nothing.
+    """
+    return PILOT_TRANSITIONS.get((state, cue), state)
 
 
 def advance_run(state: RunState, cue: RunCue) -> RunState:

@@ -23,14 +23,21 @@ from euclid_dask.core.errors import WorkdirError
 from euclid_dask.core.events import (
     CancelRequested,
     OutputsMissed,
-    PilotJoined,
-    PilotLeft,
     RunEnded,
     TasksOrdered,
     TaskUnplaceable,
 )
 from euclid_dask.core.ids import RunId, TaskId
-from euclid_dask.core.seams import BundleOrder, Clock, Executor, News
+from euclid_dask.core.seams import (
+    AttemptEnded,
+    AttemptsLost,
+    AttemptsReturned,
+    AttemptStarted,
+    BundleOrder,
+    Clock,
+    Executor,
+    News,
+)
 from euclid_dask.core.states import RUN_ENDED
 from euclid_dask.planner import Fleet, decide, is_due
 from euclid_dask.runner import lists, reuse
@@ -98,18 +105,18 @@ class Runner:
 
     def _note(self, item: News | CancelNews) -> None:
         match item:
-            case PilotJoined() | PilotLeft():
-                self.fleet.apply(item)
             case CancelNews(reason=reason, now=now):
                 for active in self.runs.values():
                     if active.run.state not in RUN_ENDED:
                         active.record(
                             CancelRequested(at_s=self.clock.now_s(), reason=reason, now=now)
                         )
-            case _:
+            case AttemptStarted() | AttemptEnded() | AttemptsReturned() | AttemptsLost():
                 active = self.runs[item.run]
                 for event in events_of(active, item, self.clock.now_s()):
                     active.record(event)
+            case _:
+                self.fleet.apply(item)
 
     def _settle(self) -> list[Effect]:
         """Carry out what needs no pilot until nothing of that is left; return the rest."""

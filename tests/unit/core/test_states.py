@@ -9,6 +9,8 @@ import pytest
 
 from euclid_dask.core.errors import IllegalTransitionError
 from euclid_dask.core.states import (
+    PILOT_COMING,
+    PILOT_TRANSITIONS,
     RUN_ENDED,
     RUN_TRANSITIONS,
     SPLIT_TRANSITIONS,
@@ -16,12 +18,15 @@ from euclid_dask.core.states import (
     TASK_DEAD,
     TASK_FINISHED,
     TASK_TRANSITIONS,
+    PilotCue,
+    PilotState,
     RunCue,
     RunState,
     SplitCue,
     SplitState,
     TaskCue,
     TaskState,
+    advance_pilot,
     advance_run,
     advance_split,
     advance_task,
@@ -50,7 +55,22 @@ def test_an_arrow_is_followed_if_it_is_in_the_table_and_refused_otherwise(
             advance(state, cue)
 
 
-@pytest.mark.parametrize(("table", "advance", "states", "cues"), TABLES)
+@pytest.mark.parametrize(("state", "cue"), list(itertools.product(PilotState, PilotCue)))
+def test_late_news_of_a_pilot_changes_nothing(state: PilotState, cue: PilotCue) -> None:
+    assert advance_pilot(state, cue) is PILOT_TRANSITIONS.get((state, cue), state)
+
+
+def test_a_pilot_that_is_gone_stays_gone_and_a_draining_one_never_comes_back() -> None:
+    assert not [state for state, _ in PILOT_TRANSITIONS if state is PilotState.GONE]
+    after = {to for (state, _), to in PILOT_TRANSITIONS.items() if state is PilotState.DRAINING}
+    assert after == {PilotState.GONE}
+    assert {state for state, cue in PILOT_TRANSITIONS if cue is PilotCue.START} < PILOT_COMING
+
+
+WITH_PILOTS = [*TABLES, (PILOT_TRANSITIONS, advance_pilot, PilotState, PilotCue)]
+
+
+@pytest.mark.parametrize(("table", "advance", "states", "cues"), WITH_PILOTS)
 def test_every_state_can_be_reached_from_the_first(
     table: Mapping[Any, Any], advance: object, states: type[StrEnum], cues: object
 ) -> None:
@@ -63,7 +83,7 @@ def test_every_state_can_be_reached_from_the_first(
     assert reached == set(states)
 
 
-@pytest.mark.parametrize(("table", "advance", "states", "cues"), TABLES)
+@pytest.mark.parametrize(("table", "advance", "states", "cues"), WITH_PILOTS)
 def test_every_cue_is_in_its_table(
     table: Mapping[Any, Any], advance: object, states: object, cues: type[StrEnum]
 ) -> None:

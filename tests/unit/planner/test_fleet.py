@@ -1,10 +1,27 @@
-"""What fits on a pilot."""
+"""What fits on a pilot, and the lives of pilots."""
+
+from typing import Any
 
 import pytest
 
-from euclid_dask.core.ids import PilotId
+from euclid_dask.core.events import (
+    FleetOpened,
+    HostQuarantined,
+    PilotAway,
+    PilotDraining,
+    PilotEvent,
+    PilotJoined,
+    PilotLeft,
+    PilotQueued,
+    PilotRequested,
+    PilotStarting,
+    PilotSubmitted,
+)
+from euclid_dask.core.ids import JobId, PilotId, RunId, TaskId
+from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
-from euclid_dask.planner.fleet import Pilot
+from euclid_dask.core.values import json_reader, to_json
+from euclid_dask.planner.fleet import Fleet, Pilot
 
 PILOT = Pilot(
     id=PilotId("p"), offer=Resources(cores=8, ram_bytes=16 * GB, disk_bytes=100 * GB), slots=32
@@ -26,3 +43,136 @@ def test_the_scarcest_resource_says_how_many_tasks_a_pilot_holds(
     needs: Resources, places: int
 ) -> None:
     assert PILOT.places(needs) == places
+
+
+# ---- the lives of pilots
+
+LIGHT = PilotTemplate(
+    name="light",
+    offer=Resources(cores=2, ram_bytes=4 * GB, walltime_s=3600.0),
+    slots=8,
+    max_running=4,
+)
+
+
+def fleet_of(*events: PilotEvent) -> Fleet:
+    fleet = Fleet(templates={"light": LIGHT})
+    for event in events:
+        fleet.apply(event)
+    return fleet
+
+
+def requested(name: str = "light-1", at_s: float = 0.0) -> PilotRequested:
+    return PilotRequested(pilot=PilotId(name), template="light", at_s=at_s)
+
+
+def joined(name: str = "light-1", at_s: float = 100.0, **fields: Any) -> PilotJoined:
+    return PilotJoined(
+        pilot=PilotId(name),
+        offer=Resources(cores=2, ram_bytes=4 * GB),
+        slots=8,
+        until_s=at_s + 3500.0,
+        at_s=at_s,
+        **fields,
+    )
+
+
+def test_a_pilot_is_followed_from_its_request_to_its_end() -> None:
+    name = PilotId("light-1")
+    seen = []
+    fleet = fleet_of()
+    for event in (
+        requested(),
+        PilotSubmitted(pilot=name, job=JobId("17"), at_s=1.0),
+        PilotQueued(pilot=name, reason="Priority", at_s=2.0),
+        PilotQueued(pilot=name, reason="Resources", at_s=3.0),
+        PilotStarting(pilot=name, host="n1", at_s=90.0),
+        joined(),
+        PilotAway(pilot=name, reason="no heartbeat", at_s=200.0),
+        joined(at_s=300.0, carrying=((RunId("r"), TaskId("a"), 1),)),
+        PilotDraining(pilot=name, reason="not needed", at_s=400.0),
+        joined(at_s=410.0),
+    ):
+        fleet.apply(event)
+        pilot = fleet.pilots[name]
+        seen.append((str(pilot.state), pilot.reason, pilot.since_s))
+    assert seen == [
+        ("requested", "", 0.0),
+        ("requested", "", 0.0),
+        ("queued", "Priority", 2.0),
+        ("queued", "Resources", 2.0),
+        ("starting", "", 90.0),
+        ("up", "", 100.0),
+        ("away", "no heartbeat", 200.0),
+        ("up", "", 300.0),
+        ("draining", "not needed", 400.0),
+        ("draining", "not needed", 410.0),
+    ]
+    assert (pilot.job, pilot.host, pilot.joined_s, pilot.until_s) == ("17", "n1", 100.0, 3910.0)
+    fleet.apply(PilotLeft(pilot=name, reason="over", at_s=500.0))
+    assert fleet.pilots == {}
+
+
+def test_a_pilot_that_has_not_joined_offers_what_its_template_says() -> None:
+    fleet = fleet_of(requested(), PilotRequested(pilot=PilotId("x-1"), template="x", at_s=0.0))
+    assert fleet.pilots[PilotId("light-1")].offer == LIGHT.offer
+    assert fleet.pilots[PilotId("x-1")].slots == 0
+
+
+def test_news_of_pilots_that_nobody_knows_means_nothing() -> None:
+    fleet = fleet_of(PilotQueued(pilot=PilotId("light-9"), reason="Priority", at_s=1.0))
+    assert fleet.pilots == {}
+
+
+def test_only_pilots_that_are_up_take_work() -> None:
+    name = PilotId("light-1")
+    fleet = fleet_of(requested())
+    assert not fleet.takes_work(fleet.pilots[name], 1.0)
+    fleet.apply(joined())
+    assert fleet.takes_work(fleet.pilots[name], 101.0)
+    fleet.apply(PilotAway(pilot=name, reason="no heartbeat", at_s=102.0))
+    assert not fleet.takes_work(fleet.pilots[name], 103.0)
+
+
+def test_a_quarantined_host_takes_no_work_for_a_while() -> None:
+    fleet = fleet_of(
+        joined(host="n1"),
+        HostQuarantined(host="n1", reason="scratch is full", until_s=500.0, at_s=150.0),
+    )
+    pilot = fleet.pilots[PilotId("light-1")]
+    assert [fleet.takes_work(pilot, at_s) for at_s in (499.0, 500.0)] == [False, True]
+
+
+def test_pilots_are_away_when_a_runner_begins() -> None:
+    fleet = fleet_of(requested("light-2"), joined(), FleetOpened(journal_version=1, at_s=200.0))
+    states = {pilot.id: str(pilot.state) for pilot in fleet.pilots.values()}
+    assert states == {"light-1": "away", "light-2": "requested"}
+
+
+def test_starts_are_learned_from() -> None:
+    fleet = fleet_of(requested(), joined(), requested("light-2"), joined("light-2", 200.0))
+    starts = fleet.starts["light"]
+    assert (starts.wait_s, starts.left_s, starts.failures) == (150.0, 3500.0, 0)
+    fleet.apply(joined(at_s=900.0))  # again: it was away
+    assert starts.wait_s == 150.0
+    fleet.apply(requested("light-3"))
+    fleet.apply(PilotLeft(pilot=PilotId("light-3"), reason="no scratch", at_s=300.0))
+    assert (starts.failures, starts.failed_s, starts.reason) == (1, 300.0, "no scratch")
+    fleet.apply(requested("light-4", at_s=400.0))
+    fleet.apply(joined("light-4", 500.0))
+    assert starts.failures == 0
+
+
+def test_a_pilot_that_was_cancelled_did_not_fail_to_start() -> None:
+    name = PilotId("light-1")
+    fleet = fleet_of(
+        requested(),
+        PilotDraining(pilot=name, reason="not needed", at_s=1.0),
+        PilotLeft(pilot=name, reason="cancelled", at_s=2.0),
+    )
+    assert fleet.starts == {}
+
+
+def test_the_events_of_pilots_can_be_written_and_read() -> None:
+    event = joined(carrying=((RunId("r"), TaskId("a"), 1),))
+    assert json_reader(PilotEvent)(to_json(event)) == event  # type: ignore[arg-type]
