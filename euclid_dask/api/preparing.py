@@ -18,10 +18,10 @@ from euclid_dask.dataflow.steps import tasks
 from euclid_dask.dsl import LoadedPipeline, PipelineFunction
 from euclid_dask.dsl import load as load_script
 from euclid_dask.runner.environments import read_environments, sourcing_script
-from euclid_dask.runner.fingerprints import file_identity
 from euclid_dask.runner.isf import Isf, parse_isf
 from euclid_dask.runner.start import RunRequest
 from euclid_dask.wiring import machine
+from euclid_dask.worker.fingerprints import file_identity
 
 
 def load(script: Script, pkgrepo: str | Path | None = None) -> LoadedPipeline:

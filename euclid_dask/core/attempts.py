@@ -30,6 +30,8 @@ class FailureKind(StrEnum):
     """The pilot or the runner died under it."""
     CANCELLED = "cancelled"
     """We killed it on request."""
+    OMITTED = "omitted"
+    """It was left out of the run, and an output of it that is needed is not there."""
     UNPLACEABLE = "unplaceable"
     """No pilot is large enough for it."""
 
@@ -45,13 +47,14 @@ class Failure(Value, frozen=True, kw_only=True):
 class Fingerprint(Value, frozen=True, kw_only=True):
     """A file as it stood: path relative to the workdir, size in bytes, mtime in nanoseconds.
 
-    `sha256` is "" where content was not asked for.
+    `named` is a digest of the same of all files that a list or product names, "" if it names none
+    (or if it was not noted, in old journals).
     """
 
     path: str
     size: int
     mtime_ns: int
-    sha256: str = ""
+    named: str = ""
 
 
 class Sample(Value, frozen=True, kw_only=True, array_like=True):

@@ -6,9 +6,10 @@ from euclid_dask.core.flow import Flow
 from euclid_dask.core.values import replace
 from euclid_dask.dsl import load
 from euclid_dask.planner.run import Run
-from euclid_dask.runner.fingerprints import file_identity, program_versions
+from euclid_dask.runner.programs import program_versions
 from euclid_dask.runner.start import RunRequest
 from euclid_dask.runner.workspace import Workspace
+from euclid_dask.worker.fingerprints import file_identity
 
 
 def changes_since(before: Run, workdir: Path) -> list[str]:
@@ -26,7 +27,9 @@ def changes_since(before: Run, workdir: Path) -> list[str]:
     ]
     changes += [
         f"the program of {key}"
-        for key, identity in program_versions(before.flow, before.place.source).items()
+        for key, identity in program_versions(
+            before.flow, workdir, before.place.source, before.place.environment
+        ).items()
         if before.options.versions.get(key) != identity
     ]
     return changes

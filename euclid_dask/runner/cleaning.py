@@ -20,11 +20,11 @@ from euclid_dask.core.states import RUN_ENDED
 from euclid_dask.planner.nodes import Task
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.history import replay
-from euclid_dask.runner.products import file_names
 from euclid_dask.runner.recovery import end_processes
 from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace
 from euclid_dask.worker.lists import read_list
+from euclid_dask.worker.products import file_names
 
 TRIES: Final = 5
 PAUSE_S: Final = 0.2

@@ -18,7 +18,7 @@ from euclid_dask.core.events import (
 from euclid_dask.core.ids import SplitId, TaskId
 from euclid_dask.planner.nodes import Given, Made
 from euclid_dask.planner.run import Run
-from euclid_dask.runner.fingerprints import file_identity, list_identity
+from euclid_dask.worker.fingerprints import file_identity, list_identity
 from euclid_dask.worker.lists import read_list, write_list
 
 FILE_SUFFIXES: Final = frozenset(

@@ -12,7 +12,7 @@ from euclid_dask.planner.identity import parts_of
 from euclid_dask.planner.nodes import Branch, Given, Joined, Made, Resolved, Scope, Task
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.active import ActiveRun, KnownWork
-from euclid_dask.runner.fingerprints import named_by
+from euclid_dask.worker.fingerprints import named_identity
 
 
 def known_work(earlier: Sequence[Run], options: RunOptions) -> dict[str, KnownWork]:
@@ -70,7 +70,10 @@ def missing_makers(
 
 
 def gone(workdir: str, outputs: Mapping[str, Fingerprint]) -> str:
-    """Return a sentence on the first output that is missing or not as it was made, "" if none."""
+    """Return a sentence on the first output that is missing or not as it was made, "" if none.
+
+    The files that an output names belong to it; one that was not there then need not be there.
+    """
     for port, made in outputs.items():
         try:
             found = os.stat(f"{workdir}/{made.path}")  # noqa: PTH116  a hot path
@@ -78,9 +81,8 @@ def gone(workdir: str, outputs: Mapping[str, Fingerprint]) -> str:
             return f"its output {port} ({made.path}) is gone"
         if (found.st_size, found.st_mtime_ns) != (made.size, made.mtime_ns):
             return f"its output {port} ({made.path}) was changed"
-        for name in named_by(Path(workdir), made.path):
-            if not Path(workdir, name).exists():
-                return f"{name}, named by its output {port} ({made.path}), is gone"
+        if made.named and made.named != named_identity(Path(workdir), made.path):
+            return f"a file named by its output {port} ({made.path}) is gone or was changed"
     return ""
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from euclid_dask.core.errors import EuclidDaskError, InputError, WorkdirError
-from euclid_dask.runner.products import file_names
 from euclid_dask.runner.workspace import unusable
 from euclid_dask.worker.lists import read_list
+from euclid_dask.worker.products import file_names
 
 _DATA_FOLDERS = ("data", ".", "..", "../data")
 _NAMING = frozenset({".xml", ".json"})

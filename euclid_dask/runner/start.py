@@ -29,14 +29,15 @@ from euclid_dask.planner.orders import text_of
 from euclid_dask.planner.run import Run
 from euclid_dask.runner import lists
 from euclid_dask.runner.active import ActiveRun
-from euclid_dask.runner.fingerprints import file_identity, program_versions
 from euclid_dask.runner.history import earlier_runs
 from euclid_dask.runner.journal import Journal
+from euclid_dask.runner.programs import program_versions
 from euclid_dask.runner.recovery import settle
 from euclid_dask.runner.reuse import known_work
 from euclid_dask.runner.staging import stage_inputs
 from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace, unusable
+from euclid_dask.worker.fingerprints import file_identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,7 @@ def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: st
     }
     options = replace(
         request.options,
-        versions=program_versions(request.flow, request.source),
+        versions=program_versions(request.flow, workdir, request.source, request.environment),
         identity_by=request.identity_by,
         fresh=request.fresh or request.options.fresh,
     )

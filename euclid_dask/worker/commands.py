@@ -31,13 +31,19 @@ def render(order: Order, place: Place) -> tuple[str, ...]:
 def sourced(command: Sequence[str], source: str) -> tuple[str, ...]:
     """Return `command`, run by bash after `source <source>`; `command` itself if that is "".
 
-    The text may go on after the file's name (`setup.sh && export A=1`), or name none (`; echo`).
     The sourced file sees no arguments.
     """
     if not source.strip():
         return tuple(command)
-    first = ":" if source.lstrip().startswith(";") else "source"
-    return ("/bin/bash", "-c", _SOURCED.format(source=f"{first} {source}"), "bash", *command)
+    return ("/bin/bash", "-c", _SOURCED.format(source=sourcing(source)), "bash", *command)
+
+
+def sourcing(source: str) -> str:
+    """Return the shell command `source <source>`.
+
+    The text may go on after the file's name (`setup.sh && export A=1`), or name none (`; echo`).
+    """
+    return f"{':' if source.lstrip().startswith(';') else 'source'} {source}"
 
 
 def pasteable(command: Sequence[str], place: Place) -> str:

@@ -9,16 +9,16 @@ import os
 import stat
 from pathlib import Path
 from typing import Final
-from xml.parsers import expat
 
 import msgspec
 
 from euclid_dask.core.attempts import Failure, FailureKind, Fingerprint, Order, OutputArgument
 from euclid_dask.core.errors import InputError
 from euclid_dask.worker.failures import AttemptError, name_of
+from euclid_dask.worker.fingerprints import named_identity
 from euclid_dask.worker.lists import parse_list
+from euclid_dask.worker.products import ProductError, file_names
 
-_CHUNK = 1 << 18
 _FITS_START: Final = b"SIMPLE  ="
 _WHOLE_BYTES = 1 << 26
 _FORMATS: Final = {
@@ -69,7 +69,12 @@ def _check(output: OutputArgument, workdir: str) -> Fingerprint:
         _check_content(output, path, status.st_size)
     except OSError as error:
         raise _BadOutputError(f"cannot be read: {error.strerror}") from None
-    return Fingerprint(path=output.path, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    return Fingerprint(
+        path=output.path,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        named=named_identity(Path(workdir), output.path),
+    )
 
 
 def _missing(path: str) -> str:
@@ -104,21 +109,10 @@ def _check_list(path: str) -> None:
 
 
 def _check_xml(path: str) -> None:
-    def refuse(*_: object) -> None:
-        raise _BadOutputError("has a DOCTYPE, which is refused in data products")
-
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-        try:
-            while chunk := file.read(_CHUNK):
-                parser.Parse(chunk, False)  # noqa: FBT003
-            parser.Parse(b"", True)  # noqa: FBT003
-        except expat.ExpatError as error:
-            reason = expat.ErrorString(error.code)
-            raise _BadOutputError(
-                f"is not well-formed XML: {reason} in line {error.lineno}, column {error.offset}"
-            ) from None
+    try:
+        file_names(Path(path))
+    except ProductError as error:
+        raise _BadOutputError(str(error)) from None
 
 
 def _check_json(path: str, size: int) -> None:

@@ -13,7 +13,7 @@ from euclid_dask.core.resources import Resources
 from euclid_dask.core.states import RunState
 from euclid_dask.core.values import replace
 from euclid_dask.planner import Run, is_due
-from euclid_dask.planner.identity import parts_of, task_identity
+from euclid_dask.planner.identity import parts_of, split_identity, task_identity
 from euclid_dask.sim.flows import arg, body, flow, out, split, task
 
 MakeBench = Callable[..., Any]
@@ -137,16 +137,19 @@ def split_run(bench: MakeBench, on_error: str = "skip") -> Any:
     return bench(top)
 
 
-def joined(bench: MakeBench, items: tuple[str, ...], failing: tuple[int, ...] = ()) -> Any:
-    run = split_run(bench)
+def joined(
+    bench: MakeBench, items: tuple[str, ...], failing: tuple[int, ...] = (), on_error: str = "skip"
+) -> Any:
+    run = split_run(bench, on_error)
     run.succeed("make")
     run.expand("s", *items)
     for number in range(1, len(items) + 1):
         name = f"s.iterations.{number}.w"
         run.err(name) if number in failing else run.succeed(name)
     run.join("s")
-    live = [n for n in range(1, len(items) + 1) if n not in failing]
-    run.expand("t", *(f"s.iterations.{n}.w/out.xml" for n in live))
+    entries = {n: f"s.iterations.{n}.w/out.xml" for n in range(1, len(items) + 1)}
+    entries |= dict.fromkeys(failing, "null")
+    run.expand("t", *(e for e in entries.values() if e != "null" or on_error == "null"))
     return run
 
 
@@ -171,6 +174,12 @@ def test_an_item_behind_a_skipped_one_is_known_by_what_made_it(bench: MakeBench)
 def test_a_failed_branch_matters_to_what_uses_the_list(bench: MakeBench) -> None:
     run, whole = joined(bench, ("x", "y"), failing=(1,)), joined(bench, ("x", "y"))
     assert identities(run, "end") != identities(whole, "end")
+
+
+def test_what_stands_for_a_failed_branch_matters_to_what_uses_the_list(bench: MakeBench) -> None:
+    skip, null = (joined(bench, ("x", "y"), (2,), on_error) for on_error in ("skip", "null"))
+    lists = [split_identity(run.run.splits["s"], {}) for run in (skip, null)]
+    assert lists[0] != lists[1]
 
 
 def test_a_null_entry_has_an_identity_too(bench: MakeBench) -> None:

@@ -15,7 +15,7 @@ def file_names(product: Path) -> list[str]:
     """Return the file names in a product, in order, each once.
 
     Raises:
-        ValueError: It is not well-formed XML, or has a DOCTYPE.
+        ProductError: It is not well-formed XML, or has a DOCTYPE.
         OSError: It cannot be read.
     """
     reader = _Reader()
@@ -25,14 +25,15 @@ def file_names(product: Path) -> list[str]:
                 reader.parser.Parse(block)
             reader.parser.Parse(b"", True)  # noqa: FBT003  expat's own signature
     except expat.ExpatError as error:
-        raise ValueError(f"{product}: not well-formed XML: {error}") from error
-    except _DoctypeError:
-        raise ValueError(f"{product}: a DOCTYPE is refused") from None
+        raise ProductError(
+            f"is not well-formed XML: {expat.ErrorString(error.code)} in line {error.lineno}, "
+            f"column {error.offset}"
+        ) from None
     return list(reader.names)
 
 
-class _DoctypeError(Exception):
-    """The document has a DOCTYPE."""
+class ProductError(ValueError):
+    """What is wrong with a product, as the end of a sentence."""
 
 
 class _Reader:
@@ -62,4 +63,4 @@ class _Reader:
         self._text = None
 
     def _doctype(self, *_declaration: object) -> None:
-        raise _DoctypeError
+        raise ProductError("has a DOCTYPE, which is refused in data products")

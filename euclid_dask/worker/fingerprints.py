@@ -1,4 +1,4 @@
-"""The identity of files from outside: what a run compares to know that an input has changed.
+"""The identity of files: what a run compares to know that an input or output has changed.
 
 By default a file is known by its size and mtime, which costs one stat; `content` reads it and
 takes its SHA-256. A list file or product also stands for the files it names, so their
@@ -9,14 +9,14 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from euclid_dask.core.errors import EuclidDaskError
 from euclid_dask.core.events import IdentityBy
-from euclid_dask.core.flow import Flow
-from euclid_dask.runner.products import file_names
 from euclid_dask.worker.lists import read_list
+from euclid_dask.worker.products import file_names
 
 _BLOCK: Final = 1 << 20
 _PARSE_LIMIT: Final = 64 << 20
@@ -28,13 +28,9 @@ def file_identity(workdir: Path, path: str, by: IdentityBy = "mtime") -> str:
 
     `path` is relative to the workdir.
     """
-    parts = [_one(_join(workdir, path), by)]
-    if _may_name(path):
-        others = (name for name in closure(workdir, path) if name != path)
-        parts += [_one(_join(workdir, name), by) for name in others]
-    if len(parts) == 1:
-        return parts[0]
-    return "tree " + hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+    own = _one(_join(workdir, path), by)
+    named = _named(workdir, path, by)
+    return f"tree {_digest([own, *named], 16)}" if named else own
 
 
 def list_identity(workdir: Path, path: str, by: IdentityBy = "mtime") -> str:
@@ -42,10 +38,19 @@ def list_identity(workdir: Path, path: str, by: IdentityBy = "mtime") -> str:
 
     When it was written says nothing: it is written again in every run.
     """
-    parts = [same_text(read_list(workdir / path))]
-    others = (name for name in closure(workdir, path) if name != path)
-    parts += [_one(_join(workdir, name), by) for name in others]
-    return "list " + hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+    entries = same_text(read_list(workdir / path))
+    return f"list {_digest([entries, *_named(workdir, path, by)], 16)}"
+
+
+def named_identity(workdir: Path, path: str) -> str:
+    """Return the identity of all files that a list or product names, "" if it names none."""
+    named = _named(workdir, path, "mtime")
+    return _digest(named, 8) if named else ""
+
+
+def stat_identity(file: str) -> str:
+    """Return the size and mtime of a file, as a text; a text too if it is no file."""
+    return _one(file, "mtime")
 
 
 def closure(workdir: Path, path: str) -> list[str]:
@@ -77,31 +82,15 @@ def named_by(workdir: Path, path: str) -> list[str]:
         return []
 
 
-def program_identity(command: tuple[str, ...], search_path: str | None = None) -> str:
-    """Return the identity of the files among a command's words: its program and scripts.
-
-    `search_path` is used for the first word, as PATH.
-    """
-    parts = []
-    for number, word in enumerate(command):
-        found = _which(word, search_path) if number == 0 else word if os.sep in word else None
-        if found is not None and Path(found).is_file():
-            parts.append(_one(found, "mtime"))
-    return " ".join(parts)
+def _named(workdir: Path, path: str, by: IdentityBy) -> list[str]:
+    """Return the identities of the files that `path` names, directly or not."""
+    if not _may_name(path):
+        return []
+    return [_one(_join(workdir, name), by) for name in closure(workdir, path) if name != path]
 
 
-def program_versions(flow: Flow, source: str) -> dict[str, str]:
-    """Return the identity of each executable's program, in the environment of `source`."""
-    return {
-        key: " ".join(part for part in (program_identity(spec.command), source) if part)
-        for key, spec in flow.executables.items()
-    }
-
-
-def _which(word: str, search_path: str | None) -> str | None:
-    import shutil  # noqa: PLC0415  not needed by most callers
-
-    return shutil.which(word, path=search_path)
+def _digest(parts: Sequence[str], size: int) -> str:
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=size).hexdigest()
 
 
 def _texts(value: Any) -> list[str]:

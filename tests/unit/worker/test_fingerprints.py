@@ -1,15 +1,15 @@
-"""What a file from outside is known by."""
+"""What a file is known by."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from euclid_dask.runner.fingerprints import (
+from euclid_dask.worker.fingerprints import (
     closure,
     file_identity,
     list_identity,
-    program_identity,
+    named_identity,
     same_text,
 )
 
@@ -76,13 +76,19 @@ def test_xml_that_cannot_be_read_names_no_files(tmp_path: Path) -> None:
     assert closure(tmp_path, "p.xml") == ["p.xml"]
 
 
-def test_a_program_is_known_by_the_files_among_its_words(tmp_path: Path) -> None:
-    program = write(tmp_path / "prog", "#!/bin/sh", 5)
-    program.chmod(0o755)
-    script = write(tmp_path / "s.py", "x", 6)
-    command = ("prog", str(script), "word", "no/such")
-    assert program_identity(command, str(tmp_path)) == "9:5000000000 1:6000000000"
-    assert program_identity(("none",), str(tmp_path)) == ""
+def test_what_names_no_file_has_no_identity_of_named_files(tmp_path: Path) -> None:
+    write(tmp_path / "d.fits", "x")
+    write(tmp_path / "p.xml", "<P/>")
+    write(tmp_path / "l.json", '["a word", 5]')
+    assert [named_identity(tmp_path, name) for name in ("d.fits", "p.xml", "l.json")] == [""] * 3
+
+
+def test_a_named_file_that_is_absent_is_known_as_such(tmp_path: Path) -> None:
+    write(tmp_path / "p.xml", PRODUCT.format("d.fits"))
+    absent = named_identity(tmp_path, "p.xml")
+    assert absent == named_identity(tmp_path, "p.xml") != ""
+    write(tmp_path / "data/d.fits", "one")
+    assert named_identity(tmp_path, "p.xml") != absent
 
 
 def test_equal_values_have_equal_texts() -> None:
