@@ -11,26 +11,28 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import click
 
-from euclid_dask.core.errors import EuclidDaskError, InternalError, SiteError
+from euclid_dask.core.errors import (
+    EuclidDaskError,
+    InputError,
+    InternalError,
+    StoppedError,
+    unwritable,
+)
 
 DONE: Final = 0
 FAILED: Final = 1
 REFUSED: Final = 2
 OUR_MISTAKE: Final = 70
 INTERRUPTED: Final = 130
-BROKEN_PIPE: Final = 141
 
 OF_STATE: Final = {"done": DONE, "failed": FAILED, "cancelled": INTERRUPTED}
 """The exit code of a run's state."""
-
-
-class StoppedError(SiteError):
-    """A run was stopped in the middle by the machine; it can go on later."""
 
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -38,27 +40,37 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 def guarded(command: Callable[[], object], arguments: Sequence[str]) -> int:
     """Run `command`; return its exit code, whatever becomes of it."""
-    as_json = "--json" in arguments
-    try:
-        code = _flushed(command)
-    except click.exceptions.Exit as leave:
-        code = leave.exit_code
-    except BrokenPipeError:
-        code = _broken_pipe()
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        code = INTERRUPTED
-    except (EuclidDaskError, click.ClickException, OSError) as error:
-        code = _refuse(error, as_json=as_json)
-    except Exception as error:  # noqa: BLE001  the outermost door: nobody shall see a traceback
-        code = _confess(error, as_json=as_json)
+    code = _called(command, arguments, as_json="--json" in arguments)
+    for stream in (sys.stdout, sys.stderr):
+        _empty(stream)
     return code
 
 
-def _flushed(command: Callable[[], object]) -> int:
-    code = command()
-    sys.stdout.flush()
+def _called(command: Callable[[], object], arguments: Sequence[str], *, as_json: bool) -> int:
+    try:
+        _refuse_odd_names(arguments)
+        code = command()
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return INTERRUPTED
+    except (EuclidDaskError, click.ClickException, OSError) as error:
+        return _untold(error) if _is_of_echo(error) else _refuse(error, as_json=as_json)
+    except Exception as error:  # noqa: BLE001  the outermost door: nobody shall see a traceback
+        return _confess(error, as_json=as_json)
     return code if isinstance(code, int) else DONE
+
+
+def _refuse_odd_names(arguments: Sequence[str]) -> None:
+    """Refuse words and a current folder that are not UTF-8: a journal cannot hold them."""
+    try:
+        for text in (*arguments, os.getcwd()):  # noqa: PTH109
+            text.encode()
+    except UnicodeEncodeError as error:
+        raise unwritable(error) from error
+    except FileNotFoundError as error:
+        raise InputError("the current folder was removed", hint="cd to another one") from error
 
 
 def _refuse(error: Exception, *, as_json: bool) -> int:
@@ -110,7 +122,7 @@ def _confess(error: Exception, *, as_json: bool) -> int:
 
 def _written(details: str) -> Path:
     descriptor, name = tempfile.mkstemp(prefix="euclid-dask-error-", suffix=".txt")
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"{' '.join(sys.argv)}\n\n{details}")
     return Path(name)
 
@@ -118,14 +130,34 @@ def _written(details: str) -> Path:
 def _tell(message: str, hint: str, *, as_json: bool, state: str = "refused") -> None:
     if as_json:
         error = {"message": message, "hint": hint}
-        click.echo(json.dumps({"state": state, "error": error}))
+        with suppress(OSError):
+            click.echo(json.dumps({"state": state, "error": error}))
         return
-    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+    _say(click.style("error: ", fg="red", bold=True) + message)
     if hint:
-        click.echo(click.style("  hint: ", fg="yellow") + hint, err=True)
+        _say(click.style("  hint: ", fg="yellow") + hint)
 
 
-def _broken_pipe() -> int:
-    """Have Python close a pipe quietly that nobody reads any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return BROKEN_PIPE
+def _say(text: str) -> None:
+    with suppress(OSError):
+        click.echo(text, err=True)
+
+
+def _is_of_echo(error: Exception) -> bool:
+    """Tell whether an error is that of a stream which does not take what we say."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, OSError) and frames[-1].f_code is click.echo.__code__
+
+
+def _untold(error: Exception) -> int:
+    """Return the code of a command that cannot tell what it did; click sees to broken pipes."""
+    _tell(f"cannot write to stdout: {getattr(error, 'strerror', error)}", "", as_json=False)
+    return FAILED
+
+
+def _empty(stream: TextIO) -> None:
+    """Leave nothing in a stream that Python would fail to write at its end."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

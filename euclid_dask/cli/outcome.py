@@ -5,13 +5,14 @@ import errno
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
 
 from euclid_dask.api import RunResult, Settings
-from euclid_dask.cli.exits import OF_STATE, StoppedError
+from euclid_dask.cli.exits import OF_STATE
+from euclid_dask.core.errors import StoppedError
 from euclid_dask.report.progress import LineProgress, ProgressDisplay
 from euclid_dask.report.terminal import as_json, outcome
 
@@ -55,7 +56,13 @@ def _display(*, quiet: bool) -> ProgressDisplay | None:
         from euclid_dask.report.live import LiveProgress  # noqa: PLC0415
 
         return LiveProgress(Console(stderr=True))
-    return LineProgress(lambda text: click.echo(text, err=True))
+    return LineProgress(_echo)
+
+
+def _echo(text: str) -> None:
+    """Write a line to stderr; a run does not end because nobody can read how it goes."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 @contextmanager

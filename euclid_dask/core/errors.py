@@ -6,12 +6,15 @@
         SiteError           the operator: machine, configuration, workdir, disk
             WorkdirError        the workdir cannot be used
             JournalError        a journal cannot be read
+            StoppedError        a run was stopped in the middle; it can go on later
         InternalError       us
             IllegalTransitionError
 
 A message says what is wrong and where; `hint` says what to do next. A science program that fails
 is not an error of ours: it is an event (`core.events`).
 """
+
+import sys
 
 
 class EuclidDaskError(Exception):
@@ -46,6 +49,10 @@ class JournalError(SiteError):
     """A journal cannot be read: damaged before its last line, or of a newer format."""
 
 
+class StoppedError(SiteError):
+    """A run was stopped in the middle by its machine; it can go on later."""
+
+
 class InternalError(EuclidDaskError):
     """A mistake of ours; please report it."""
 
@@ -55,3 +62,15 @@ class IllegalTransitionError(InternalError):
 
     def __init__(self, state: object, cue: object) -> None:
         super().__init__(f"no transition from {state!r} by {cue!r}", hint="please report this")
+
+
+def unwritable(error: UnicodeEncodeError) -> InputError:
+    """Return the error that tells of a name that no file can have here, or no journal can hold."""
+    name = error.object.encode("utf-8", "backslashreplace").decode()
+    encoding = sys.getfilesystemencoding()
+    if encoding == "utf-8":
+        return InputError(f"{name}: this name is not UTF-8", hint="rename it")
+    return InputError(
+        f"{name}: file names are {encoding} in this environment, and this is none",
+        hint="set LC_ALL=C.UTF-8, and do not set PYTHONUTF8=0",
+    )

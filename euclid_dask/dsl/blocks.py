@@ -310,9 +310,9 @@ def _run_body(function: Function, what: str, scope: Scope, given: dict[str, Any]
     with trace.entered(scope, function):
         try:
             result = function(**given)
-        except (PipelineError, ImportError):
+        except (PipelineError, ImportError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise mistake(error, f"in {what}") from error
     code = getattr(function, "__wrapped__", function).__code__
     return trace.flat_handles(result, scope, what, place.line_of_code(code))

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,7 @@ from euclid_dask.dsl.source import compile_source
 
 
 def load(script: Path, pkgrepo: Path | None = None) -> LoadedPipeline:
-    """Load and trace the pipeline of a script.
+    """Load and trace the pipeline of a script; what it prints goes to stderr.
 
     Args:
         script: The Python file with exactly one `@pipeline` function.
@@ -33,7 +33,8 @@ def load(script: Path, pkgrepo: Path | None = None) -> LoadedPipeline:
     script = _existing_script(script)
     repository = _existing_directory(pkgrepo) if pkgrepo is not None else script.parent
     roots = list(dict.fromkeys([str(repository), str(script.parent)]))
-    with isolated(roots) as finder, place.collecting(*roots) as remarks:
+    printed = redirect_stdout(sys.stderr)
+    with isolated(roots) as finder, place.collecting(*roots) as remarks, printed:
         with _told(roots):
             module = _execute(script, repository, finder)
         function = _pipeline_of(module, script)
@@ -161,7 +162,9 @@ def _told(roots: list[str]) -> Iterator[None]:
         _refuse_foreign_euclidwf(error)
         known = vars(sys.modules[error.name]) if error.name in sys.modules else {}
         raise missing_name(error, known) from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise mistake(error) from error
 
 

@@ -61,14 +61,22 @@ def mistake(error: BaseException, context: str = "") -> PipelineError:
     """Return the error that tells the author what their code raised, and where."""
     where = place.line_of(error)
     context = f" ({context})" if context else ""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = _said(error)
     if isinstance(error, SystemExit):
         return PipelineError(
-            place.at(where, f"the script ends itself (exit code {error.code}){context}"),
+            place.at(where, f"the script ends itself (exit code {error.code})"),
             hint="loading a pipeline runs the whole file: keep sys.exit() and option parsing "
             "under if __name__ == '__main__':",
         )
     return PipelineError(place.at(where, f"{text}{context}"), hint=_hint(error))
+
+
+def _said(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}" if str(error) else name
+    except Exception:  # noqa: BLE001  the text of an author's exception is the author's code
+        return name
 
 
 def syntax_mistake(path: str, line: int | None, text: str, problem: str) -> PipelineError:

@@ -26,10 +26,18 @@ class Journal:
         self._buffer: list[bytes] = []
 
     @classmethod
-    def create(cls, path: Path) -> Self:
-        """Begin a journal; raise FileExistsError if there is one."""
+    def create(cls, path: Path, first: RunStarted) -> Self:
+        """Begin a journal with its first event, which is on disk after the next `sync`.
+
+        Raises:
+            FileExistsError: There is a journal.
+            UnicodeEncodeError: A text in `first` is not UTF-8; there is no journal then.
+        """
+        line = to_json(first)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        return cls(path, os.open(path, flags, 0o644))
+        journal = cls(path, os.open(path, flags, 0o644))
+        journal._buffer += (line, b"\n")
+        return journal
 
     @classmethod
     def reopen(cls, path: Path) -> Self:

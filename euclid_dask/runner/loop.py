@@ -19,7 +19,7 @@ from euclid_dask.core.effects import (
     StartBundle,
     WriteList,
 )
-from euclid_dask.core.errors import WorkdirError
+from euclid_dask.core.errors import StoppedError
 from euclid_dask.core.events import (
     CancelRequested,
     OutputsMissed,
@@ -192,8 +192,9 @@ def _sync(active: ActiveRun) -> None:
     try:
         active.journal.sync()
     except OSError as error:
-        raise WorkdirError(
-            f"cannot write the journal {active.journal.path}: {error.strerror}",
+        raise StoppedError(
+            f"the run was stopped: cannot write the journal {active.journal.path}: "
+            f"{error.strerror}",
             hint="free space, then go on with the run: "
             f"euclid-dask resume {active.workdir}; finished work is not lost",
         ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from euclid_dask.core.attempts import Place
 from euclid_dask.core.effects import ReadList
-from euclid_dask.core.errors import InputError
+from euclid_dask.core.errors import InputError, unwritable
 from euclid_dask.core.events import (
     JOURNAL_VERSION,
     IdentityBy,
@@ -71,11 +71,21 @@ def start_run(request: RunRequest, clock: Clock, *, software: str) -> ActiveRun:
     """Begin a run.
 
     Raises:
-        InputError: Inputs are missing.
+        InputError: Inputs are missing, or a name is not UTF-8.
         WorkdirError: The workdir cannot be used, or another runner works there.
     """
     workspace = Workspace(request.workdir.absolute())
-    workspace.create()
+    try:
+        str(workspace.workdir).encode()
+        workspace.create()
+        return _start_locked(request, workspace, clock, software)
+    except UnicodeEncodeError as error:
+        raise unwritable(error) from error
+
+
+def _start_locked(
+    request: RunRequest, workspace: Workspace, clock: Clock, software: str
+) -> ActiveRun:
     lock = Lock.take(workspace)
     try:
         return _start(request, workspace, lock, clock, software)
@@ -120,8 +130,7 @@ def _start(
     run = Run(started)
     _make_folders(request, workspace, started.run)
     try:
-        journal = Journal.create(files.journal)
-        journal.append(started)
+        journal = Journal.create(files.journal, started)
         journal.sync()
         sync_folder(files.folder)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -194,6 +195,15 @@ def test_two_interrupts_kill_at_once_and_the_run_resumes(project: Project, execu
     assert told["tasks"] == {"total": 8, "done": 8, "failed": 0, "blocked": 0, "skipped": 0}
 
 
+def test_any_number_of_interrupts_ends_with_the_code_of_an_interrupt(project: Project) -> None:
+    process = project.begun()
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+
+
 def test_a_termination_kills_at_once(project: Project) -> None:
     process = project.begun()
     process.send_signal(signal.SIGTERM)
@@ -290,6 +300,20 @@ def test_a_full_disk_is_one_sentence_and_the_run_resumes(project: Project) -> No
         assert again.returncode == 0, again.stderr
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def test_a_run_whose_journal_takes_no_more_has_failed_and_resumes(project: Project) -> None:
+    process = project.begun("inline", "--json")
+    [run] = project.runs()
+    size = (project.workdir / ".euclid-dask" / run / "journal.jsonl").stat().st_size
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
+    project.gate.touch()
+    out, _ = process.communicate(timeout=PATIENCE_S)
+    told = json.loads(out)
+    assert (process.returncode, told["state"]) == (1, "failed")
+    assert "journal.jsonl: File too large" in told["error"]["message"]
+    assert f"euclid-dask resume {project.workdir}" in told["error"]["hint"]
+    assert project.call("resume", "w", "--executor", "inline").returncode == 0
 
 
 def test_a_terminal_sees_what_runs(project: Project) -> None:

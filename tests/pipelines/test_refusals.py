@@ -157,6 +157,34 @@ def test_a_script_that_exits_is_refused(tmp_path, place):
     assert "if __name__ == '__main__':" in hint
 
 
+@pytest.mark.parametrize("raised", ["GeneratorExit", "type('Odd', (BaseException,), {})"])
+@pytest.mark.parametrize("place", ["module", "body"])
+def test_an_exception_that_is_no_error_is_told_with_its_line(tmp_path, raised, place):
+    text = HEAD + (f"raise {raised}\n" if place == "module" else "")
+    text += GOOD.replace("return a", f"raise {raised}") if place == "body" else GOOD
+    message, _ = refusal(tmp_path, text)
+    assert message.startswith(f"script.py:{2 if place == 'module' else 4}: ")
+
+
+def test_an_exception_without_a_text_is_told_by_its_name(tmp_path):
+    text = "class Mute(Exception):\n    def __str__(self):\n        return None\n\nraise Mute\n"
+    message, _ = refusal(tmp_path, text)
+    assert message == "script.py:5: Mute"
+
+
+def test_an_interrupt_while_a_script_is_loaded_is_passed_on(tmp_path):
+    (tmp_path / "script.py").write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        load(tmp_path / "script.py")
+
+
+def test_what_a_script_prints_goes_to_stderr(tmp_path, capsys):
+    (tmp_path / "script.py").write_text(HEAD + "print('loaded')\n" + GOOD)
+    load(tmp_path / "script.py")
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "loaded\n")
+
+
 def test_an_interrupt_is_passed_on(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("raise KeyboardInterrupt\n")

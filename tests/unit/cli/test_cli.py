@@ -7,8 +7,8 @@ import pytest
 from click.testing import Result
 
 from euclid_dask.cli.app import COMMANDS
-from euclid_dask.cli.exits import StoppedError, guarded
-from euclid_dask.core.errors import InputError, InternalError
+from euclid_dask.cli.exits import guarded
+from euclid_dask.core.errors import InputError, InternalError, StoppedError
 
 pytestmark = pytest.mark.usefixtures("script")
 
@@ -412,6 +412,55 @@ def test_clean_asks_nobody_without_a_terminal(cli, tmp_path: Path) -> None:
 
 
 # ---- the outermost door
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "pipeline.py", "text=\udcff.txt", "--workdir", "w"),
+        ("run", "pipeline.py", "text=good.txt", "--workdir", "w\udcff"),
+        ("check", "\udcff.py"),
+    ],
+)
+def test_a_name_that_is_not_utf_8_is_refused(cli, tmp_path: Path, words: tuple[str, ...]) -> None:
+    before = set(tmp_path.iterdir())
+    found = cli(*words)
+    assert found.exit_code == 2
+    assert "\\udcff" in found.stderr
+    assert "this name is not UTF-8\n  hint: rename it" in found.stderr
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_current_folder_that_is_not_utf_8_is_refused(cli, tmp_path: Path, monkeypatch) -> None:
+    odd = tmp_path / "odd\udcff"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    found = cli("run", "../pipeline.py", "text=../good.txt")
+    assert (found.exit_code, list(odd.iterdir())) == (2, [])
+    assert "odd\\udcff: this name is not UTF-8" in found.stderr
+
+
+def test_a_current_folder_that_was_removed_is_one_sentence(
+    cli, tmp_path: Path, monkeypatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    found = cli("status")
+    monkeypatch.chdir(tmp_path)
+    assert found.exit_code == 2
+    assert "the current folder was removed" in found.stderr
+
+
+def test_a_mistake_of_ours_is_told_whatever_the_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("sys.argv", ["euclid-dask", "\udcff"])
+    assert guarded(bug, []) == 70
+    assert "a mistake of euclid-dask" in capsys.readouterr().err
 
 
 def full() -> None:

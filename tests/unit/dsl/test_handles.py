@@ -69,7 +69,7 @@ def test_handles_can_be_printed_compared_with_none_and_kept_in_collections(loade
     """)
     text = "<handle argument 'i'>"
     kept = "<handle output 'x' of 'one'>"
-    assert capsys.readouterr().out == f"{text} {{{text}: 1}} True False True False {kept}\n"
+    assert capsys.readouterr().err == f"{text} {{{text}: 1}} True False True False {kept}\n"
 
 
 def test_a_handle_can_be_spread_over_arguments(loaded):

@@ -79,8 +79,7 @@ def tell(tmp_path: Path, flow: Flow) -> Tell:
             software="euclid_dask test",
         )
         run = Run(started)
-        journal = Journal.create(folder / "journal.jsonl")
-        journal.append(started)
+        journal = Journal.create(folder / "journal.jsonl", started)
         for event in events:
             journal.append(event)
             run.apply(event)

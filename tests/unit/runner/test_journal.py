@@ -42,8 +42,8 @@ EVENTS: list[RunEvent] = [
 def path(tmp_path: Path) -> Path:
     """Return the path of a journal with three events."""
     path = tmp_path / "journal.jsonl"
-    journal = Journal.create(path)
-    for event in EVENTS:
+    journal = Journal.create(path, STARTED)
+    for event in EVENTS[1:]:
         journal.append(event)
     journal.sync()
     journal.close()
@@ -56,8 +56,7 @@ def test_events_are_read_back_as_they_were_written(path: Path) -> None:
 
 def test_an_event_is_on_disk_only_after_sync(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    journal = Journal.create(path)
-    journal.append(STARTED)
+    journal = Journal.create(path, STARTED)
     assert path.read_bytes() == b""
     journal.sync()
     journal.sync()
@@ -67,7 +66,7 @@ def test_an_event_is_on_disk_only_after_sync(tmp_path: Path) -> None:
 
 def test_a_journal_is_created_once(path: Path) -> None:
     with pytest.raises(FileExistsError):
-        Journal.create(path)
+        Journal.create(path, STARTED)
 
 
 def test_a_last_line_torn_at_any_byte_is_left_out_and_cut_off(path: Path) -> None:
@@ -115,8 +114,7 @@ def test_a_journal_that_does_not_begin_with_a_start_is_refused(path: Path) -> No
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    journal = Journal.create(path)
-    journal.append(replace(STARTED, journal_version=JOURNAL_VERSION + 1))
+    journal = Journal.create(path, replace(STARTED, journal_version=JOURNAL_VERSION + 1))
     journal.sync()
     journal.close()
     with pytest.raises(JournalError, match=f"journal of version {JOURNAL_VERSION + 1}"):

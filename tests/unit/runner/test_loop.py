@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from euclid_dask.core.attempts import Failure, FailureKind, Order
-from euclid_dask.core.errors import InternalError, WorkdirError
+from euclid_dask.core.errors import InternalError, StoppedError, WorkdirError
 from euclid_dask.core.events import OutputsMissed, RunOptions, TaskErred, TaskLost, TaskReused
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.ids import RunId
@@ -171,7 +171,7 @@ def test_a_runner_takes_its_news_from_a_queue_by_default(world: World) -> None:
 def test_a_journal_that_cannot_be_written_stops_the_run(tmp_path: Path, world: World) -> None:
     active = begin(world, chain(), tmp_path, raw(tmp_path))
     active.journal.close()
-    with pytest.raises(WorkdirError, match="cannot write the journal"):
+    with pytest.raises(StoppedError, match="cannot write the journal"):
         make_runner(world, [active]).run_until_ended()
 
 

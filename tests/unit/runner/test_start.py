@@ -56,6 +56,20 @@ def test_a_plan_of_a_list_that_is_none_is_refused(tmp_path: Path, world: World) 
         plan_run(request, world.agenda)
 
 
+@pytest.mark.parametrize(("workdir", "name"), [("w\udcff", "x"), ("w", "x\udcff")])
+def test_names_that_no_journal_can_hold_are_refused(
+    tmp_path: Path, world: World, workdir: str, name: str
+) -> None:
+    (tmp_path / name).write_text("x")
+    flow_ = flow(body(task("a", i=arg("x")), inputs=("x",), result=out("a")))
+    place = tmp_path / workdir
+    request = RunRequest(flow=flow_, inputs={"x": name}, workdir=place, search=[tmp_path])
+    with pytest.raises(InputError, match="this name is not UTF-8"):
+        start_run(request, world.agenda, software="test")
+    assert Workspace(place).runs() == []
+    assert not is_locked(Workspace(place))
+
+
 def test_a_run_that_cannot_begin_lets_go_of_the_workdir(tmp_path: Path, world: World) -> None:
     with pytest.raises(InputError, match="is missing"):
         begin(world, over_inputs(), tmp_path, {"files": "none.json"})
