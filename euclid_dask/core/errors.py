@@ -7,6 +7,9 @@
             WorkdirError        the workdir cannot be used
             JournalError        a journal cannot be read
             StoppedError        a run was stopped in the middle; it can go on later
+            BatchError          a command of the batch system failed
+                BatchUnreachableError   it could not be asked; later it may
+                SubmitUnknownError      it was asked, and did not answer
         InternalError       us
             IllegalTransitionError
 
@@ -51,6 +54,18 @@ class JournalError(SiteError):
 
 class StoppedError(SiteError):
     """A run was stopped in the middle by its machine; it can go on later."""
+
+
+class BatchError(SiteError):
+    """A command of the batch system failed, and would fail again."""
+
+
+class BatchUnreachableError(BatchError):
+    """The batch system could not be asked; nothing was done, and later it may succeed."""
+
+
+class SubmitUnknownError(BatchError):
+    """A job may have been submitted, or not: look for it by its name."""
 
 
 class InternalError(EuclidDaskError):

@@ -54,7 +54,9 @@ class Job(Value, frozen=True, kw_only=True):
     """A batch job as the batch system reports it.
 
     `reason` is the batch system's own word for why it waits or how it ended, `host` the first
-    host it runs on; both are "" when nothing is said.
+    host it runs on; both are "" when nothing is said. `starts_s` is when it started or is expected
+    to, `ends_s` when it ended or will at the latest, in seconds since the epoch; 0 when nothing is
+    said.
     """
 
     id: JobId
@@ -62,6 +64,8 @@ class Job(Value, frozen=True, kw_only=True):
     state: JobState
     reason: str = ""
     host: str = ""
+    starts_s: float = 0.0
+    ends_s: float = 0.0
 
 
 def usual_slots(cores: float) -> int:
