@@ -9,6 +9,7 @@ from typing import Protocol
 from euclid_dask.core.attempts import Order, Place, Receipt
 from euclid_dask.core.events import PilotEvent
 from euclid_dask.core.ids import JobId, PilotId, RunId, TaskId
+from euclid_dask.core.pilots import Job
 from euclid_dask.core.values import Value
 
 
@@ -128,6 +129,33 @@ class Traces(Protocol):
 
         An empty answer means: it is provably dead.
         """
+
+
+class BatchSystem(Protocol):
+    """Submits, lists and cancels jobs; which are ours is told by how their names begin.
+
+    All methods raise `BatchUnreachableError` when the system cannot be asked now, and another
+    `BatchError` when it refuses. They block for as long as the commands of the system take.
+    """
+
+    def submit(self, script: str, name: str) -> JobId:
+        """Submit a job of this name; it is started at most once.
+
+        Raises:
+            SubmitUnknownError: No answer came; `jobs` tells later whether there is such a job.
+        """
+
+    def jobs(self) -> Sequence[Job]:
+        """Return our jobs. A job that was submitted and is not among them has ended.
+
+        Never returns a part of them: what cannot be told raises.
+        """
+
+    def cancel(self, jobs: Sequence[JobId]) -> None:
+        """Ask that jobs end, queued and running ones; what has ended already is no error."""
+
+    def last_words(self, name: str) -> str:
+        """Return the end of what the job of this name wrote to its stderr, "" if nothing."""
 
 
 class Clock(Protocol):
