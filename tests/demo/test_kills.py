@@ -1,6 +1,7 @@
 """The real command, killed with -9 at random moments of the demo, and resumed to the same pixels.
 
-`EUCLID_DASK_KILLS=20 pytest tests/demo/test_kills.py` kills it twenty times; three are usual.
+`EUCLID_DASK_KILLS=20 pytest tests/demo/test_kills.py` kills it twenty times, as CI does; three are
+usual.
 Starts are counted outside the engine: every Python program of a task appends a line when it
 starts, by a `sitecustomize` module on its path.
 """
