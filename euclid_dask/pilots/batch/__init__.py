@@ -1,0 +1,1 @@
+"""Batch systems behind one seam: pure command lines and parsers, and what runs them."""
