@@ -7,6 +7,7 @@ script is wired well by construction, one read from a file may not be.
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from decimal import ROUND_FLOOR, Decimal
 from enum import StrEnum
 from typing import Final
 
@@ -313,7 +314,9 @@ def _excess(needs: Resources, limit: Resources) -> Iterator[tuple[str, str]]:
 
 
 def _floor(value: float) -> str:
-    return f"{math.floor(value * 100) / 100:g}"
+    """Return a number that is not larger, with at least two digits that mean something."""
+    digits = max(2, 1 - math.floor(math.log10(value))) if value > 0 else 0
+    return f"{float(Decimal(repr(value)).quantize(Decimal(10) ** -digits, ROUND_FLOOR)):.12g}"
 
 
 def _listed(paths: list[str]) -> str:

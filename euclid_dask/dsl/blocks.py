@@ -9,6 +9,7 @@ as handles of the body's own arguments.
 import functools
 from collections.abc import Callable
 from importlib import import_module
+from inspect import CO_COROUTINE
 from types import CodeType
 from typing import Any, TypeVar, cast
 
@@ -307,6 +308,12 @@ def _trace_body(
 
 
 def _run_body(function: Function, what: str, scope: Scope, given: dict[str, Any]) -> list[Handle]:
+    code = getattr(function, "__wrapped__", function).__code__
+    if code.co_flags & CO_COROUTINE:
+        raise PipelineError(
+            place.at(place.line_of_code(code), f"{what} is an async function"),
+            hint="write def instead of async def: tasks run at once without it",
+        )
     with trace.entered(scope, function):
         try:
             result = function(**given)
@@ -314,7 +321,6 @@ def _run_body(function: Function, what: str, scope: Scope, given: dict[str, Any]
             raise
         except BaseException as error:
             raise mistake(error, f"in {what}") from error
-    code = getattr(function, "__wrapped__", function).__code__
     return trace.flat_handles(result, scope, what, place.line_of_code(code))
 
 

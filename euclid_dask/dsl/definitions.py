@@ -14,6 +14,7 @@ from euclid_dask.core.errors import PipelineError
 from euclid_dask.core.flow import TaskNode
 from euclid_dask.core.ports import ExecutableSpec, InputPort, OutputPort
 from euclid_dask.core.resources import GB, Resources
+from euclid_dask.core.texts import argument_problem
 from euclid_dask.dataflow.names import name_problem
 from euclid_dask.dsl import place, trace
 from euclid_dask.dsl.handles import Draft, Handle, Made, Outputs
@@ -247,6 +248,8 @@ def _port_name(what: str, name: object) -> str:
     problem = name_problem(name) if isinstance(name, str) else f"is {name!r}, not a text"
     if not problem and isinstance(name, str) and not set(name).isdisjoint(" =,"):
         problem = f"is {name!r}, with a space, comma or '='"
+    if name in ("workdir", "logdir"):
+        problem = f"is {name!r}, which every executable is given anyway"
     if problem or not isinstance(name, str):
         raise PipelineError(
             place.at(place.user_line(), f"the name of an {what} {problem}"),
@@ -256,23 +259,31 @@ def _port_name(what: str, name: object) -> str:
 
 
 def _extension(port: str, mime_type: object) -> str:
-    if not isinstance(mime_type, str) or not mime_type or "/" in mime_type:
+    if (
+        not isinstance(mime_type, str)
+        or not mime_type.isprintable()
+        or mime_type.startswith(".")
+        or "/" in mime_type
+        or not mime_type
+    ):
         raise PipelineError(
             place.at(place.user_line(), f"mime_type of output '{port}' cannot be {mime_type!r}"),
-            hint='mime_type is the extension of the file: "xml", "json", "fits"',
+            hint='mime_type is the extension of the file, without a dot: "xml", "json", "fits"',
         )
     return mime_type
 
 
 def _words(command: object) -> tuple[str, ...]:
-    problem, words = f"must be a text, not {command!r}", []
-    if isinstance(command, str):
+    words: list[str] = []
+    if not isinstance(command, str):
+        problem = f"must be a text, not {command!r}"
+    elif not (problem := argument_problem(command)):
         try:
             words = shlex.split(command)
-            problem = "is empty"
+            problem = "" if words else "is empty"
         except ValueError as error:
             problem = f"cannot be split into words ({error}): {command}"
-    if not words:
+    if problem:
         raise PipelineError(
             place.at(place.user_line(), f"the command of an Executable {problem}"),
             hint='for example "E-Run PROJECT VERSION NAME", or the name of a program',

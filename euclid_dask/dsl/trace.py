@@ -15,6 +15,7 @@ from typing import Protocol
 from euclid_dask.core.errors import PipelineError
 from euclid_dask.core.flow import Body, Constant, FlowOutput, FromInput, FromNode, Node, Source
 from euclid_dask.core.ports import ExecutableSpec
+from euclid_dask.core.texts import argument_problem
 from euclid_dask.dataflow.names import did_you_mean, name_problem
 from euclid_dask.dsl import place
 from euclid_dask.dsl.handles import MARK, Draft, Handle, Made, Origin, Outputs
@@ -176,8 +177,8 @@ def _text(value: object, what: str, where: str = "") -> str:
             )
     text = " ".join(str(word) for word in words)
     refuse_handle_text(text, what)
-    if "\0" in text:
-        raise PipelineError(place.at(where, f"{what} is given a text with a NUL byte"))
+    if problem := argument_problem(text):
+        raise PipelineError(place.at(where, f"{what} is given a text that {problem}"))
     return text
 
 

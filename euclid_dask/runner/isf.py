@@ -41,7 +41,7 @@ def parse_isf(path: Path, environment: Mapping[str, str]) -> Isf:
             variable is not set. All wrong lines are named at once.
     """
     try:
-        text = path.read_text()
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise InputError(

@@ -178,6 +178,8 @@ class _Work:
         except OSError as error:
             path = os.fsdecode(environment.get(b"PATH", os.defpath))
             raise AttemptError(failures.not_launched(order, command, path, error)) from error
+        except ValueError as error:
+            raise AttemptError(failures.no_command_line(order, error)) from error
         finally:
             os.close(stdout)
             os.close(stderr)

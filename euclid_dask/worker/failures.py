@@ -134,6 +134,14 @@ def not_launched(order: Order, command: Sequence[str], path: str, error: OSError
     )
 
 
+def no_command_line(order: Order, error: ValueError) -> Failure:
+    """Return the failure of a command whose words no program can be given."""
+    return Failure(
+        kind=FailureKind.LAUNCH,
+        message=f"{name_of(order)} could not be started: its command line holds an {error}",
+    )
+
+
 def system_failure(order: Order, place: Place, error: OSError) -> Failure:
     """Return the failure of an attempt for which we could not do our own part on the disk."""
     path = os.fsdecode(error.filename) if error.filename else place.workdir

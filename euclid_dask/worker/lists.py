@@ -8,11 +8,12 @@ import io
 import json
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from euclid_dask.core.errors import InputError
+from euclid_dask.core.texts import argument_problem
 
 
 class _ValuesOnly(pickle.Unpickler):
@@ -44,7 +45,7 @@ def parse_list(content: bytes, where: str) -> list[Any]:
     """Return the elements of a list file's content; `where` names it in errors.
 
     Raises:
-        InputError: if the content is not a list.
+        InputError: if the content is not a list, or no program can be given one of its texts.
     """
     values = _parse(content, where)
     if not isinstance(values, list):
@@ -52,10 +53,24 @@ def parse_list(content: bytes, where: str) -> list[Any]:
             f"list file {where} holds {_kind(values)}, not a list",
             hint="a list file is a JSON array of paths relative to the workdir",
         )
+    if not content.isascii() or b"\\" in content or b"\0" in content:  # else all texts are plain
+        for problem in _problems(values):
+            raise InputError(f"list file {where} has an element that {problem}")
     entries = [list(entry) if isinstance(entry, tuple) else entry for entry in values]
     if entries and all(isinstance(entry, list) and len(entry) == 1 for entry in entries):
         return [entry[0] for entry in entries]
     return entries
+
+
+def _problems(value: object) -> Iterator[str]:
+    """Yield why texts among the elements, of nested lists too, cannot be given to a program."""
+    if isinstance(value, str):
+        problem = argument_problem(value)
+        if problem:
+            yield f"{problem}: {value!r}"
+    elif isinstance(value, (list, tuple)):
+        for entry in value:
+            yield from _problems(entry)
 
 
 def write_list(path: str | Path, entries: Sequence[Any]) -> None:

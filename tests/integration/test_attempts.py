@@ -260,6 +260,13 @@ def test_a_command_line_that_is_too_long_says_so(place: Place) -> None:
     assert "too long" in failure.message
 
 
+def test_a_text_that_no_program_can_be_given_is_a_launch_failure(place: Place) -> None:
+    text = InputArgument(port="in", text="a\0b", is_file=False)
+    failure = failure_of(place, order("true", inputs=(text,)))
+    assert failure.kind is FailureKind.LAUNCH
+    assert failure.message.endswith("its command line holds an embedded null byte")
+
+
 def test_an_exit_code_comes_with_the_last_line_of_stderr(place: Place) -> None:
     failure = failure_of(place, shell("echo first >&2; echo 'no dark frame' >&2; exit 3"))
     assert failure == Failure(

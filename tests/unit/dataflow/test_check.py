@@ -211,6 +211,13 @@ def test_a_task_that_is_too_large_is_an_error_with_numbers_and_the_smallest_fix(
     assert problems[0].where == "defs.py:exe"
 
 
+def test_a_limit_of_less_than_a_hundredth_is_told_as_it_is(build):
+    flow = build.flow(build.body(build.task("t", a="i"), u="t.x"), build.exe())
+    (problem,) = check(flow, limit=Resources(ram_bytes=1_200_000, walltime_s=0.0))
+    assert problem.message == "task 't' asks for 1 GB of RAM, there are 0.0012"
+    assert "set ram=0.0012 or less" in problem.hint
+
+
 def test_a_disk_or_walltime_of_zero_is_no_limit(build):
     flow = build.flow(
         build.body(build.task("t", a="i"), u="t.x"),

@@ -1,5 +1,7 @@
 """Nested and parallel blocks, and the pipeline function itself."""
 
+import gc
+
 import pytest
 
 from euclid_dask.core.flow import FlowOutput, FromInput, FromNode, NestedNode, SplitNode
@@ -418,3 +420,16 @@ def test_an_error_in_the_body_is_told_with_its_own_line(refused):
     """)
     assert line == 2
     assert error.message == "KeyError: 'missing' (in @nested 'block')"
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_async_pipeline_is_refused_and_leaves_nothing_to_await(refused):
+    line, error = refused("""
+        @pipeline(outputs=("x",))
+        async def p(a):
+            return one(a=a)
+    """)
+    gc.collect()
+    assert line == 1
+    assert "@pipeline 'p' is an async function" in error.message
+    assert "write def" in error.hint

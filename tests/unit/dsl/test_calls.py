@@ -274,7 +274,7 @@ def test_a_plain_tuple_as_an_input_is_refused(refused):
         ("{'a': 1}", "is given a dict"),
         ("[i]", "is given a list of handles"),
         ("one", "is given a Executable"),
-        ("'x\\0'", "is given a text with a NUL byte"),
+        ("'x\\0'", "is given a text that holds a NUL character"),
         ("f'data/{i}'", "is a text made from a handle"),
     ],
 )

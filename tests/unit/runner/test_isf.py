@@ -24,6 +24,10 @@ def test_ports_are_named_by_key_equals_value(tmp_path: Path) -> None:
     assert parsed(tmp_path, "a=x.fits\n\n  b = dir/y.xml  \n") == {"a": "x.fits", "b": "dir/y.xml"}
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    assert parsed(tmp_path, "\ufeffa=x.fits\n") == {"a": "x.fits"}
+
+
 def test_comments_begin_with_a_hash_at_the_start_or_after_a_space(tmp_path: Path) -> None:
     assert parsed(tmp_path, "# a=1\n  # b=2\nc=x # why\nd=x#y\n") == {"c": "x", "d": "x#y"}
 
