@@ -8,11 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sortedcontainers import SortedList
-
 from euclid_dask.core.events import InputFile, RunStarted
 from euclid_dask.core.ids import SplitId, TaskId
-from euclid_dask.core.resources import Resources
 from euclid_dask.core.states import (
     TASK_DEAD,
     SplitCue,
@@ -35,6 +32,7 @@ from euclid_dask.planner.nodes import (
 )
 from euclid_dask.planner.plant import Selection, plant
 from euclid_dask.planner.policies import policy_named
+from euclid_dask.planner.ready import ReadyQueue, Shape
 
 
 @dataclass(slots=True)
@@ -48,9 +46,9 @@ class Counts:
 class Board:
     """The tasks and splits of one run.
 
-    `ready` holds, for each shape of needs, the keys and ids of ready tasks in the order of the
-    policy. `reading` and `joining` are splits whose list is to be read or written. `newly_ready`
-    are tasks that became ready since it was last cleared.
+    `ready` holds, for each shape, the keys and ids of ready tasks in the order of the policy;
+    `now_s` is the time of the last event. `reading` and `joining` are splits whose list is to be
+    read or written. `newly_ready` are tasks that became ready since it was last cleared.
     """
 
     def __init__(self, started: RunStarted) -> None:
@@ -61,7 +59,8 @@ class Board:
         )
         self.versions = started.options.versions
         self.counts = Counts()
-        self.ready: dict[Resources, SortedList] = {}
+        self.now_s = started.at_s
+        self.ready: dict[Shape, ReadyQueue] = {}
         self.reading: dict[SplitId, Split] = {}
         self.joining: dict[SplitId, Split] = {}
         self.failed: dict[TaskId, Task] = {}
@@ -99,15 +98,17 @@ class Board:
         """Queue a task that is in state READY."""
         task.ready_key = self._rank(task, self._ready_count)
         self._ready_count += 1
-        shape = self.ready.get(task.spec.needs)
-        if shape is None:
-            shape = self.ready[task.spec.needs] = SortedList()
-        shape.add((task.ready_key, task.id))
+        shape = Shape(task.node.executable, task.spec.needs)
+        queue = self.ready.get(shape)
+        if queue is None:
+            queue = self.ready[shape] = ReadyQueue()
+        queue.add(task.ready_key, task.id, self.now_s)
         self.newly_ready.append(task)
 
     def unready(self, task: Task) -> None:
         """Take a task out of the queue."""
-        self.ready[task.spec.needs].remove((task.ready_key, task.id))
+        shape = Shape(task.node.executable, task.spec.needs)
+        self.ready[shape].remove(task.ready_key, task.id)
 
     def reconsider(self, task: Task) -> None:
         """Settle a waiting task by the state of its producers."""

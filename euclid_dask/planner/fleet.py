@@ -1,9 +1,9 @@
-"""The pilots that offer places, and how much of each is free."""
+"""The pilots: what each offers, where it stands, and what is free on those that take work."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from euclid_dask.core.events import (
     FleetOpened,
@@ -21,28 +21,15 @@ from euclid_dask.core.events import (
 from euclid_dask.core.ids import JobId, PilotId, RunId, TaskId
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import Resources
+from euclid_dask.core.rules import Rules
 from euclid_dask.core.states import PILOT_COMING, PilotCue, PilotState, advance_pilot
+from euclid_dask.planner.ready import Shape
+from euclid_dask.planner.rooms import Reservation, Rooms, Size, total
+
+if TYPE_CHECKING:
+    from euclid_dask.planner.run import Run
 
 Attempt = tuple[RunId, TaskId, int]
-
-_ROUNDING = 1e-9
-
-
-@dataclass(slots=True)
-class Usage:
-    """What bundles hold on a pilot: cores, bytes of RAM and disk, slots."""
-
-    cores: float = 0.0
-    ram_bytes: int = 0
-    disk_bytes: int = 0
-    slots: int = 0
-
-    def add(self, needs: Resources, sign: int = 1) -> None:
-        """Add (or with `sign` -1 take away) one bundle of these needs."""
-        self.cores += sign * needs.cores
-        self.ram_bytes += sign * needs.ram_bytes
-        self.disk_bytes += sign * needs.disk_bytes
-        self.slots += sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +54,10 @@ class Pilot:
     joined_s: float | None = None
     carrying: frozenset[Attempt] = frozenset()
 
-    def can_hold(self, needs: Resources) -> bool:
-        """Tell whether an empty pilot of this size holds a task of these needs."""
-        return (
-            needs.cores <= self.offer.cores + _ROUNDING
-            and needs.ram_bytes <= self.offer.ram_bytes
-            and (not self.offer.disk_bytes or needs.disk_bytes <= self.offer.disk_bytes)
-        )
-
-    def places(self, needs: Resources) -> int:
-        """Return how many tasks of these needs it holds at once when it is empty."""
-        if not self.can_hold(needs):
-            return 0
-        offer, places = self.offer, self.slots
-        if needs.cores:
-            places = min(places, int(offer.cores / needs.cores + _ROUNDING))
-        if needs.ram_bytes:
-            places = min(places, offer.ram_bytes // needs.ram_bytes)
-        if needs.disk_bytes and offer.disk_bytes:
-            places = min(places, offer.disk_bytes // needs.disk_bytes)
-        return max(1, places)
-
-    def has_free(self, needs: Resources, used: Usage) -> bool:
-        """Tell whether it holds a task of these needs beside what is in use."""
-        offer = self.offer
-        return (
-            used.slots < self.slots
-            and used.cores + needs.cores <= offer.cores + _ROUNDING
-            and used.ram_bytes + needs.ram_bytes <= offer.ram_bytes
-            and (not offer.disk_bytes or used.disk_bytes + needs.disk_bytes <= offer.disk_bytes)
-        )
+    @property
+    def size(self) -> Size:
+        """What it holds when it is empty."""
+        return Size.of(self.offer, self.slots)
 
 
 @dataclass(slots=True)
@@ -131,6 +92,10 @@ class Fleet:
 
     `templates` are the kinds of pilots that may be requested; there are none where pilots come on
     their own. `quarantined` hosts get nothing new. `changes` counts changes.
+
+    The rest is memory that placing keeps: `touched` are pilots whose `rooms` are to be looked at
+    again, `idle_since` tells since when pilots had nothing to do, `reservations` which are kept,
+    `misfits` why needs fit no pilot.
     """
 
     pilots: dict[PilotId, Pilot] = field(default_factory=dict)
@@ -138,21 +103,25 @@ class Fleet:
     templates: Mapping[str, PilotTemplate] = field(default_factory=dict)
     quarantined: dict[str, HostQuarantined] = field(default_factory=dict)
     starts: dict[str, Starts] = field(default_factory=dict)
+    rules: Rules = field(default_factory=Rules)
     changes: int = 0
-    _places: dict[Resources, int] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    touched: set[PilotId] = field(default_factory=set)
+    rooms: Rooms = field(default_factory=Rooms)
+    idle_since: dict[PilotId, float] = field(default_factory=dict)
+    reservations: dict[tuple[RunId, Shape], Reservation] = field(default_factory=dict)
+    misfits: dict[Resources, str] = field(default_factory=dict)
 
     def apply(self, event: PilotEvent) -> None:
         """Change by what happened."""
-        self._places.clear()
         self.changes += 1
+        self.misfits.clear()
         match event:
             case FleetOpened():
                 for pilot in list(self.pilots.values()):
                     self._move(pilot, PilotCue.AWAY, event, "the runner was started again")
             case HostQuarantined(host=host):
                 self.quarantined[host] = event
+                self._touch_host(host)
             case PilotRequested(pilot=pilot_id, template=name):
                 self._request(pilot_id, name, event.at_s)
             case PilotJoined():
@@ -179,6 +148,7 @@ class Fleet:
         if before.requested_s is not None and before.joined_s is None:
             left_s = inf if event.until_s is None else event.until_s - event.at_s
             self._starts(before).succeeded(event.at_s - before.requested_s, left_s)
+        self.touched.add(event.pilot)
         self.pilots[event.pilot] = replace(
             before,
             offer=event.offer,
@@ -210,6 +180,7 @@ class Fleet:
             case PilotDraining(reason=reason):
                 self._move(pilot, PilotCue.DRAIN, event, reason)
             case PilotLeft(reason=reason):
+                self.touched.add(pilot.id)
                 del self.pilots[pilot.id]
                 if pilot.state in PILOT_COMING:
                     self._starts(pilot).failed(event.at_s, reason)
@@ -219,6 +190,7 @@ class Fleet:
     def _move(self, pilot: Pilot, cue: PilotCue, event: PilotEvent, reason: str = "") -> None:
         after = advance_pilot(pilot.state, cue)
         if after is not pilot.state:
+            self.touched.add(pilot.id)
             pilot = replace(pilot, state=after, reason=reason, since_s=event.at_s)
         elif cue is PilotCue.QUEUE and after is PilotState.QUEUED:
             pilot = replace(pilot, reason=reason)
@@ -234,29 +206,28 @@ class Fleet:
         bad = self.quarantined.get(pilot.host)
         return bad is None or bad.until_s <= now_s
 
-    def places(self, needs: Resources) -> int:
-        """Return how many tasks of these needs the pilots hold at once when they are empty."""
-        found = self._places.get(needs)
-        if found is None:
-            found = sum(pilot.places(needs) for pilot in self.pilots.values())
-            self._places[needs] = found
-        return found
+    def refresh(self, runs: "Sequence[Run]", now_s: float) -> Rooms:
+        """Bring the rooms up to date with what `runs` hold, and return them."""
+        for run in runs:
+            self.touched |= run.touched
+            run.touched.clear()
+        for host in [host for host, bad in self.quarantined.items() if bad.until_s <= now_s]:
+            self._touch_host(host)
+            del self.quarantined[host]
+        for pilot_id in self.touched:
+            pilot = self.pilots.get(pilot_id)
+            if pilot is None or not self.takes_work(pilot, now_s):
+                self.rooms.drop(pilot_id)
+                self.idle_since.pop(pilot_id, None)
+                continue
+            used = total(run.usage[pilot_id] for run in runs if pilot_id in run.usage)
+            self.rooms.put(pilot, used)
+            if used.slots:
+                self.idle_since.pop(pilot_id, None)
+            else:
+                self.idle_since.setdefault(pilot_id, now_s)
+        self.touched.clear()
+        return self.rooms
 
-    def largest(self) -> Resources:
-        """Return the largest cores and RAM that any one pilot offers."""
-        offers = [pilot.offer for pilot in self.pilots.values()]
-        return Resources(
-            cores=max((o.cores for o in offers), default=0.0),
-            ram_bytes=max((o.ram_bytes for o in offers), default=0),
-        )
-
-
-def total(usages: Iterable[Usage]) -> Usage:
-    """Return the sum of several usages of one pilot."""
-    result = Usage()
-    for usage in usages:
-        result.cores += usage.cores
-        result.ram_bytes += usage.ram_bytes
-        result.disk_bytes += usage.disk_bytes
-        result.slots += usage.slots
-    return result
+    def _touch_host(self, host: str) -> None:
+        self.touched |= {pilot.id for pilot in self.pilots.values() if pilot.host == host}

@@ -3,23 +3,39 @@
 What goes to a pilot at once is a bundle. It is one task, or a linear chain of tasks that each
 wait for nothing but the one before, or a group of like tasks that are short against the cost of
 a hop, so that the cost of a short task tends to the cost of launching a process.
+
+A task goes to the smallest pilot that has room and time for it, and there to the one that it
+fills best. One that finds no room overtakes nobody and is overtaken only by tasks that do not
+delay it: before the first of them, the pilot where it can start first is kept for it (EASY
+backfilling, Source: Mu'alem and Feitelson 2001).
+
+The work is proportional to what starts, and to the number of shapes times that of different
+rooms; not to what waits, nor to the number of pilots.
 """
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from math import ceil, inf
 from typing import Final
 
 from euclid_dask.core.effects import Effect, RefuseTask, StartBundle
-from euclid_dask.core.ids import PilotId, RunId, TaskId
-from euclid_dask.core.resources import GB, Resources
+from euclid_dask.core.ids import PilotId, RunId
+from euclid_dask.core.resources import Resources
+from euclid_dask.core.rules import Rules
 from euclid_dask.core.states import RunState, TaskState
-from euclid_dask.planner.fleet import Fleet, Pilot, Usage, total
+from euclid_dask.planner.fitting import misfit, time_needed
+from euclid_dask.planner.fleet import Fleet
 from euclid_dask.planner.identity import task_identity
 from euclid_dask.planner.nodes import Task
+from euclid_dask.planner.ready import Key, Shape
+from euclid_dask.planner.rooms import Reservation, Usage, earliest
 from euclid_dask.planner.run import Run
 
+CANDIDATES: Final = 32
+"""How many pilots of each size are looked at for a reservation."""
+KEPT_SHARE: Final = 4
+"""At most one pilot in so many is kept for a task."""
 CHAIN_LIMIT: Final = 100
 """The longest chain that is fused."""
 FAN_LIMIT: Final = 8
@@ -39,98 +55,215 @@ LEAST_S: Final = 0.02
 def place(
     runs: Sequence[Run], fleet: Fleet, known: Mapping[RunId, AbstractSet[str]], now_s: float
 ) -> list[Effect]:
-    """Return the bundles that can start now, and refusals of tasks that fit no pilot.
+    """Return the bundles that can start now, and refusals of tasks that no pilot will ever hold.
 
     Only tasks of active runs start, but what other runs still hold on a pilot is not free.
     """
-    effects: list[Effect] = []
-    used = {
-        pilot: total(run.usage[pilot] for run in runs if pilot in run.usage)
-        for pilot in fleet.pilots
-    }
-    heads: list[_Head] = []
-    for number, run in enumerate(runs):
-        if run.state is RunState.ACTIVE:
-            heads += _heads(run, number, fleet, effects)
-    heapq.heapify(heads)
-    while heads:
-        head = heads[0]
-        pilot = _best(fleet, used, head.shape, now_s)
-        if pilot is None:
-            heapq.heappop(heads)
-            continue
-        left_s = inf if pilot.until_s is None else pilot.until_s - now_s
-        bundle = _bundle(head, known.get(head.run.id, frozenset()), left_s)
-        used[pilot.id].add(head.shape)
-        effects.append(
-            StartBundle(
-                run=head.run.id,
-                pilot=pilot.id,
-                tasks=tuple((task.id, task.attempt + 1) for task in bundle),
-            )
-        )
-        if head.task is None:
-            heapq.heappop(heads)
-        else:
-            heapq.heapreplace(heads, head)
-    return effects
-
-
-def _heads(run: Run, number: int, fleet: Fleet, effects: list[Effect]) -> "list[_Head]":
-    """Return the next ready task of each shape of a run; add refusals to `effects`."""
-    heads: list[_Head] = []
-    for shape, ready in run.board.ready.items():
-        if ready and (places := fleet.places(shape)):
-            share = -(-len(ready) // places)
-            heads.append(_Head(run, number, shape, iter(ready), share))
-        elif ready:
-            effects += _refuse(run, shape, ready, fleet)
-    return [head for head in heads if head.advance()]
+    return _Placing(runs, fleet, known, now_s).place()
 
 
 class _Head:
     """The next ready task of one shape of one run; `share` are as many as come to each place."""
 
-    __slots__ = ("key", "number", "ready", "run", "shape", "share", "task")
+    __slots__ = ("expected", "number", "rank", "run", "shape", "share", "task", "turns")
+
+    def __init__(self, run: Run, number: int, shape: Shape, share: int, overdue_s: float) -> None:
+        self.run, self.number, self.shape, self.share = run, number, shape, share
+        self.turns = run.board.ready[shape].turns(overdue_s)
+        self.expected = run.estimate(shape)
+        self.rank: tuple[int, Key] = (1, ())
+        self.task: Task | None = None
+        self.advance()
+
+    def advance(self) -> None:
+        """Go to the next task; `task` is None if there is none."""
+        found = next(self.turns, None)
+        self.task = None
+        if found is not None:
+            self.rank = found.rank
+            self.task = self.run.tasks[found.task]
+
+    @property
+    def key(self) -> tuple[RunId, Shape]:
+        """By what its reservation is known."""
+        return (self.run.id, self.shape)
+
+    def __lt__(self, other: "_Head") -> bool:
+        return (self.rank, self.number) < (other.rank, other.number)
+
+
+class _Placing:
+    """One decision. What it books is taken back at its end: events will say what became of it."""
 
     def __init__(
         self,
-        run: Run,
-        number: int,
-        shape: Resources,
-        ready: Iterator[tuple[tuple[float, ...], TaskId]],
-        share: int,
+        runs: Sequence[Run],
+        fleet: Fleet,
+        known: Mapping[RunId, AbstractSet[str]],
+        now_s: float,
     ) -> None:
-        self.run, self.number, self.shape, self.ready, self.share = run, number, shape, ready, share
-        self.key: tuple[float, ...] = ()
-        self.task: Task | None = None
+        self.runs, self.fleet, self.known, self.now_s = runs, fleet, known, now_s
+        self.rules = fleet.rules
+        self.rooms = fleet.refresh(runs, now_s)
+        self.booked: dict[PilotId, list[tuple[float, Resources]]] = {}
+        self.blocked: list[_Head] = []
+        self.effects: list[Effect] = []
 
-    def advance(self) -> bool:
-        """Go to the next task; return whether there is one."""
-        found = next(self.ready, None)
-        if found is None:
-            self.task = None
+    def place(self) -> list[Effect]:
+        """Return what is to be done."""
+        self._let_go()
+        heads = self._heads()
+        heapq.heapify(heads)
+        while heads:
+            head = heads[0]
+            pilot = self._room(head)
+            if pilot is None:
+                self.blocked.append(heapq.heappop(heads))
+                continue
+            self._start(head, pilot)
+            if head.task is None:
+                heapq.heappop(heads)
+            else:
+                heapq.heapreplace(heads, head)
+        self.fleet.touched |= self.booked.keys()
+        return self.effects
+
+    def _heads(self) -> list[_Head]:
+        overdue_s = self.now_s - self.rules.patience_s
+        heads: list[_Head] = []
+        for number, run in enumerate(self.runs):
+            if run.state is not RunState.ACTIVE:
+                continue
+            for shape, ready in run.board.ready.items():
+                if not ready:
+                    continue
+                if places := self.rooms.places(shape.needs):
+                    heads.append(_Head(run, number, shape, -(-len(ready) // places), overdue_s))
+                elif reason := misfit(shape.needs, self.fleet):
+                    self.effects += [
+                        RefuseTask(run=run.id, task=task_id, reason=reason) for _, task_id in ready
+                    ]
+        return heads
+
+    def _start(self, head: _Head, pilot: PilotId) -> None:
+        _, until_s, _ = self.rooms.spot(pilot)
+        bundle = _bundle(
+            head, self.known.get(head.run.id, frozenset()), until_s - self.now_s, self.rules
+        )
+        needs = head.shape.needs
+        self.rooms.book(pilot, needs)
+        expected_s = head.expected.q90_s if head.expected else inf
+        self.booked.setdefault(pilot, []).append((self.now_s + expected_s, needs))
+        self.effects.append(
+            StartBundle(
+                run=head.run.id,
+                pilot=pilot,
+                tasks=tuple((task.id, task.attempt + 1) for task in bundle),
+            )
+        )
+
+    # ---- rooms and reservations
+
+    def _room(self, head: _Head) -> PilotId | None:
+        """Return where the task of `head` starts now, if anywhere."""
+        own = self.fleet.reservations.get(head.key)
+        needs, until_s = head.shape.needs, self.now_s + time_needed(head.expected, self.rules)
+        unknown = head.expected is None
+        pilot = self._if_free(own, needs, until_s)
+        if pilot is None:
+            pilot = self.rooms.best(needs, until_s, longest=unknown)
+            if pilot is not None and self._reserve_blocked():
+                pilot = self.rooms.best(needs, until_s, longest=unknown)
+        if pilot is not None:
+            if own is not None:
+                self._release(own)
+            return pilot
+        for kept in self.fleet.reservations.values():
+            if kept is not own and self._may_pass(kept, head):
+                return self._if_free(kept, needs, until_s)
+        return None
+
+    def _if_free(
+        self, kept: Reservation | None, needs: Resources, until_s: float
+    ) -> PilotId | None:
+        if kept is None:
+            return None
+        size, end_s, used = self.rooms.spot(kept.pilot)
+        return kept.pilot if size.has_free(needs, used) and until_s <= end_s else None
+
+    def _may_pass(self, kept: Reservation, head: _Head) -> bool:
+        """Tell whether the task of `head` would not delay the one that a pilot is kept for."""
+        size, until_s, used = self.rooms.spot(kept.pilot)
+        needs = head.shape.needs
+        if not size.has_free(needs, used) or until_s < self.now_s + time_needed(
+            head.expected, self.rules
+        ):
             return False
-        self.key, task_id = found
-        self.task = self.run.tasks[task_id]
-        return True
+        held = self._held(kept.pilot)
+        start_s = earliest(size, used, held, kept.shape.needs)
+        end_s = self.now_s + (self.rules.kappa * head.expected.q90_s if head.expected else inf)
+        if start_s is None or end_s <= start_s:
+            return start_s is not None
+        beside = Usage(used.cores, used.ram_bytes, used.disk_bytes, used.slots)
+        beside.add(needs)
+        for other_s, other in held:
+            if other_s <= start_s:
+                beside.add(other, -1)
+        return size.has_free(kept.shape.needs, beside)
 
-    def __lt__(self, other: "_Head") -> bool:
-        return (self.key, self.number) < (other.key, other.number)
+    def _reserve_blocked(self) -> bool:
+        """Keep pilots for the tasks that are about to be overtaken; return whether any is."""
+        any_kept = False
+        for head in self.blocked:
+            too_many = len(self.fleet.reservations) * KEPT_SHARE >= len(self.rooms)
+            if too_many or head.key in self.fleet.reservations:
+                continue
+            kept = self._reservation(head)
+            if kept is not None:
+                self.fleet.reservations[head.key] = kept
+                self.rooms.hide(kept.pilot)
+                any_kept = True
+        self.blocked.clear()
+        return any_kept
+
+    def _reservation(self, head: _Head) -> Reservation | None:
+        """Return where the task of `head` can start first, once what runs there has ended."""
+        assert head.task is not None
+        needs, needed_s = head.shape.needs, time_needed(head.expected, self.rules)
+        best: tuple[float, PilotId] | None = None
+        for pilot in self.rooms.candidates(needs, self.now_s + needed_s, CANDIDATES):
+            size, until_s, used = self.rooms.spot(pilot)
+            start_s = earliest(size, used, self._held(pilot), needs)
+            if start_s is not None and start_s + needed_s <= until_s:
+                best = min(best or (start_s, pilot), (start_s, pilot))
+        if best is None:
+            return None
+        return Reservation(head.run.id, head.shape, head.task.id, best[1], best[0])
+
+    def _held(self, pilot: PilotId) -> list[tuple[float, Resources]]:
+        """Return what runs on a pilot, each with the time when it will probably have ended."""
+        held = [
+            (max(bundle.expected_s, self.now_s), bundle.needs)
+            for run in self.runs
+            for number in run.on_pilot.get(pilot, ())
+            for bundle in (run.bundles[number],)
+        ]
+        return held + self.booked.get(pilot, [])
+
+    def _let_go(self) -> None:
+        """Give up reservations of pilots that are gone and of shapes of which nothing is ready."""
+        runs = {run.id: run for run in self.runs if run.state is RunState.ACTIVE}
+        for kept in list(self.fleet.reservations.values()):
+            run = runs.get(kept.run)
+            if kept.pilot not in self.rooms or run is None or not run.board.ready.get(kept.shape):
+                self._release(kept)
+
+    def _release(self, kept: Reservation) -> None:
+        del self.fleet.reservations[kept.run, kept.shape]
+        self.rooms.show(kept.pilot)
 
 
-def _best(fleet: Fleet, used: dict[PilotId, Usage], needs: Resources, now_s: float) -> Pilot | None:
-    """Return the pilot with room that is left with the fewest free cores."""
-    fitting = [
-        pilot
-        for pilot in fleet.pilots.values()
-        if pilot.has_free(needs, used[pilot.id])
-        and (pilot.until_s is None or now_s + needs.walltime_s <= pilot.until_s)
-    ]
-    return min(fitting, key=lambda p: (p.offer.cores - used[p.id].cores, p.id), default=None)
-
-
-def _bundle(head: _Head, known: AbstractSet[str], left_s: float) -> list[Task]:
+def _bundle(head: _Head, known: AbstractSet[str], left_s: float, rules: Rules) -> list[Task]:
     """Take the head's task, and those that go with it, and advance the head.
 
     `left_s` are the seconds until the pilot ends.
@@ -141,30 +274,33 @@ def _bundle(head: _Head, known: AbstractSet[str], left_s: float) -> list[Task]:
     bundle = [task]
     options = head.run.options
     if options.fuse:
-        _extend_chain(bundle, head.run, known, left_s - task.spec.needs.walltime_s)
+        left_s -= time_needed(head.expected, rules)
+        _extend_chain(bundle, head.run, known, left_s / rules.kappa)
     if options.group and len(bundle) == 1:
-        size = _group_size(head.run, task, head.share)
+        size = _group_size(head, left_s / rules.kappa)
         while len(bundle) < size and head.task is not None:
-            if head.task.node.executable != task.node.executable:
-                break
             bundle.append(head.task)
             head.advance()
     return bundle
 
 
-def _group_size(run: Run, task: Task, share: int) -> int:
-    duration = run.durations.get(task.node.executable)
+def _group_size(head: _Head, left_s: float) -> int:
+    run = head.run
+    duration = run.durations.get(run.duration_key(head.shape.executable))
     if duration is None or duration.mean_s >= SHORT_S:
         return 1
     mean_s = max(duration.mean_s, GROUP_S / GROUP_LIMIT)
-    least = min(ceil(LEAST_S / mean_s), share)
-    return max(1, least, min(int(GROUP_S / mean_s), share // SHARE))
+    least = min(ceil(LEAST_S / mean_s), head.share)
+    size = max(least, min(int(GROUP_S / mean_s), head.share // SHARE))
+    if head.expected is not None:
+        size = min(size, int(min(left_s / head.expected.q90_s, GROUP_LIMIT)))
+    return max(1, size)
 
 
 def _extend_chain(bundle: list[Task], run: Run, known: AbstractSet[str], left_s: float) -> None:
     """Append to `bundle` the tasks that wait for it alone, while there is exactly one next.
 
-    Their walltimes together are at most `left_s`.
+    What they will probably take together is at most `left_s`.
     """
     awaited: dict[Task, int] = {}
     needs = bundle[0].spec.needs
@@ -176,7 +312,8 @@ def _extend_chain(bundle: list[Task], run: Run, known: AbstractSet[str], left_s:
         if len(free) != 1 or not _fits(free[0].spec.needs, needs):
             return
         (task,) = free
-        left_s -= task.spec.needs.walltime_s
+        expected = run.estimate(Shape(task.node.executable, task.spec.needs))
+        left_s -= expected.q90_s if expected else 0.0
         if left_s < 0:
             return
         if known and task_identity(task, run.options.versions) in known:
@@ -191,16 +328,3 @@ def _fits(needs: Resources, room: Resources) -> bool:
         and needs.ram_bytes <= room.ram_bytes
         and needs.disk_bytes <= room.disk_bytes
     )
-
-
-def _refuse(
-    run: Run, shape: Resources, ready: Sequence[tuple[tuple[float, ...], TaskId]], fleet: Fleet
-) -> list[Effect]:
-    if not fleet.pilots or not fleet.complete:
-        return []
-    largest = fleet.largest()
-    reason = (
-        f"needs {shape.cores:g} cores and {shape.ram_bytes / GB:g} GB of RAM; "
-        f"the largest pilot has {largest.cores:g} cores and {largest.ram_bytes / GB:g} GB"
-    )
-    return [RefuseTask(run=run.id, task=task_id, reason=reason) for _, task_id in ready]

@@ -5,6 +5,7 @@ Rule 2: what follows from a change of state is worked out on the `board`.
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import assert_never
 
 from euclid_dask.core.attempts import Failure, FailureKind
@@ -42,30 +43,23 @@ from euclid_dask.core.states import (
     advance_run,
 )
 from euclid_dask.planner.board import Board
-from euclid_dask.planner.fleet import Usage
+from euclid_dask.planner.estimates import NO_SAMPLES, Duration, Estimate, estimate
 from euclid_dask.planner.nodes import Given, Joined, Made, Split, Task
+from euclid_dask.planner.ready import Shape
+from euclid_dask.planner.rooms import Usage
 
 
 @dataclass(slots=True)
 class Bundle:
-    """Attempts that share a place on a pilot until the last of them ends."""
+    """Attempts that share a place on a pilot until the last of them ends.
+
+    `expected_s` is when that will probably be, inf if nothing is known.
+    """
 
     pilot: PilotId
     needs: Resources
     remaining: set[TaskId]
-
-
-@dataclass(slots=True)
-class Duration:
-    """Wall seconds of the attempts of one executable so far: how many, and their mean."""
-
-    count: int = 0
-    mean_s: float = 0.0
-
-    def add(self, wall_s: float) -> None:
-        """Take one more attempt into account."""
-        self.count += 1
-        self.mean_s += (wall_s - self.mean_s) / self.count
+    expected_s: float = inf
 
 
 class Run:
@@ -84,7 +78,9 @@ class Run:
         self.cancel_now = False
         self.cancel_reason = ""
         self.usage: dict[PilotId, Usage] = {}
+        self.touched: set[PilotId] = set()
         self.bundles: dict[int, Bundle] = {}
+        self.on_pilot: dict[PilotId, set[int]] = {}
         self.durations: dict[str, Duration] = {}
         self.board = Board(started)
         self._bundle_count = 0
@@ -110,6 +106,22 @@ class Run:
     def active(self) -> list[Task]:
         """Tasks that hold a place on a pilot."""
         return [self.tasks[task] for b in self.bundles.values() for task in b.remaining]
+
+    def estimate(self, shape: Shape) -> Estimate | None:
+        """Return how long a task of `shape` will probably take; None if nothing is known."""
+        duration = self.durations.get(self.duration_key(shape.executable), NO_SAMPLES)
+        return estimate(duration, shape.needs.walltime_s)
+
+    def duration_key(self, executable: str) -> str:
+        """Return by what the durations of an executable are known: its name and version."""
+        version = self.options.versions.get(executable)
+        return f"{executable} {version}" if version else executable
+
+    def share(self, durations: dict[str, Duration]) -> None:
+        """Learn durations together with others: from now on in `durations`."""
+        for key, own in self.durations.items():
+            durations.setdefault(key, Duration()).merge(own)
+        self.durations = durations
 
     def count(self, state: TaskState) -> int:
         """Return how many tasks are in `state`."""
@@ -145,7 +157,7 @@ class Run:
         Raises:
             InternalError: The event cannot follow what happened before.
         """
-        self.last_s = event.at_s
+        self.last_s = self.board.now_s = event.at_s
         match event:
             case TasksOrdered():
                 self._order(event)
@@ -217,8 +229,14 @@ class Run:
     def _order(self, event: TasksOrdered) -> None:
         number, self._bundle_count = self._bundle_count, self._bundle_count + 1
         needs = _largest([self.tasks[task_id].spec.needs for task_id, _ in event.tasks])
-        bundle = Bundle(event.pilot, needs, {task_id for task_id, _ in event.tasks})
-        self.bundles[number] = bundle
+        expected_s = event.at_s
+        for task_id, _ in event.tasks:
+            task = self.tasks[task_id]
+            found = self.estimate(Shape(task.node.executable, task.spec.needs))
+            expected_s += found.q90_s if found else inf
+        self.bundles[number] = Bundle(event.pilot, needs, {t for t, _ in event.tasks}, expected_s)
+        self.on_pilot.setdefault(event.pilot, set()).add(number)
+        self.touched.add(event.pilot)
         self.usage.setdefault(event.pilot, Usage()).add(needs)
         for task_id, attempt in event.tasks:
             task = self.tasks[task_id]
@@ -242,7 +260,8 @@ class Run:
         task.started_s, task.ended_s = event.started_s or task.started_s, event.at_s
         task.identity = event.identity or task.identity
         task.warnings = event.warnings
-        self.durations.setdefault(task.node.executable, Duration()).add(event.profile.wall_s)
+        key = self.duration_key(task.node.executable)
+        self.durations.setdefault(key, Duration()).add(event.profile.wall_s)
         self.board.move(task, TaskCue.SUCCEED)
         self.board.finished(task)
 
@@ -313,6 +332,8 @@ class Run:
         bundle.remaining.discard(task.id)
         if not bundle.remaining:
             del self.bundles[task.bundle]
+            self.on_pilot[bundle.pilot].discard(task.bundle)
+            self.touched.add(bundle.pilot)
             self.usage[bundle.pilot].add(bundle.needs, -1)
         task.bundle = -1
 
