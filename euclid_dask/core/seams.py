@@ -46,11 +46,16 @@ class AttemptsReturned(Value, frozen=True, kw_only=True):
 
 
 class AttemptsLost(Value, frozen=True, kw_only=True):
-    """News: the carrier no longer knows how these attempts ended; look for their receipts."""
+    """News: the carrier no longer knows how these attempts ended; look for their receipts.
+
+    `dead` says that nothing of them lives: the one that owned their processes says so, or is gone
+    with all of them. Else what lives of them on this host is to be killed.
+    """
 
     run: RunId
     attempts: tuple[tuple[TaskId, int], ...]
     reason: str
+    dead: bool = False
 
 
 News = AttemptStarted | AttemptEnded | AttemptsReturned | AttemptsLost | PilotEvent
@@ -71,6 +76,13 @@ class Executor(Protocol):
     exactly one `AttemptEnded`, or names it in `AttemptsReturned` or `AttemptsLost`.
     """
 
+    def adopt(self, bundles: Sequence[BundleOrder]) -> None:
+        """Answer for bundles of an earlier runner, too; to be called before `open`.
+
+        They are on pilots that may live. What such a pilot carries when it joins is answered as
+        if it had been started here; the rest is lost, at the latest with the pilot.
+        """
+
     def open(self, inbox: Inbox) -> None:
         """Begin to offer pilots, by news to `inbox`."""
 
@@ -84,6 +96,9 @@ class Executor(Protocol):
 
         With `only_waiting` those that have been started are left alone.
         """
+
+    def lose(self, pilot: PilotId, reason: str) -> None:
+        """Answer for all that is on a pilot of which its supply says that it is gone."""
 
     def close(self) -> None:
         """Stop, leaving no process behind."""

@@ -4,7 +4,7 @@ Every executor passes its news through a ledger. What comes after the answer is 
 not answered in the end is lost. Threads of pilots report here too, so there is a lock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from threading import Lock
 
 from euclid_dask.core.ids import PilotId, TaskId
@@ -74,11 +74,22 @@ class Ledger:
             case _:
                 self._inbox.put(news)
 
-    def lose(self, trip: Trip, reason: str) -> None:
-        """Answer what is unanswered of a bundle: it is lost."""
-        if keys := self._settle(tuple(trip.open)):
-            run = trip.bundle.place.run
-            self._inbox.put(AttemptsLost(run=run, attempts=_attempts(keys), reason=reason))
+    def lose(
+        self,
+        trip: Trip,
+        reason: str,
+        *,
+        dead: bool = False,
+        but: Container[AttemptKey] = frozenset(),
+    ) -> None:
+        """Answer what is unanswered of a bundle: it is lost, all but some.
+
+        `dead` says that nothing of it lives.
+        """
+        lost = [key for key in tuple(trip.open) if key not in but]
+        if keys := self._settle(lost):
+            attempts, run = _attempts(keys), trip.bundle.place.run
+            self._inbox.put(AttemptsLost(run=run, attempts=attempts, reason=reason, dead=dead))
 
     def _settle(self, keys: Sequence[AttemptKey]) -> list[AttemptKey]:
         """Return those of `keys` that were not answered before; they are now."""

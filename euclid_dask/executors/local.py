@@ -23,10 +23,19 @@ class LocalExecutor:
         self._waiting: dict[Future[None], Trip] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._ledger: Ledger | None = None
+        self._adopted: Sequence[BundleOrder] = ()
+
+    def adopt(self, bundles: Sequence[BundleOrder]) -> None:
+        """Answer for bundles of an earlier runner: there is no pilot of its any more."""
+        self._adopted = bundles
 
     def open(self, inbox: Inbox) -> None:
         """Offer the one pilot."""
         self._ledger = Ledger(inbox)
+        trips = [Trip(bundle) for bundle in self._adopted]
+        self._ledger.depart(trips)
+        for trip in trips:
+            self._ledger.lose(trip, f"there is no pilot '{trip.pilot}'")
         self._threads = ThreadPoolExecutor(self._slots, thread_name_prefix="euclid-dask slot")
         inbox.put(
             PilotJoined(pilot=self._pilot, offer=self._offer, slots=self._slots, at_s=now_s())
@@ -51,6 +60,9 @@ class LocalExecutor:
         """Kill these attempts' process trees; with `only_waiting`, not of those that began."""
         for task, attempt in attempts:
             cancel(run, task, attempt, only_waiting=only_waiting)
+
+    def lose(self, pilot: PilotId, reason: str) -> None:
+        """Do nothing: the one pilot ends with this process."""
 
     def close(self) -> None:
         """Kill what runs, as lost, and end the threads."""

@@ -28,7 +28,8 @@ class ActiveRun:
     """A run in this process. `known` maps identities to work of earlier runs in the workdir.
 
     `old` are finished tasks whose outputs an earlier process made and nobody has looked at since.
-    `earlier` are the runs before, oldest first.
+    `earlier` are the runs before, oldest first. `adopted` are bundles of an earlier runner on
+    pilots that may live.
     """
 
     run: Run
@@ -41,6 +42,7 @@ class ActiveRun:
     old: set[TaskId] = field(default_factory=set)
     cancelled: set[CancelAttempt] = field(default_factory=set)
     earlier: tuple[Run, ...] = ()
+    adopted: tuple[BundleOrder, ...] = ()
 
     @property
     def workdir(self) -> Path:

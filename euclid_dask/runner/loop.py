@@ -23,6 +23,7 @@ from euclid_dask.core.errors import StoppedError
 from euclid_dask.core.events import (
     CancelRequested,
     OutputsMissed,
+    PilotLeft,
     RunEnded,
     TasksOrdered,
     TaskUnplaceable,
@@ -80,6 +81,7 @@ class Runner:
 
     def run_until_ended(self) -> None:
         """Carry all runs to their ends."""
+        self.executor.adopt([one for active in self.runs.values() for one in active.adopted])
         self.executor.open(self.inbox)
         try:
             self.turn([])
@@ -115,6 +117,9 @@ class Runner:
                 active = self.runs[item.run]
                 for event in events_of(active, item, self.clock.now_s()):
                     active.record(event)
+            case PilotLeft(pilot=pilot, reason=reason):
+                self.executor.lose(pilot, reason)
+                self.fleet.apply(item)
             case _:
                 self.fleet.apply(item)
 

@@ -39,9 +39,9 @@ def events_of(active: ActiveRun, news: AttemptNews, now_s: float) -> Iterator[Ru
                 for task, attempt in attempts
                 if _is_current(active, task, attempt)
             )
-        case AttemptsLost(attempts=attempts, reason=reason):
+        case AttemptsLost(attempts=attempts, reason=reason, dead=dead):
             for task, attempt in attempts:
-                yield from lost(active, task, attempt, reason, now_s)
+                yield from lost(active, task, attempt, reason, now_s, dead=dead)
         case _:
             assert_never(news)
 
@@ -88,11 +88,18 @@ def ended(active: ActiveRun, receipt: Receipt, now_s: float) -> Iterator[RunEven
 
 
 def lost(
-    active: ActiveRun, task: TaskId, attempt: int, reason: str, now_s: float
+    active: ActiveRun,
+    task: TaskId,
+    attempt: int,
+    reason: str,
+    now_s: float,
+    *,
+    dead: bool = False,
 ) -> Iterator[RunEvent]:
     """Yield what became of an attempt whose carrier lost it: its records decide.
 
-    What is left of it on this host is killed first, so that it is provably dead.
+    Unless it is known to be `dead`, what is left of it on this host is killed first, so that it
+    provably is.
 
     Raises:
         WorkdirError: A process of it cannot be killed, so that no other attempt may begin.
@@ -104,7 +111,7 @@ def lost(
     if receipt is None and not traces.was_started(place, task, attempt):
         yield TaskReturned(at_s=now_s, task=task, attempt=attempt)
         return
-    if receipt is None:
+    if receipt is None and not dead:
         alive = traces.kill(active.run.id, task, attempt)
         receipt = traces.receipt(place, task, attempt)
         if alive and receipt is None:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from euclid_dask.core.errors import InternalError
-from euclid_dask.core.ids import RunId, TaskId
-from euclid_dask.core.seams import BundleOrder, Inbox, News
+from euclid_dask.core.ids import PilotId, RunId, TaskId
+from euclid_dask.core.seams import AttemptsLost, BundleOrder, Inbox, News
 from euclid_dask.runner.inbox import CancelNews
 from euclid_dask.sim.world import World
 
@@ -15,8 +15,18 @@ class SimulatedExecutor:
     def __init__(self, world: World) -> None:
         self._world = world
 
+        self._adopted: Sequence[BundleOrder] = ()
+
+    def adopt(self, bundles: Sequence[BundleOrder]) -> None:
+        """Answer for bundles of an earlier runner: they are lost, as the world is a new one."""
+        self._adopted = bundles
+
     def open(self, inbox: Inbox) -> None:
         """Offer the pilots of the world."""
+        for bundle in self._adopted:
+            attempts = tuple((order.task, order.attempt) for order in bundle.orders)
+            reason = f"there is no pilot '{bundle.pilot}'"
+            inbox.put(AttemptsLost(run=bundle.place.run, attempts=attempts, reason=reason))
         self._world.connect(inbox)
 
     def start(self, bundles: Sequence[BundleOrder]) -> None:
@@ -29,6 +39,9 @@ class SimulatedExecutor:
     ) -> None:
         """Kill attempts; each still ends with its news."""
         self._world.cancel(run, attempts, only_waiting=only_waiting)
+
+    def lose(self, pilot: PilotId, reason: str) -> None:
+        """Do nothing: the world says what its pilots take with them."""
 
     def close(self) -> None:
         """End all that runs, as lost."""

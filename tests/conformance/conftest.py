@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ from euclid_dask.core.seams import (
 )
 from euclid_dask.executors.dask.executor import DaskExecutor
 from euclid_dask.executors.local import LocalExecutor
+from euclid_dask.executors.server import Server
 
 PATIENCE_S = 30.0
 
@@ -188,6 +191,33 @@ def bench(place: Place) -> Iterator[Bench]:
     assert not living(place.workdir)
 
 
+def start_supervisor(
+    workspace: Path, *words: str, pilot: str = "light-000001", **environment: str
+) -> "subprocess.Popen[bytes]":
+    """Start a pilot as a batch job would, for the scheduler file of a workspace."""
+    command = [sys.executable, "-m", "euclid_dask.pilots.supervisor", "--pilot", pilot]
+    command += ["--workspace", str(workspace), "--cores", "2", "--ram", "4000000000"]
+    return subprocess.Popen(
+        [*command, "--slots", "4", *words], env={**os.environ, **environment}
+    )
+
+
+def end_supervisor(supervisor: "subprocess.Popen[bytes]") -> int:
+    """Tell a pilot to end, and wait until it has."""
+    supervisor.terminate()
+    return supervisor.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def supervised(place: Place) -> Iterator[Server]:
+    """Return where to serve a pilot with a supervisor, which comes there."""
+    folder = Path(place.workdir) / ".euclid-dask"
+    folder.mkdir()
+    supervisor = start_supervisor(Path(place.workdir))
+    yield Server(folder=folder, host="127.0.0.1")
+    end_supervisor(supervisor)
+
+
 @contextmanager
 def _two_workers() -> Iterator[Any]:
     from distributed import LocalCluster  # noqa: PLC0415 - only when Dask is asked for
@@ -229,6 +259,7 @@ def kill_worker() -> Callable[[Any, PilotId], None]:
         pytest.param("dask-coming-up", marks=pytest.mark.dask),
         pytest.param("dask-embedded", marks=pytest.mark.dask),
         pytest.param("dask-existing", marks=pytest.mark.dask),
+        pytest.param("dask-supervised", marks=pytest.mark.dask),
     ]
 )
 def opened(request: pytest.FixtureRequest, bench: Bench) -> Bench:
@@ -242,6 +273,8 @@ def opened(request: pytest.FixtureRequest, bench: Bench) -> Bench:
             executor = DaskExecutor(offer=Resources(cores=2), slots=4)
             bench.open(executor)
             executor.wait_until_up()
+        case "dask-supervised":
+            bench.open(DaskExecutor(server=request.getfixturevalue("supervised")))
         case _:
             address = request.getfixturevalue("cluster").scheduler_address
             bench.open(DaskExecutor(address=address), pilots=2)

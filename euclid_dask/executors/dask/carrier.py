@@ -3,18 +3,22 @@
 Rule 1: all news pass the ledger, so a bundle is answered once, whatever happens to Dask.
 Rule 2: a future is released as soon as its bundle has ended, so Dask has nothing to recompute.
 Rule 3: only public API, but for one plain attribute (see `cluster`).
+Rule 4: when the worker of a supervised pilot goes, the pilot is away and its bundles stay open.
+What it does not carry when it comes back, has ended or never arrived: the records decide.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from distributed import wait
 
-from euclid_dask.core.events import PilotJoined, PilotLeft
+from euclid_dask.core.events import PilotAway, PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId, RunId, TaskId
 from euclid_dask.core.seams import BundleOrder, Inbox, News
 from euclid_dask.core.values import to_json
@@ -31,16 +35,37 @@ SUBSCRIBED: Final = "subscribed"
 _DEATH_S = 1.0
 """After a worker has gone, how long its host is given to end what ran there."""
 
+_LOOK_S = 0.02
+
+Stop = tuple[Callable[..., None], list[AttemptKey], tuple[str, ...]]
+"""A request to end attempts: what the worker is to call, for which, with what reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Which worker a pilot is reached by. `worker` is its id if the pilot has a supervisor."""
+
+    address: str
+    worker: str = ""
+
 
 class Carrier:
     """Sends bundles to Dask workers. All methods belong to the event loop's thread.
 
     `client` is an asynchronous `distributed.Client`, `topic` names the event stream, `in_process`
-    says that the one worker lives in this process.
+    says that the one worker lives in this process. `adopted` are bundles that an earlier runner
+    sent to supervised pilots.
     """
 
     def __init__(
-        self, client: Any, inbox: Inbox, *, topic: str, in_process: bool, dashboard_address: str
+        self,
+        client: Any,
+        inbox: Inbox,
+        *,
+        topic: str,
+        in_process: bool,
+        dashboard_address: str,
+        adopted: Sequence[BundleOrder] = (),
     ) -> None:
         self.dashboard_address = dashboard_address
         self.subscribed = asyncio.Event()
@@ -49,35 +74,67 @@ class Carrier:
         self._inbox = inbox
         self._topic = topic
         self._ledger = Ledger(inbox)
-        self._addresses: dict[PilotId, str] = {}
+        self._ledger.depart([Trip(bundle) for bundle in adopted])
+        self._contacts: dict[PilotId, Contact] = {}
+        self._stops: dict[PilotId, list[Stop]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._follows: dict[Trip, asyncio.Task[None]] = {}
         self._graphs = 0
         remote.listen(topic, self._ledger.report)
 
-    def join(self, joined: PilotJoined, address: str) -> None:
-        """Offer a worker as a pilot."""
-        self.reach(joined.pilot, address)
-        self._inbox.put(joined)
-
-    def reach(self, pilot: PilotId, address: str) -> None:
-        """Note which worker a pilot is."""
-        self._addresses[pilot] = address
-
-    def leave(self, pilot: PilotId, reason: str) -> None:
-        """Take back a pilot whose worker has gone, with all that ran there."""
-        if self._addresses.pop(pilot, None) is None:
+    def join(self, joined: PilotJoined, contact: Contact) -> None:
+        """Offer a worker as a pilot; answer for what a supervised one does not carry any more."""
+        pilot = joined.pilot
+        if contact == self._contacts.get(pilot):
             return
+        self._release(pilot)
+        self.reach(pilot, contact)
+        carried = frozenset(joined.carrying)
+        if contact.worker:
+            for trip in self._ledger.on_pilot(pilot):
+                reason = "the pilot does not carry it any more"
+                self._ledger.lose(trip, reason, dead=True, but=carried)
+        self._inbox.put(joined)
+        unknown = carried.difference(*self._ledger.find(carried).values())
+        self._ask(contact, (remote.abandon_all, list(unknown), ("no runner waits for it",)))
+        for function, keys, words in self._stops.pop(pilot, ()):
+            if there := self._ledger.find(keys).get(pilot):
+                self._stop(pilot, (function, there, words))
+
+    def reach(self, pilot: PilotId, contact: Contact) -> None:
+        """Note which worker a pilot is."""
+        self._contacts[pilot] = contact
+
+    def lose(self, pilot: PilotId, reason: str) -> None:
+        """Answer for all that was on a pilot: nothing of it lives."""
+        self._contacts.pop(pilot, None)
+        self._stops.pop(pilot, None)
         for trip in self._ledger.on_pilot(pilot):
-            self._ledger.lose(trip, reason)
-            if trip in self._follows:
-                self._follows[trip].cancel()
-        self._inbox.put(PilotLeft(pilot=pilot, reason=reason, at_s=now_s()))
+            self._ledger.lose(trip, reason, dead=True)
+        self._release(pilot)
 
     def leave_all(self, reason: str) -> None:
-        """Take back every pilot, since the scheduler has gone."""
-        for pilot in tuple(self._addresses):
-            self.leave(pilot, reason)
+        """Do without every pilot, since the scheduler has gone."""
+        for pilot in tuple(self._contacts):
+            self._miss(pilot, reason)
+
+    def _miss(self, pilot: PilotId, reason: str) -> None:
+        """Take notice that the worker of a pilot has gone."""
+        contact = self._contacts.pop(pilot, None)
+        if contact is None:
+            return
+        if contact.worker:
+            self._inbox.put(PilotAway(pilot=pilot, reason=reason, at_s=now_s()))
+        else:
+            for trip in self._ledger.on_pilot(pilot):
+                self._ledger.lose(trip, reason)
+            self._inbox.put(PilotLeft(pilot=pilot, reason=reason, at_s=now_s()))
+        self._release(pilot)
+
+    def _release(self, pilot: PilotId) -> None:
+        """Have Dask forget what was sent to a pilot's worker that is no more."""
+        for trip in [trip for trip in self._follows if trip.pilot == pilot]:
+            self._follows.pop(trip).cancel()
 
     def send(self, bundles: Sequence[BundleOrder]) -> None:
         """Send bundles to their pilots as one Dask graph of independent entries."""
@@ -86,14 +143,14 @@ class Carrier:
         mappings: dict[str, dict[Any, Any]] = {}
         sent: dict[Any, Trip] = {}
         for trip in trips:
-            address = self._addresses.get(trip.pilot)
-            if address is None:
+            contact = self._contacts.get(trip.pilot)
+            if contact is None:
                 self._ledger.lose(trip, f"there is no pilot '{trip.pilot}'")
                 continue
             key = _key(trip.bundle)
             sent[key] = trip
-            task = (remote.carry, to_json(trip.bundle), self._topic)
-            mappings.setdefault(address, {})[key] = task
+            task = (remote.carry, to_json(trip.bundle), self._topic, contact.worker)
+            mappings.setdefault(contact.address, {})[key] = task
         if sent:
             self._compute(mappings, sent)
 
@@ -109,8 +166,9 @@ class Carrier:
         reason = "the executor was closed"
         keys = [key for trip in self._ledger.on_pilot() for key in trip.open]
         self._tell(remote.abandon_all, keys, reason)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=patience_s)
+        until_s = monotonic() + patience_s
+        while self._is_answering() and monotonic() < until_s:  # noqa: ASYNC110 - threads answer
+            await asyncio.sleep(_LOOK_S)
         for follow in self._tasks:
             follow.cancel()
         for trip in self._ledger.on_pilot():
@@ -125,16 +183,19 @@ class Carrier:
             return
         news: News = remote.unpack(message)
         if isinstance(news, PilotJoined):
-            self.join(news, str(news.pilot))
-        else:
-            self._ledger.report(news)
+            self.join(news, Contact(*message[2:]) if message[2:] else Contact(str(news.pilot)))
+            return
+        if isinstance(news, PilotLeft):
+            self.lose(news.pilot, news.reason)
+        self._ledger.report(news)
 
     def watch(self, event: tuple[float, Any]) -> None:
         """Take notice of workers that go."""
         _, message = event
         if isinstance(message, dict) and message.get("action") == "remove-worker":
-            pilot = PilotId(str(message["worker"]))
-            self._spawn(self._leave_later(pilot, "its Dask worker has gone"))
+            for pilot, contact in tuple(self._contacts.items()):
+                if contact.address == message["worker"]:
+                    self._spawn(self._miss_later(pilot, contact, "its Dask worker has gone"))
 
     def _compute(self, mappings: dict[str, dict[Any, Any]], sent: dict[Any, Trip]) -> None:
         """Submit a graph with a layer of entries for each worker, pinned to it."""
@@ -148,37 +209,60 @@ class Carrier:
         graph = HighLevelGraph(layers, {name: set() for name in layers})
         futures = self._client.get(graph, list(sent), sync=False, retries=0)
         for future, trip in zip(futures, sent.values(), strict=True):
-            self._follows[trip] = self._spawn(self._follow(future, trip))
+            supervised = bool(self._contacts[trip.pilot].worker)
+            follow = self._follow(future, trip, supervised=supervised)
+            self._follows[trip] = self._spawn(follow)
 
-    async def _follow(self, future: Any, trip: Trip) -> None:
-        """Wait for the end of a Dask task, release it, and see that its bundle is answered."""
+    async def _follow(self, future: Any, trip: Trip, *, supervised: bool) -> None:
+        """Wait for the end of a Dask task, release it, and see that its bundle is answered.
+
+        Of a supervised pilot the supervisor answers, unless the bundle has not come so far.
+        """
+        reached = True
         try:
             with self._client.as_current():
                 ended = wait([future])  # type: ignore[no-untyped-call]
             await ended
             reason = "" if future.status == "finished" else f"its Dask task is {future.status}"
+            reached = future.status != "error"
         except (asyncio.CancelledError, CancelledError):
             reason = "its Dask task was cancelled"
         finally:
             future.release()
             self._follows.pop(trip, None)
-        self._ledger.lose(trip, reason or "its worker did not say how it ended")
+        if not (supervised and reached):
+            self._ledger.lose(trip, reason or "its worker did not say how it ended")
 
-    async def _leave_later(self, pilot: PilotId, reason: str) -> None:
-        await asyncio.sleep(_DEATH_S)
-        self.leave(pilot, reason)
+    async def _miss_later(self, pilot: PilotId, contact: Contact, reason: str) -> None:
+        if not contact.worker:
+            await asyncio.sleep(_DEATH_S)
+        if self._contacts.get(pilot) == contact:
+            self._miss(pilot, reason)
+
+    def _is_answering(self) -> bool:
+        """Tell whether an answer may still come from a pilot that can be reached."""
+        return any(trip.pilot in self._contacts for trip in self._ledger.on_pilot())
 
     def _tell(self, function: Callable[..., None], keys: list[AttemptKey], *words: str) -> None:
         for pilot, there in self._ledger.find(keys).items():
-            address = self._addresses.get(pilot)
-            if address is None:
-                continue
-            if self._in_process:
-                function(there, *words)
-            else:
-                self._spawn(self._run_there(function, there, *words, address=address))
+            self._stop(pilot, (function, there, words))
 
-    async def _run_there(self, function: Callable[..., None], *words: Any, address: str) -> None:
+    def _stop(self, pilot: PilotId, stop: Stop) -> None:
+        """Have a pilot end attempts, now and when it comes back, if it goes before it is done."""
+        contact = self._contacts.get(pilot)
+        if contact is None or contact.worker:
+            self._stops.setdefault(pilot, []).append(stop)
+        if contact is not None:
+            self._ask(contact, stop)
+
+    def _ask(self, contact: Contact, stop: Stop) -> None:
+        function, keys, words = stop
+        if keys and self._in_process:
+            function(keys, *words)
+        elif keys:
+            self._spawn(self._run_there(contact.address, function, keys, *words))
+
+    async def _run_there(self, address: str, function: Callable[..., None], *words: Any) -> None:
         await self._client.run(function, *words, workers=[address], on_error="ignore")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

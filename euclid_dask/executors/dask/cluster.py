@@ -1,13 +1,9 @@
-"""Start a Dask cluster in this process, or find one; give a `Carrier` for it.
-
-Everything of Dask that works against long-running executables is off: work stealing, memory
-limits on the worker's own process, profiling, blame for dead workers, nannies.
-"""
+"""Start a Dask cluster in this process, or find one; give a `Carrier` for it."""
 
 import asyncio
 import logging
 import warnings
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 from uuid import uuid4
@@ -17,31 +13,16 @@ from distributed import Client, Scheduler, Worker
 from distributed.utils import silence_logging_cmgr
 
 from euclid_dask.core.ids import PilotId
-from euclid_dask.core.seams import Inbox
+from euclid_dask.core.seams import BundleOrder, Inbox
 from euclid_dask.executors.dask import page
-from euclid_dask.executors.dask.carrier import SUBSCRIBED, Carrier
+from euclid_dask.executors.dask.carrier import SUBSCRIBED, Carrier, Contact
+from euclid_dask.executors.dask.config import CONFIG
 from euclid_dask.executors.dask.pilot import Announcer
 
 LOCAL: Final = PilotId("local")
 
-_CONFIG: Final = {
-    "distributed.scheduler.work-stealing": False,
-    "distributed.scheduler.allowed-failures": 1_000_000,
-    "distributed.scheduler.worker-ttl": None,
-    "distributed.scheduler.idle-timeout": None,
-    "distributed.scheduler.no-workers-timeout": None,
-    "distributed.scheduler.active-memory-manager.start": False,
-    "distributed.scheduler.http.routes": ["distributed.http.scheduler.prometheus"],
-    "distributed.worker.http.routes": [],
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": False,
-    "distributed.worker.profile.enabled": False,
-    "distributed.diagnostics.computations.nframes": 0,
-}
 _BATCH_S: Final = 0.001
-_GRACE_S: Final = 30.0
+GRACE_S: Final = 30.0
 _SPARE_THREADS: Final = 2
 _LOOK_S: Final = 0.5
 _ECHO_S: Final = 0.01
@@ -52,8 +33,8 @@ log = logging.getLogger(__name__)
 @asynccontextmanager
 async def embedded(inbox: Inbox, slots: int) -> AsyncIterator[Carrier]:
     """Be a scheduler, one worker and a client on this event loop: the pilot "local"."""
-    with _quiet():
-        with dask.config.set(_CONFIG):
+    with quiet():
+        with dask.config.set(CONFIG):
             scheduler = await Scheduler(
                 protocol="inproc", dashboard=False, dashboard_address="127.0.0.1:0"
             )
@@ -66,43 +47,50 @@ async def embedded(inbox: Inbox, slots: int) -> AsyncIterator[Carrier]:
                 dashboard=False,
                 dashboard_address="127.0.0.1:0",
             )
-            client = await _client(scheduler.address, 30.0)
+            client = await connect(scheduler.address, 30.0)
         _hasten(scheduler, worker, client)
         url = f"http://127.0.0.1:{scheduler.http_server.port}/status"
-        carrier = Carrier(client, inbox, topic=_topic(), in_process=True, dashboard_address=url)
-        carrier.reach(LOCAL, worker.address)
+        carrier = Carrier(client, inbox, topic=new_topic(), in_process=True, dashboard_address=url)
+        carrier.reach(LOCAL, Contact(worker.address))
         try:
             yield carrier
         finally:
-            await carrier.close(_GRACE_S)
+            await carrier.close(GRACE_S)
             await client.close()
             await worker.close(nanny=False)
             await scheduler.close()
 
 
 @asynccontextmanager
-async def existing(inbox: Inbox, address: str, timeout_s: float) -> AsyncIterator[Carrier]:
+async def existing(
+    inbox: Inbox, address: str, timeout_s: float, adopted: Sequence[BundleOrder]
+) -> AsyncIterator[Carrier]:
     """Be a client of the scheduler at `address`, whose workers are announced as pilots."""
-    with _quiet():
-        client = await _client(address, timeout_s)
-        topic = _topic()
+    with quiet():
+        client = await connect(address, timeout_s)
+        topic = new_topic()
         carrier = Carrier(
-            client, inbox, topic=topic, in_process=False, dashboard_address=client.dashboard_link
+            client,
+            inbox,
+            topic=topic,
+            in_process=False,
+            dashboard_address=client.dashboard_link,
+            adopted=adopted,
         )
-        await _enrol(client, carrier, topic)
+        await enrol(client, carrier, topic)
         watch = asyncio.create_task(_watch_scheduler(client, carrier, topic))
         try:
             yield carrier
         finally:
             watch.cancel()
-            await carrier.close(_GRACE_S)
+            await carrier.close(GRACE_S)
             if client.status == "running":
                 client.unsubscribe_topic("all")
                 await client.unregister_worker_plugin(Announcer(topic).name)
             await client.close()
 
 
-async def _enrol(client: Any, carrier: Carrier, topic: str) -> None:
+async def enrol(client: Any, carrier: Carrier, topic: str) -> None:
     """Have all workers, those that come later too, announce themselves."""
     carrier.subscribed.clear()
     client.subscribe_topic("all", carrier.watch)
@@ -124,10 +112,11 @@ async def _watch_scheduler(client: Any, carrier: Carrier, topic: str) -> None:
             carrier.leave_all("the Dask scheduler has gone")
         elif client.status == "running" and gone:
             gone = False
-            await _enrol(client, carrier, topic)
+            await enrol(client, carrier, topic)
 
 
-async def _client(address: str, timeout_s: float) -> Any:
+async def connect(address: str, timeout_s: float) -> Any:
+    """Return a client of the scheduler at `address`, on this event loop."""
     return await Client(  # type: ignore[no-untyped-call]
         address, asynchronous=True, set_as_default=False, timeout=timeout_s
     )
@@ -150,12 +139,13 @@ def _hasten(scheduler: Scheduler, worker: Worker, client: Any) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Dask's chatter below warnings, and its complaint about a missing network."""
     with silence_logging_cmgr(logging.WARNING), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Couldn't detect a suitable IP", RuntimeWarning)
         yield
 
 
-def _topic() -> str:
+def new_topic() -> str:
+    """Return a name for an event stream of our own."""
     return f"euclid-dask-{uuid4().hex[:12]}"

@@ -15,11 +15,12 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from euclid_dask.core.errors import InputError, SiteError
-from euclid_dask.core.ids import RunId, TaskId
+from euclid_dask.core.ids import PilotId, RunId, TaskId
 from euclid_dask.core.pilots import usual_slots
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import AttemptsLost, BundleOrder, Inbox
 from euclid_dask.executors.local import LocalExecutor
+from euclid_dask.executors.server import Server
 
 if TYPE_CHECKING:
     from euclid_dask.executors.dask.carrier import Carrier
@@ -35,7 +36,8 @@ class DaskExecutor:
     as is all if it does not come up. It is begun `after_s` seconds after `open`, so that a run
     that has ended by then does not wait for Dask at all.
     With `address`, it is the one whose scheduler listens there; each worker is a pilot that
-    offers as many cores and slots as it has threads.
+    offers as many cores and slots as it has threads, or what its supervisor says.
+    With `server`, a scheduler in this process listens there, and pilots come to it.
     """
 
     def __init__(
@@ -44,15 +46,18 @@ class DaskExecutor:
         offer: Resources | None = None,
         slots: int | None = None,
         address: str | None = None,
+        server: Server | None = None,
         timeout_s: float = 30.0,
         after_s: float = 0.0,
     ) -> None:
-        if (offer is None) == (address is None):
+        if sum(one is not None for one in (offer, address, server)) != 1:
             raise InputError("a Dask executor needs either an offer or a scheduler's address")
         self._offer = offer
         self._slots = slots or (usual_slots(offer.cores) if offer else 0)
         self._early = LocalExecutor(offer=offer, slots=self._slots) if offer else None
         self._address = address
+        self._server = server
+        self._adopted: tuple[BundleOrder, ...] = ()
         self._timeout_s = timeout_s
         self._after_s = after_s
         self._inbox: Inbox | None = None
@@ -70,11 +75,17 @@ class DaskExecutor:
         """Wait until Dask carries what is started; raise the error if it does not come up."""
         self._carrier.result(self._timeout_s)
 
+    def adopt(self, bundles: Sequence[BundleOrder]) -> None:
+        """Answer for bundles of an earlier runner, too."""
+        self._adopted = tuple(bundles)
+        if self._early is not None:
+            self._early.adopt(bundles)
+
     def open(self, inbox: Inbox) -> None:
         """Begin to offer pilots.
 
         Raises:
-            SiteError: if there is no scheduler at the address.
+            SiteError: if there is no scheduler at the address, or none can listen there.
         """
         self._inbox = inbox
         if self._early is not None:
@@ -85,16 +96,13 @@ class DaskExecutor:
         )
         self._thread.start()
         running.result()
-        if self._address is None:
+        if self._early is not None:
             return
         try:
             self._carrier.result()
         except (OSError, ValueError, SiteError) as error:
             self.close()
-            raise SiteError(
-                f"no Dask scheduler can be reached at {self._address}: {error}",
-                hint="start one with `dask scheduler`, and workers with `dask worker`",
-            ) from error
+            raise self._no_scheduler(error) from error
 
     def start(self, bundles: Sequence[BundleOrder]) -> None:
         """Send all bundles to their pilots as one Dask graph."""
@@ -116,6 +124,11 @@ class DaskExecutor:
             self._loop.call_soon_threadsafe(
                 partial(carrier.cancel, run, those, only_waiting=only_waiting)
             )
+
+    def lose(self, pilot: PilotId, reason: str) -> None:
+        """Answer for all that is on a pilot of which its supply says that it is gone."""
+        if self._loop is not None and not self._loop.is_closed() and self._is_up():
+            self._loop.call_soon_threadsafe(self._carrier.result().lose, pilot, reason)
 
     def close(self) -> None:
         """Kill what runs, as lost; leave the cluster, and end it if it is ours."""
@@ -144,20 +157,35 @@ class DaskExecutor:
         assert self._inbox is not None
         if await _is_set_within(stop, self._after_s):
             return
-        from euclid_dask.executors.dask import cluster  # noqa: PLC0415 - Dask is slow to import
+        from euclid_dask.executors.dask import cluster, server  # noqa: PLC0415 - slow to import
 
         if await _is_set_within(stop, 0.0):
             return
         if self._offer is not None:
             opened = cluster.embedded(self._inbox, self._slots)
+        elif self._server is not None:
+            opened = server.serving(self._inbox, self._server, self._adopted)
         else:
-            opened = cluster.existing(self._inbox, str(self._address), self._timeout_s)
+            opened = cluster.existing(
+                self._inbox, str(self._address), self._timeout_s, self._adopted
+            )
         async with opened as carrier:
             self._carrier.set_result(carrier)
             await stop.wait()
 
     def _is_up(self) -> bool:
         return self._carrier.done() and self._carrier.exception() is None
+
+    def _no_scheduler(self, error: Exception) -> SiteError:
+        if self._server is None:
+            return SiteError(
+                f"no Dask scheduler can be reached at {self._address}: {error}",
+                hint="start one with `dask scheduler`, and workers with `dask worker`",
+            )
+        return SiteError(
+            f"no Dask scheduler can be started for pilots: {error}",
+            hint="see whether host, interface and port are this machine's, and free",
+        )
 
     def _report_stillbirth(self, error: BaseException) -> None:
         if self._early is not None:

@@ -2,6 +2,9 @@
 
 News goes straight to the inbox where the runner lives in the same process, else by the worker's
 event stream, in order. A bundle whose Dask task is dropped, as its client has gone, is ended.
+
+Where the pilot has a supervisor, that one runs the bundles, and none is ended but on request: the
+worker only passes on what the two sides say, by its `Link`.
 """
 
 import os
@@ -11,9 +14,9 @@ from threading import Lock
 from typing import Any, Final
 
 import dask.config
-from distributed import Worker, WorkerPlugin, get_worker
+from distributed import Status, Worker, WorkerPlugin, get_worker
 
-from euclid_dask.core.events import PilotJoined
+from euclid_dask.core.events import PilotDraining, PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import (
@@ -25,9 +28,11 @@ from euclid_dask.core.seams import (
     News,
 )
 from euclid_dask.core.values import json_reader, to_json
+from euclid_dask.executors.dask.link import Link
 from euclid_dask.worker.bundle import AttemptKey, abandon, attempt_keys, cancel, run_bundle
 from euclid_dask.worker.clock import now_s
 from euclid_dask.worker.guard import start_guard
+from euclid_dask.worker.link import Stop
 
 _read_bundle = json_reader(BundleOrder)
 _READERS: Final[dict[str, Callable[[bytes], News]]] = {
@@ -36,6 +41,8 @@ _READERS: Final[dict[str, Callable[[bytes], News]]] = {
     "AttemptsReturned": json_reader(AttemptsReturned),
     "AttemptsLost": json_reader(AttemptsLost),
     "PilotJoined": json_reader(PilotJoined),
+    "PilotDraining": json_reader(PilotDraining),
+    "PilotLeft": json_reader(PilotLeft),
 }
 
 _NOT_RUNNING: Final = frozenset({"cancelled", "released", "forgotten"})
@@ -47,6 +54,7 @@ class _Host:
     def __init__(self) -> None:
         self.inboxes: dict[str, Callable[[News], None]] = {}
         self.carried: dict[Any, list[AttemptKey]] = {}
+        self.link: Link | None = None
         self.lock = Lock()
         self.guard: subprocess.Popen[bytes] | None = None
 
@@ -64,9 +72,22 @@ def unlisten(topic: str) -> None:
     _HOST.inboxes.pop(topic, None)
 
 
-def carry(payload: bytes, topic: str) -> None:
-    """Run a bundle on this worker; this is the whole of a Dask task of ours."""
+def be_supervised(link: Link) -> None:
+    """Have a supervisor run what comes to this worker."""
+    _HOST.link = link
+
+
+def carry(payload: bytes, topic: str, worker_id: str = "") -> None:
+    """Run a bundle on this worker; this is the whole of a Dask task of ours.
+
+    `worker_id` is the supervised worker that it was sent to: what Dask sends again, to another
+    one at the same address, was answered before and is not carried.
+    """
     bundle = _read_bundle(payload)
+    if _HOST.link is not None:
+        if worker_id == get_worker().id:
+            _HOST.link.carry(bundle)
+        return
     report = _HOST.inboxes.get(topic)
     if report is not None:
         run_bundle(bundle, report)
@@ -89,24 +110,33 @@ def pack(news: News) -> list[Any]:
 
 def unpack(message: Sequence[Any]) -> News:
     """Return the news that `pack` packed."""
-    name, content = message
+    name, content, *_ = message
     return _READERS[name](content)
 
 
 def cancel_all(keys: Sequence[AttemptKey]) -> None:
     """End attempts on this worker, on request."""
+    if _HOST.link is not None:
+        _HOST.link.ask(Stop(attempts=tuple(keys), how="cancel"))
+        return
     for key in keys:
         cancel(*key)
 
 
 def withdraw_all(keys: Sequence[AttemptKey]) -> None:
     """Keep attempts on this worker from starting; those that have begun go on."""
+    if _HOST.link is not None:
+        _HOST.link.ask(Stop(attempts=tuple(keys), how="withdraw"))
+        return
     for key in keys:
         cancel(*key, only_waiting=True)
 
 
 def abandon_all(keys: Sequence[AttemptKey], reason: str) -> None:
     """End attempts on this worker, as lost."""
+    if _HOST.link is not None:
+        _HOST.link.ask(Stop(attempts=tuple(keys), how="abandon", reason=reason))
+        return
     for key in keys:
         abandon(*key, reason)
 
@@ -120,6 +150,9 @@ class Announcer(WorkerPlugin):  # type: ignore[misc,unused-ignore]
 
     def setup(self, worker: Worker) -> None:
         """Announce the worker, and clean the environment that its executables inherit."""
+        if _HOST.link is not None:
+            _HOST.link.introduce(self._topic, _teller(worker, self._topic))
+            return
         if self._topic not in _HOST.inboxes:
             _forget_nanny_environment()
             _be_guarded()
@@ -127,6 +160,8 @@ class Announcer(WorkerPlugin):  # type: ignore[misc,unused-ignore]
 
     def teardown(self, worker: Worker) -> None:
         """End what runs, since the worker or the runner goes."""
+        if _HOST.link is not None and worker.status is not Status.running:
+            _HOST.link.let_go()
         _abandon_carried("the Dask worker was closed")
 
     def transition(self, key: Any, start: Any, finish: Any, **kwargs: Any) -> None:
@@ -135,6 +170,16 @@ class Announcer(WorkerPlugin):  # type: ignore[misc,unused-ignore]
             with _HOST.lock:
                 keys = _HOST.carried.get(key, ())
             abandon_all(keys, "the runner has gone")
+
+
+def _teller(worker: Worker, topic: str) -> Callable[[News], None]:
+    """Return what tells the runner what a supervisor says, and by which worker it is reached."""
+
+    def tell(news: News) -> None:
+        contact = [worker.address, worker.id] if isinstance(news, PilotJoined) else []
+        worker.log_event(topic, [*pack(news), *contact])
+
+    return tell
 
 
 def _joined(worker: Worker) -> PilotJoined:

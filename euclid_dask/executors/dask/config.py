@@ -1,0 +1,24 @@
+"""How we set Dask, in schedulers and workers of our own.
+
+Everything that works against long-running executables is off: work stealing, memory limits on
+the worker's own process, profiling, blame for dead workers, nannies.
+"""
+
+from typing import Any, Final
+
+CONFIG: Final[dict[str, Any]] = {
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.allowed-failures": 1_000_000,
+    "distributed.scheduler.worker-ttl": None,
+    "distributed.scheduler.idle-timeout": None,
+    "distributed.scheduler.no-workers-timeout": None,
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.scheduler.http.routes": ["distributed.http.scheduler.prometheus"],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    "distributed.worker.profile.enabled": False,
+    "distributed.diagnostics.computations.nframes": 0,
+}

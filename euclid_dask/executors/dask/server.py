@@ -1,0 +1,58 @@
+"""A Dask scheduler in this process for pilots that come to it, from any host.
+
+Only those join who hold the files of the workspace's own authority (`security`): whoever may talk
+to a scheduler may run programs as its user. That goes for this host too, which others may use.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import dask.config
+from distributed import Scheduler
+
+from euclid_dask.core.seams import BundleOrder, Inbox
+from euclid_dask.executors.dask import page
+from euclid_dask.executors.dask.address import write_address
+from euclid_dask.executors.dask.carrier import Carrier
+from euclid_dask.executors.dask.cluster import GRACE_S, connect, enrol, new_topic, quiet
+from euclid_dask.executors.dask.config import CONFIG
+from euclid_dask.executors.dask.security import make_membership
+from euclid_dask.executors.server import Server
+
+
+@asynccontextmanager
+async def serving(
+    inbox: Inbox, server: Server, adopted: Sequence[BundleOrder]
+) -> AsyncIterator[Carrier]:
+    """Be a scheduler that writes its address where pilots look for it, and its client."""
+    with quiet(), dask.config.set(CONFIG):
+        security = make_membership(server.folder)
+        scheduler = await Scheduler(
+            protocol=["inproc", "tls"],  # type: ignore[arg-type]
+            host=[None, server.host or None],  # type: ignore[arg-type]
+            interface=[None, server.interface or None],  # type: ignore[arg-type]
+            port=[0, server.port],  # type: ignore[arg-type]
+            security=security,
+            dashboard=False,
+            dashboard_address="127.0.0.1:0",
+        )
+        page.serve_when_asked(scheduler)
+        inner, outer = (listener.contact_address for listener in scheduler.listeners)
+        client = await connect(inner, 30.0)
+        topic = new_topic()
+        carrier = Carrier(
+            client,
+            inbox,
+            topic=topic,
+            in_process=False,
+            dashboard_address=f"http://127.0.0.1:{scheduler.http_server.port}/status",
+            adopted=adopted,
+        )
+        await enrol(client, carrier, topic)
+        write_address(server.folder, outer, scheduler.id)
+        try:
+            yield carrier
+        finally:
+            await carrier.close(GRACE_S)
+            await client.close()
+            await scheduler.close()
