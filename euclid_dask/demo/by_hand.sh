@@ -12,6 +12,7 @@ case $flavour in
     python | astromatic) ;;
     *) echo "by_hand.sh: the flavour '$flavour' is neither python nor astromatic" >&2; exit 2 ;;
 esac
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1  # as the engine does
 python=${PYTHON:-python3}
 programs=$(cd "$(dirname "$0")/vis" && pwd)
 cd "$workdir"

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from astropy.io import fits
+from frames import MAGZERO, Frame, opened, read_frame
+from program import VisError
 from sources import APERTURE_PX, kernel
-from visio import MAGZERO, Frame, VisError, opened, read_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

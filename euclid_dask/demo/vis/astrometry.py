@@ -13,21 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from astropy.io import fits
+from files import read_reduced
+from frames import MAGZERO, Floats, Table, mad_sigma, read_table, write_fits
 from plane import TERMS, evaluate, project, sip_header
+from products import data_file
+from program import Call, VisError, run
 from sources import point_like
-from visio import (
-    MAGZERO,
-    Call,
-    Floats,
-    Table,
-    VisError,
-    data_file,
-    mad_sigma,
-    read_reduced,
-    read_table,
-    run,
-    write_fits,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import sep
-from visio import Call, Frame, VisError, read_frame, run, write_frame
+from frames import Frame, read_frame, write_frame
+from program import Call, VisError, run
 
 
 def subtract(frame: Frame, box_px: int) -> Frame:

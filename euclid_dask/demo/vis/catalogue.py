@@ -8,8 +8,10 @@ import numpy as np
 import sep
 from astropy.io import fits
 from astropy.wcs import WCS
+from frames import Frame, read_frame, table_hdu, write_fits
+from products import data_file
+from program import Call, run
 from sources import measure
-from visio import Call, Frame, data_file, read_frame, run, table_hdu, write_fits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

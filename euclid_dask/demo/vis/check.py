@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from visio import Call, Floats, Table, VisError, data_file, mad_sigma, read_table, run, write_json
+from files import write_json
+from frames import Floats, Table, mad_sigma, read_table
+from products import data_file
+from program import Call, VisError, run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

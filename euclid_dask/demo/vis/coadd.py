@@ -8,25 +8,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
+from files import Reduced, read_reduced
+from frames import BAD, MAGZERO, SATURATED, Floats, Frame, Image, opened, read_frame, write_fits
+from products import new_data_file, write_product
+from program import Call, VisError, run
 from scipy import ndimage
-from visio import (
-    BAD,
-    MAGZERO,
-    SATURATED,
-    Call,
-    Floats,
-    Frame,
-    Image,
-    Reduced,
-    VisError,
-    new_data_file,
-    opened,
-    read_frame,
-    read_reduced,
-    run,
-    write_fits,
-    write_product,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,22 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 from detector import Raw, read_raw
-from visio import (
+from files import read_paths
+from frames import (
     BAD,
     MAGZERO,
     SATURATED,
-    Call,
     Flags,
     Floats,
     Frame,
     Image,
-    VisError,
     by_detector,
     opened,
-    read_paths,
-    run,
     write_frame,
 )
+from program import Call, VisError, run
 
 if TYPE_CHECKING:
     from pathlib import Path

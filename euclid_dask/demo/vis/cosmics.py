@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import astroscrappy
 import numpy as np
-from visio import COSMIC, Call, Frame, read_frame, run, write_frame
+from frames import COSMIC, Frame, read_frame, write_frame
+from program import Call, run
 
 
 def clean(frame: Frame, sigma: float) -> Frame:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from astropy.io import fits
+from frames import SATURATED, read_frame, table_hdu, write_fits
+from program import Call, run
 from sources import measure
-from visio import SATURATED, Call, read_frame, run, table_hdu, write_fits
 
 
 def step(call: Call) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from visio import Flags, Image, VisError, data_file, opened
+from frames import Flags, Image, opened
+from products import data_file
+from program import VisError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from astropy.io import fits
 from detector import read_stack
-from visio import Call, Image, read_paths, run, write_fits
+from files import read_paths
+from frames import Image, write_fits
+from program import Call, run
 
 
 def combine(images: list[Image]) -> Image:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from astropy.io import fits
 from detector import Raw, read_stack
-from visio import HOT, Call, Flags, Image, by_detector, opened, read_paths, run, write_fits
+from files import read_paths
+from frames import HOT, Flags, Image, by_detector, opened, write_fits
+from program import Call, run
 
 
 def combine(stack: list[Raw], bias: Image, hot_e_s: float) -> tuple[Image, Flags]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from astropy.io import fits
 from detector import Raw, read_stack
-from visio import DEAD, Call, Flags, Image, by_detector, opened, read_paths, run, write_fits
+from files import read_paths
+from frames import DEAD, Flags, Image, by_detector, opened, write_fits
+from program import Call, run
 
 SENSITIVITY = (0.5, 1.5)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 from astropy.io import fits
-from visio import Floats
+from frames import Floats
 
 DEGREE: Final = 3
 ARCSEC: Final = 3600.0

@@ -7,8 +7,9 @@ from typing import Final
 
 import numpy as np
 from astropy.io import fits
+from frames import Floats, Image, Table, read_frame, read_table, write_fits
+from program import Call, VisError, run
 from sources import point_like
-from visio import Call, Floats, Image, Table, VisError, read_frame, read_table, run, write_fits
 
 HALF_PX: Final = 12
 LEAST_SNR: Final = 40.0

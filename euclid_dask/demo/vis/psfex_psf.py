@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from astromatic import folder, start
 from astropy.io import fits
-from visio import Call, VisError, opened, run, write_fits
+from frames import opened, write_fits
+from program import Call, VisError, run
 
 if TYPE_CHECKING:
     from pathlib import Path

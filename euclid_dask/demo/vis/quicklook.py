@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from files import whole
+from frames import Flags, Image, Table, read_frame, read_table
 from PIL import Image as Picture
 from PIL import ImageDraw
-from visio import Call, Flags, Image, Table, data_file, read_frame, read_table, run, whole
+from products import data_file
+from program import Call, run
 
 WIDEST_PX: Final = 1400
 STAR_COLOUR: Final = (90, 170, 255)

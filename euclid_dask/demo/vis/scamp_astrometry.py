@@ -9,7 +9,10 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from astromatic import folder, start
-from visio import MAGZERO, Call, VisError, data_file, opened, read_reduced, run, write_json
+from files import read_reduced, write_json
+from frames import MAGZERO, opened
+from products import data_file
+from program import Call, VisError, run
 
 if TYPE_CHECKING:
     from pathlib import Path

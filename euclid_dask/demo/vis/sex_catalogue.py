@@ -7,7 +7,9 @@ from typing import Any, Final
 import numpy as np
 from astromatic import extract, folder, ldac_objects, unpack
 from astropy.io import fits
-from visio import Call, data_file, run, table_hdu, write_fits
+from frames import table_hdu, write_fits
+from products import data_file
+from program import Call, run
 
 SATURATED_FLAG: Final = 4
 RENAMED: Final = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 
 from astromatic import extract, folder, ldac_objects, unpack
-from visio import Call, run, whole
+from files import whole
+from program import Call, run
 
 
 def step(call: Call) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from visio import MAGZERO, Floats
+from frames import MAGZERO, Floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import sep
-from visio import Floats, Image, Table, VisError
+from frames import Floats, Image, Table
+from program import VisError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

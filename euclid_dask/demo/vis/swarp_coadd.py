@@ -8,18 +8,11 @@ from typing import Final
 import numpy as np
 from astromatic import folder, start, unpack
 from astropy.io import fits
+from files import read_reduced
+from frames import MAGZERO, opened, write_fits
+from products import new_data_file, write_product
+from program import Call, VisError, run
 from scamp_astrometry import frame_name
-from visio import (
-    MAGZERO,
-    Call,
-    VisError,
-    new_data_file,
-    opened,
-    read_reduced,
-    run,
-    write_fits,
-    write_product,
-)
 
 WORLD_KEYWORDS: Final = (
     *("CTYPE1", "CTYPE2", "CUNIT1", "CUNIT2", "RADESYS", "EQUINOX", "CRVAL1", "CRVAL2"),
