@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from euclid_dask.core.errors import EuclidDaskError, InputError, WorkdirError
+from euclid_dask.dataflow.select import template
 from euclid_dask.runner.workspace import unusable
 from euclid_dask.worker.lists import read_list
 from euclid_dask.worker.products import file_names
@@ -25,6 +26,7 @@ _FILES = _NAMING | {".fits"}
 @dataclass(slots=True)
 class _Plan:
     workdir: Path
+    taken: Mapping[str, str] = field(default_factory=dict)
     links: dict[Path, Path] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
@@ -46,17 +48,19 @@ def stage_inputs(
     inputs: Mapping[str, str | None],
     search: Sequence[Path],
     first: Mapping[str, Path] | None = None,
+    taken: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Make all inputs reachable in the workdir; return port and path relative to it.
 
     An input of None is absent: its path is "". Relative paths are looked for in the folder that
-    `first` has for the port, if any, and then in the `search` folders, in order.
+    `first` has for the port, if any, and then in the `search` folders, in order. `taken` are names
+    in the workdir that no input can have, each with what has it: template paths of tasks, folders.
 
     Raises:
         InputError: Files are missing, or different files would have one name in the workdir.
         WorkdirError: A link cannot be made.
     """
-    plan = _Plan(workdir)
+    plan = _Plan(workdir, taken or {})
     staged = {
         port: "" if value is None else _stage(plan, port, value, _folders(port, first, search))
         for port, value in inputs.items()
@@ -88,13 +92,16 @@ def _stage(plan: _Plan, port: str, value: str, search: Sequence[Path]) -> str:
     places = [Path(value)] if Path(value).is_absolute() else [folder / value for folder in search]
     source = next((path for path in places if path.is_file()), None)
     if source is None:
-        plan.missing.append(f"{port}: {value}")
+        is_folder = any(path.is_dir() for path in places)
+        plan.missing.append(f"{port}: {value}" + " is a directory, not a file" * is_folder)
         return value
     name = _inside(plan.workdir, source)
     if name is None:
         name = value if not Path(value).is_absolute() and ".." not in Path(value).parts else ""
         name = name or source.name
         plan.link(port, plan.workdir / name, source)
+    if owner := plan.taken.get(template(name)):
+        plan.conflicts.append(f"{port}: {source} would be {name}, which is {owner}")
     _follow(plan, port, source)
     return name
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from euclid_dask.core.attempts import Place
 from euclid_dask.core.effects import ReadList
@@ -24,6 +24,7 @@ from euclid_dask.core.ids import RunId
 from euclid_dask.core.seams import Clock, Traces
 from euclid_dask.core.states import RUN_ENDED
 from euclid_dask.core.values import replace
+from euclid_dask.dataflow.steps import tasks
 from euclid_dask.planner.nodes import Given
 from euclid_dask.planner.orders import text_of
 from euclid_dask.planner.run import Run
@@ -36,7 +37,7 @@ from euclid_dask.runner.recovery import settle
 from euclid_dask.runner.reuse import known_work
 from euclid_dask.runner.staging import stage_inputs
 from euclid_dask.runner.traces import HOST_TRACES
-from euclid_dask.runner.workspace import Lock, Workspace, unusable
+from euclid_dask.runner.workspace import RECORDS, Lock, Workspace, unusable
 from euclid_dask.worker.fingerprints import file_identity
 
 
@@ -150,7 +151,8 @@ def _start(
 def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: str) -> RunStarted:
     """Stage the inputs; return the first event of the run."""
     workdir = workspace.workdir
-    staged = stage_inputs(workdir, request.inputs, [*request.search, workdir], request.search_first)
+    search = [*request.search, workdir]
+    staged = stage_inputs(workdir, request.inputs, search, request.search_first, _taken(request))
     inputs = {
         port: InputFile(
             path=path, identity=file_identity(workdir, path, request.identity_by) if path else ""
@@ -175,6 +177,17 @@ def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: st
         journal_version=JOURNAL_VERSION,
         software=software,
     )
+
+
+def _taken(request: RunRequest) -> dict[str, str]:
+    """Return the names in the workdir that are those of folders: template paths, and whose."""
+    logdir = PurePath(request.logdir)
+    return {
+        **{path: f"the folder of task '{path}'" for path in tasks(request.flow)},
+        **{str(folder): "the folder of logs" for folder in (logdir, *logdir.parents)},
+        "data": "the folder of data files",
+        RECORDS: "the folder of our records",
+    }
 
 
 def _make_folders(request: RunRequest, workspace: Workspace, run: RunId) -> None:

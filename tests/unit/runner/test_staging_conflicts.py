@@ -63,3 +63,30 @@ def test_a_link_outside_of_the_workdir_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="outside of the workdir"):
         stage_inputs(workdir, {"x": str(tmp_path / "in/deep/list.json")}, [])
     assert [path.name for path in workdir.parent.iterdir()] == ["w"]
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [
+        ("stack", "the folder of task 'stack'"),
+        ("s.iterations.7.remap", "the folder of task 's.iterations.*.remap'"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["in", "w"])
+def test_an_input_with_the_name_of_a_folder_of_the_run_is_refused(
+    tmp_path: Path, name: str, owner: str, folder: str
+) -> None:
+    for each in ("in", "w"):
+        (tmp_path / each).mkdir()
+    (tmp_path / folder / name).write_text("x")
+    tasks = ("stack", "s.iterations.*.remap")
+    taken = {path: f"the folder of task '{path}'" for path in tasks}
+    inputs = {"x": str(tmp_path / folder / name)}
+    with pytest.raises(InputError) as caught:
+        stage_inputs(tmp_path / "w", inputs, [], taken=taken)
+    assert f"would be {name}, which is {owner}" in caught.value.message
+
+
+def test_a_directory_given_as_an_input_is_told_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"x: {tmp_path} is a directory, not a file"):
+        stage_inputs(tmp_path / "w", {"x": str(tmp_path)}, [])

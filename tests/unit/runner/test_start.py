@@ -82,6 +82,17 @@ def test_a_workdir_without_room_for_records_is_refused(tmp_path: Path, world: Wo
         begin(world, one_task(), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["a", "logs", "data", ".euclid-dask"])
+def test_an_input_with_the_name_of_a_folder_of_the_run_is_refused(
+    tmp_path: Path, world: World, name: str
+) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / name).write_text("x")
+    pipeline = flow(body(task("a", i=arg("raw")), inputs=("raw",), result=out("a")))
+    with pytest.raises(InputError, match=f"raw: .*/{name} would be {name}, which is the folder of"):
+        begin(world, pipeline, tmp_path / "w", {"raw": str(tmp_path / name)})
+
+
 def test_the_script_is_kept_with_the_run(tmp_path: Path, world: World) -> None:
     script = tmp_path / "flow.py"
     script.write_text("# it\n")
