@@ -7,7 +7,7 @@ result.outputs, result.failures
 """
 
 from euclid_dask.api.lowering import to_dask
-from euclid_dask.api.preparing import check, load, prepare, read_isf, report
+from euclid_dask.api.preparing import check, folder_of, load, prepare, read_isf, report
 from euclid_dask.api.results import (
     CheckReport,
     RunResult,
@@ -25,6 +25,7 @@ __all__ = [
     "Settings",
     "carry_out",
     "check",
+    "folder_of",
     "is_ended",
     "load",
     "open_run",

@@ -10,6 +10,7 @@ from euclid_dask.core.errors import InputError, PipelineError
 from euclid_dask.core.events import InputFile, RunOptions
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.resources import Resources
+from euclid_dask.core.values import replace
 from euclid_dask.dataflow.check import Problem, Severity
 from euclid_dask.dataflow.check import check as check_flow
 from euclid_dask.dataflow.names import did_you_mean
@@ -20,6 +21,7 @@ from euclid_dask.dsl import load as load_script
 from euclid_dask.runner.environments import read_environments, sourcing_script
 from euclid_dask.runner.isf import Isf, parse_isf
 from euclid_dask.runner.start import RunRequest
+from euclid_dask.runner.workspace import Workspace
 from euclid_dask.wiring import machine
 from euclid_dask.worker.fingerprints import file_identity
 
@@ -42,6 +44,7 @@ def check(
     script: Script,
     *,
     pkgrepo: str | Path | None = None,
+    workdir: str | Path | None = None,
     isf: str | Path | None = None,
     offer: Resources | None = None,
     **inputs: str | Path | None,
@@ -54,13 +57,21 @@ def check(
     data = read_isf(isf)
     loaded = load(script, pkgrepo or data.settings.get("pkgRepository"))
     given = {**data.ports, **inputs} if isf is not None or inputs else None
-    return report(loaded, given, offer or machine())
+    return report(loaded, given, offer or machine(), folder_of(loaded.flow, workdir, data))
 
 
 def report(
-    loaded: LoadedPipeline, given: Mapping[str, object] | None, limit: Resources | None
+    loaded: LoadedPipeline,
+    given: Mapping[str, object] | None,
+    limit: Resources | None,
+    workdir: Path,
 ) -> CheckReport:
-    """Return all problems of a loaded pipeline; `limit` is the largest task there is room for."""
+    """Return all problems of a loaded pipeline; `limit` is the largest task there is room for.
+
+    A limit of the disk is added: that of the workdir, which need not be there yet.
+    """
+    if limit is not None and not limit.disk_bytes:
+        limit = replace(limit, disk_bytes=Workspace(workdir).room_bytes())
     found = check_flow(loaded.flow, limit=limit, given=given)
     told = [Problem(severity=Severity.WARNING, message=text) for text in loaded.warnings]
     told += [Problem(severity=Severity.NOTICE, message=text) for text in loaded.notices]
@@ -88,10 +99,10 @@ def prepare(  # noqa: PLR0913  what `run` takes
     flow = loaded.flow
     ports: dict[str, str | None] = {**data.ports}
     ports |= {name: None if file is None else str(file) for name, file in inputs.items()}
-    found = report(loaded, ports, settings.limit())
+    folder = folder_of(flow, workdir, data)
+    found = report(loaded, ports, settings.limit(), folder)
     if found.errors:
         raise PipelineError("\n".join(str(problem) for problem in found.errors))
-    folder = Path(workdir or data.settings.get("workdir") or f"{flow.name}_workdir").absolute()
     here = Path.cwd()
     search = [here, folder] if isf is None else [folder, data.path.parent, here]
     options = RunOptions(
@@ -128,6 +139,11 @@ def prepare(  # noqa: PLR0913  what `run` takes
             "give the scripts of the versions with --environments FILE"
         )
     return request, tuple(told)
+
+
+def folder_of(flow: Flow, workdir: str | Path | None, data: Isf) -> Path:
+    """Return the workdir: as given, else as the data file says, else named after the pipeline."""
+    return Path(workdir or data.settings.get("workdir") or f"{flow.name}_workdir").absolute()
 
 
 def _source(settings: Settings, data: Isf) -> str:

@@ -17,6 +17,7 @@ from euclid_dask.cli.options import (
     ports_argument,
     settings_of,
     with_options,
+    workdir_option,
 )
 from euclid_dask.core.errors import PipelineError
 from euclid_dask.core.values import to_json
@@ -42,6 +43,7 @@ _COLOURS = {Severity.WARNING: "yellow", Severity.NOTICE: "cyan", Severity.ERROR:
 @click.argument("script", metavar="SCRIPT")
 @ports_argument
 @pkgrepo_option
+@workdir_option
 @isf_option
 @click.option("--commands", is_flag=True, help="Print the command line of every task.")
 @with_options(MACHINE)
@@ -49,14 +51,16 @@ _COLOURS = {Severity.WARNING: "yellow", Severity.NOTICE: "cyan", Severity.ERROR:
 def command(script: str, ports: tuple[str, ...], **given: Any) -> int:
     """Check a pipeline SCRIPT without running it.
 
-    Loads and traces the script, checks names, wiring and whether this machine is large enough,
-    and lists inputs, tasks, outputs and warnings. Nothing is started and nothing is written.
+    Loads and traces the script, checks names, wiring and whether this machine and the disk of the
+    workdir are large enough, and lists inputs, tasks, outputs and warnings. Nothing is started
+    and nothing is written.
     """
     data = api.read_isf(given["isf"])
     loaded = api.load(script, given["pkgrepo"] or data.settings.get("pkgRepository"))
     files: dict[str, str | None] = {**data.ports, **files_of_ports(ports)}
     inputs_given = files if ports or given["isf"] else None
-    found = api.report(loaded, inputs_given, settings_of(given).offer())
+    workdir = api.folder_of(loaded.flow, given["workdir"], data)
+    found = api.report(loaded, inputs_given, settings_of(given).offer(), workdir)
     if found.errors:
         raise PipelineError("\n".join(str(problem) for problem in found.errors))
     lines = command_lines(found.flow, files) if given["commands"] else {}

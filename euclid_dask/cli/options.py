@@ -23,6 +23,9 @@ pkgrepo_option: Final = click.option(
     metavar="DIR",
     help="Folder of the package definitions; default: the script's folder.",
 )
+workdir_option: Final = click.option(
+    "--workdir", metavar="DIR", help="Where all files go; default: PIPELINE_workdir."
+)
 isf_option: Final = click.option(
     "--isf", metavar="FILE", help="Data file: lines port=file, workdir=..., pkgRepository=..."
 )

@@ -16,6 +16,7 @@ from euclid_dask.cli.options import (
     ports_argument,
     settings_of,
     with_options,
+    workdir_option,
 )
 from euclid_dask.cli.outcome import carried_out, told
 
@@ -38,7 +39,7 @@ done again. Ctrl-C once lets running tasks finish, twice kills them; `resume` go
 @click.argument("script", metavar="SCRIPT")
 @ports_argument
 @pkgrepo_option
-@click.option("--workdir", metavar="DIR", help="Where all files go; default: PIPELINE_workdir.")
+@workdir_option
 @isf_option
 @click.option("--until", multiple=True, metavar="TASK", help="Run this and what it needs.")
 @click.option("--from", "from_", multiple=True, metavar="TASK", help="Run this and what follows.")

@@ -288,11 +288,12 @@ def _resources(flow: Flow, limit: Resources) -> Iterator[Problem]:
         calls.setdefault(node.executable, []).append(path)
     for name, spec in flow.executables.items():
         for text, fix in _excess(spec.needs, limit):
+            place = "in a workdir with more room" if "disk" in fix else "on a larger machine"
             if name in calls:
                 yield _error(
                     f"task {_listed(calls[name])} asks for {text}",
                     f"set {fix} or less in the ComputingResources of '{spec.name}', "
-                    "or run it on a larger machine",
+                    f"or run it {place}",
                     spec.where,
                 )
 
@@ -307,7 +308,8 @@ def _excess(needs: Resources, limit: Resources) -> Iterator[tuple[str, str]]:
         yield f"{needs.ram_bytes / GB:g} GB of RAM, there are {ram}", f"ram={ram}"
     if limit.disk_bytes and needs.disk_bytes > limit.disk_bytes:
         disk = _floor(limit.disk_bytes / GB)
-        yield f"{needs.disk_bytes / GB:g} GB of disk, there are {disk}", f"disk={disk}"
+        asked = f"{needs.disk_bytes / GB:g} GB of disk"
+        yield f"{asked}, there are {disk} at the workdir", f"disk={disk}"
     if limit.walltime_s and needs.walltime_s > limit.walltime_s:
         hours = _floor(limit.walltime_s / 3600)
         yield f"{needs.walltime_s / 3600:g} hours, there are {hours}", f"walltime={hours}"

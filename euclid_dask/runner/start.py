@@ -179,17 +179,6 @@ def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: st
     )
 
 
-def _taken(request: RunRequest) -> dict[str, str]:
-    """Return the names in the workdir that are those of folders: template paths, and whose."""
-    logdir = PurePath(request.logdir)
-    return {
-        **{path: f"the folder of task '{path}'" for path in tasks(request.flow)},
-        **{str(folder): "the folder of logs" for folder in (logdir, *logdir.parents)},
-        "data": "the folder of data files",
-        RECORDS: "the folder of our records",
-    }
-
-
 def _make_folders(request: RunRequest, workspace: Workspace, run: RunId) -> None:
     files = workspace.files(run)
     try:
@@ -200,6 +189,17 @@ def _make_folders(request: RunRequest, workspace: Workspace, run: RunId) -> None
             shutil.copy2(request.flow.script, files.script)
     except OSError as error:
         raise unusable(workspace.workdir, error) from error
+
+
+def _taken(request: RunRequest) -> dict[str, str]:
+    """Return the names in the workdir that are those of folders: template paths, and whose."""
+    logdir = PurePath(request.logdir)
+    return {
+        **{path: f"the folder of task '{path}'" for path in tasks(request.flow)},
+        **{str(folder): "the folder of logs" for folder in (logdir, *logdir.parents)},
+        "data": "the folder of data files",
+        RECORDS: "the folder of our records",
+    }
 
 
 def place_of(request: RunRequest, workspace: Workspace, run: RunId) -> Place:

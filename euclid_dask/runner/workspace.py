@@ -10,6 +10,7 @@ Everything else in a workdir belongs to the user and to the executables.
 
 import fcntl
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -87,6 +88,20 @@ class Workspace:
                 hint=f"runs: {', '.join(runs[-10:])}",
             )
         return matches[0]
+
+    def room_bytes(self) -> int:
+        """Return how much a task may write here: the free disk, 0 if that is not known.
+
+        Where runs have left work it is the whole disk, since what is done needs no more of it.
+        """
+        place = str(self.workdir)
+        while not os.path.exists(place):  # noqa: PTH110  does not raise
+            place = os.path.dirname(place)  # noqa: PTH120
+        try:
+            disk = shutil.disk_usage(place)
+        except OSError:
+            return 0
+        return max(1, disk.total if self.runs() else disk.free)
 
     def create(self) -> None:
         """Make the workdir and the folder of our records.

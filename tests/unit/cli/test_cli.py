@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,17 @@ def test_check_refuses_a_task_that_fits_nowhere(cli) -> None:
     found = cli("check", "pipeline.py", "--ram", "100MB")
     assert found.exit_code == 2
     assert "asks for 0.5 GB of RAM, there are 0.1" in found.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_task_that_needs_more_disk_than_is_free_is_refused(
+    cli, script: Path, command: str
+) -> None:
+    script.write_text(script.read_text().replace("walltime=0.1)", "walltime=0.1, disk=1e9)"))
+    found = cli(command, "pipeline.py", "text=good.txt", "--workdir", "not/yet")
+    assert found.exit_code == 2
+    assert re.search(r"asks for 1e\+09 GB of disk, there are [0-9.]+ at the workdir", found.stderr)
+    assert "or run it in a workdir with more room" in found.stderr
 
 
 def test_check_describes_the_pipeline_to_programs(cli) -> None:

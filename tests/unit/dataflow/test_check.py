@@ -198,7 +198,7 @@ def test_a_task_that_is_too_large_is_an_error_with_numbers_and_the_smallest_fix(
         for text in (
             "16 cores, there are 8",
             "24 GB of RAM, there are 15.99",
-            "100 GB of disk, there are 50",
+            "100 GB of disk, there are 50 at the workdir",
             "10 hours, there are 2",
         )
     ]

@@ -1,5 +1,6 @@
 """The workdir: runs in it, and the lock."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,3 +85,11 @@ def test_the_lock_of_a_killed_process_is_free(workspace: Workspace) -> None:
     )
     subprocess.run([sys.executable, "-c", code, str(workspace.workdir)], check=False)
     Lock.take(workspace).release()
+
+
+def test_room_is_what_is_free_until_runs_have_left_work(workspace: Workspace) -> None:
+    disk = shutil.disk_usage(workspace.workdir)
+    assert 0 < Workspace(workspace.workdir / "not" / "yet").room_bytes() < disk.total
+    assert 0 < workspace.room_bytes() < disk.total
+    add(workspace, "a-20260103T000000.000-bb")
+    assert workspace.room_bytes() == disk.total
