@@ -34,7 +34,8 @@ Examples:
   euclid-dask check pipeline.py --isf field_7.isf
   euclid-dask check pipeline.py --commands image=raw.fits
 
-Inputs are checked as soon as one is given. Exit code 0, or 2 with all that is wrong.
+As soon as one input is given, none may be left out; `run` looks for their files. Exit code 0, or 2
+with all that is wrong.
 """
 _COLOURS = {Severity.WARNING: "yellow", Severity.NOTICE: "cyan", Severity.ERROR: "red"}
 

@@ -42,9 +42,27 @@ ISF: Final = "vis.isf"
     show_default=True,
     help="Width of a detector in pixels.",
 )
-@click.option("--exposures", type=click.IntRange(min=1), default=4, show_default=True)
-@click.option("--detectors", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--exposures",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="Dithered exposures of the field.",
+)
+@click.option(
+    "--detectors",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Detectors of the camera, side by side.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Decides the field, the noise and the flaws.",
+)
 @click.option(
     "--flavour",
     type=click.Choice(["python", "astromatic"]),

@@ -35,16 +35,28 @@ runs the pipeline with the stand-ins.
 )
 @pkgrepo_option
 @click.option(
-    "--bin", "bin_", metavar="DIR", default="", help="Folder of the stand-ins: WORKDIR/mock-bin."
+    "--bin",
+    "bin_",
+    metavar="DIR",
+    default="",
+    help="Folder of the stand-ins; default: WORKDIR/mock-bin.",
 )
 @click.option("--seed", type=int, help="Decides what fails, and the content of all files.")
-@click.option("--items", type=click.IntRange(min=0), help="Length of lists: 3.")
-@click.option("--duration", metavar="S|MIN-MAX", help="Seconds that each task takes: 0.")
+@click.option("--items", type=click.IntRange(min=0), help="Length of lists; default: 3.")
+@click.option("--duration", metavar="S|MIN-MAX", help="Seconds that each task takes; default: 0.")
 @click.option("--ram", metavar="SIZE", help="Peak RAM: 2GB, or 80% of what is declared.")
-@click.option("--cpu", type=float, metavar="FRACTION", help="How busy the declared cores are: 0.")
-@click.option("--io", metavar="SIZE", help="Written and read again, beside the outputs: 0.")
-@click.option("--output-size", metavar="SIZE", help="Size of each data file: 0 is the smallest.")
-@click.option("--failure-rate", type=float, metavar="F", help="Share of tasks that fail: 0.")
+@click.option(
+    "--cpu", type=float, metavar="FRACTION", help="How busy the declared cores are; default: 0."
+)
+@click.option(
+    "--io", metavar="SIZE", help="Written and read again, beside the outputs; default: 0."
+)
+@click.option(
+    "--output-size", metavar="SIZE", help="Size of each data file; default: 0, the smallest."
+)
+@click.option(
+    "--failure-rate", type=float, metavar="F", help="Share of tasks that fail; default: 0."
+)
 @click.option(
     "--set", "changes", multiple=True, metavar="EXECUTABLE.KEY=VALUE", help="For one executable."
 )

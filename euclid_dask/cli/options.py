@@ -106,7 +106,9 @@ LIMITS: Final[Sequence[Option[Any]]] = (
         help="Shell files by version, for the edenVersion of a data file: TOML with a table "
         "[environments], or a configuration of the IAL.",
     ),
-    click.option("--logdir", metavar="DIR", help="Folder of the logs in the workdir: logs."),
+    click.option(
+        "--logdir", metavar="DIR", help="Folder of the logs in the workdir; default: logs."
+    ),
     click.option(
         "--one-by-one", is_flag=True, help="Carry each task to its place on its own: no bundles."
     ),

@@ -301,8 +301,8 @@ def _resources(flow: Flow, limit: Resources) -> Iterator[Problem]:
 def _excess(needs: Resources, limit: Resources) -> Iterator[tuple[str, str]]:
     """Yield what of `needs` is more than there is, and the smallest fix."""
     if needs.cores > limit.cores:
-        cores = f"{limit.cores:g}"
-        yield f"{needs.cores:g} cores, there are {cores}", f"cores={cores}"
+        cores, plural = f"{limit.cores:g}", "" if needs.cores == 1 else "s"
+        yield f"{needs.cores:g} core{plural}, there are {cores}", f"cores={cores}"
     if needs.ram_bytes > limit.ram_bytes:
         ram = _floor(limit.ram_bytes / GB)
         yield f"{needs.ram_bytes / GB:g} GB of RAM, there are {ram}", f"ram={ram}"

@@ -51,6 +51,8 @@ def write_html(
     try:
         half.write_text(page, encoding="utf-8")
         half.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         half.unlink(missing_ok=True)
 

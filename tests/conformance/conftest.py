@@ -197,9 +197,7 @@ def start_supervisor(
     """Start a pilot as a batch job would, for the scheduler file of a workspace."""
     command = [sys.executable, "-m", "euclid_dask.pilots.supervisor", "--pilot", pilot]
     command += ["--workspace", str(workspace), "--cores", "2", "--ram", "4000000000"]
-    return subprocess.Popen(
-        [*command, "--slots", "4", *words], env={**os.environ, **environment}
-    )
+    return subprocess.Popen([*command, "--slots", "4", *words], env={**os.environ, **environment})
 
 
 def end_supervisor(supervisor: "subprocess.Popen[bytes]") -> int:

@@ -32,6 +32,12 @@ def test_help_names_every_command_and_the_exit_codes(cli) -> None:
     assert "2 refused" in text
 
 
+def test_no_words_are_a_question_and_no_mistake(cli) -> None:
+    found = cli()
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert found.stdout == cli("--help").stdout
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_teaches_by_example(cli, name: str) -> None:
     found = cli(name, "--help")
@@ -421,6 +427,13 @@ def test_clean_asks_nobody_without_a_terminal(cli, tmp_path: Path) -> None:
     assert found.exit_code == 2
     assert "add --yes" in found.stderr
     assert (tmp_path / "w/final/copy.txt").is_file()
+
+
+def test_a_page_that_cannot_be_written_is_named(cli) -> None:
+    run(cli)
+    found = cli("report", "w", "--html", "no/such/r.html")
+    assert found.exit_code == 2
+    assert found.stderr == "error: no/such/r.html: No such file or directory\n"
 
 
 # ---- the outermost door
