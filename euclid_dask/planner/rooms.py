@@ -139,6 +139,10 @@ class _Level:
             found = subs[sub] = _Bucket(copy)
         return found
 
+    def lasting(self, until_s: float) -> int:
+        buckets = (bucket for subs in self.by_free.values() for bucket in subs.values())
+        return sum(len(b.pilots) - b.pilots.bisect_left((until_s,)) for b in buckets)
+
     def drop(self, size: Size, used: Usage) -> None:
         free = round(size.cores - used.cores, _DIGITS)
         subs = self.by_free[free]
@@ -249,10 +253,25 @@ class Rooms:
             if size.holds(needs):
                 yield from islice(_freest(level, until_s), limit)
 
-    def places(self, needs: Resources) -> int:
-        """Return how many tasks of these needs all pilots hold at once when they are empty."""
-        places: int = sum(level.count * size.places(needs) for size, level in self._levels.items())
-        return places + sum(spot.size.places(needs) for spot in self._hidden.values())
+    def places(self, needs: Resources, until_s: float = -inf) -> int:
+        """Return how many tasks of these needs all pilots hold at once when they are empty.
+
+        With `until_s` only pilots count that do not end before it.
+        """
+        places = 0
+        for size, level in self._levels.items():
+            each = size.places(needs)
+            if each:
+                places += each * (level.count if until_s == -inf else level.lasting(until_s))
+        return places + sum(
+            spot.size.places(needs) for spot in self._hidden.values() if spot.until_s >= until_s
+        )
+
+    @property
+    def cores(self) -> float:
+        """All cores of all pilots."""
+        cores: float = sum(size.cores * level.count for size, level in self._levels.items())
+        return cores + sum(spot.size.cores for spot in self._hidden.values())
 
     def _insert(self, pilot: PilotId, spot: _Spot) -> None:
         level = self._levels.get(spot.size)

@@ -1,4 +1,4 @@
-"""The journal of a run: one JSON line an event, the only truth about the run.
+"""Journals: one JSON line an event, the only truth about a run, or about the pilots of a site.
 
 Rule 1: what is in the journal happened; what is not, did not. Rule 2: a line is whole or it is
 cut off: only the last one can be torn, by a crash in mid-write. Rule 3: `sync` returns when all
@@ -8,13 +8,16 @@ lines are on disk; effects are carried out after it.
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from euclid_dask.core.errors import JournalError
-from euclid_dask.core.events import JOURNAL_VERSION, RunEvent, RunStarted
-from euclid_dask.core.values import json_reader, to_json
+from euclid_dask.core.events import JOURNAL_VERSION, FleetOpened, PilotEvent, RunEvent, RunStarted
+from euclid_dask.core.values import Event, json_reader, to_json
+
+T = TypeVar("T")
 
 _read_event: Callable[[bytes], RunEvent] = json_reader(RunEvent)  # type: ignore[arg-type]
+_read_pilot_event: Callable[[bytes], PilotEvent] = json_reader(PilotEvent)  # type: ignore[arg-type]
 
 
 class Journal:
@@ -49,7 +52,7 @@ class Journal:
             os.ftruncate(descriptor, whole)
         return cls(path, descriptor)
 
-    def append(self, event: RunEvent) -> None:
+    def append(self, event: Event) -> None:
         """Add an event; it is on disk after the next `sync`."""
         self._buffer.append(to_json(event))
         self._buffer.append(b"\n")
@@ -80,32 +83,53 @@ class Journal:
 
 
 def read_journal(path: Path) -> Iterator[RunEvent]:
-    """Yield the events of a journal; a torn last line is left out.
+    """Yield the events of a run's journal; a torn last line is left out.
 
     Raises:
         JournalError: A line other than the last cannot be read, the first is not `RunStarted`,
             or the journal was written by a newer version.
     """
+    for number, event in enumerate(_events(path, _read_event)):
+        if number == 0:
+            _check_header(path, event)
+        yield event
+
+
+def read_pilots(path: Path) -> Iterator[PilotEvent]:
+    """Yield the events of the journal of pilots; a torn last line is left out.
+
+    Raises:
+        JournalError: A line other than the last cannot be read, or was written by a newer version.
+    """
+    for event in _events(path, _read_pilot_event):
+        if isinstance(event, FleetOpened):
+            _check_version(path, event)
+        yield event
+
+
+def _events(path: Path, read: Callable[[bytes], T]) -> Iterator[T]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
             try:
-                event = _read_event(line)
+                event = read(line)
             except ValueError as error:
                 raise JournalError(
                     f"{path}:{number}: not an event: {error}",
                     hint="the journal was damaged or written by a newer version; "
                     "start a new run in this workdir: finished work is not lost",
                 ) from error
-            if number == 1:
-                _check_header(path, event)
             yield event
 
 
 def _check_header(path: Path, event: RunEvent) -> None:
     if not isinstance(event, RunStarted):
         raise JournalError(f"{path}:1: a journal begins with RunStarted")
+    _check_version(path, event)
+
+
+def _check_version(path: Path, event: RunStarted | FleetOpened) -> None:
     if event.journal_version > JOURNAL_VERSION:
         raise JournalError(
             f"{path}: journal of version {event.journal_version}; "

@@ -45,6 +45,7 @@ from euclid_dask.runner import lists, reuse
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.inbox import CancelNews, QueueInbox, TakingInbox
 from euclid_dask.runner.news import events_of
+from euclid_dask.runner.pilots import PilotDesk
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +68,13 @@ class Runner:
         *,
         inbox: TakingInbox | None = None,
         on_turn: OnTurn | None = None,
+        pilots: PilotDesk | None = None,
     ) -> None:
         self.executor = executor
         self.clock = clock
         self.inbox: TakingInbox = inbox if inbox is not None else QueueInbox()
-        self.fleet = Fleet()
+        self.pilots = pilots
+        self.fleet = Fleet() if pilots is None else pilots.fleet
         self.runs: dict[RunId, ActiveRun] = {}
         self._on_turn = on_turn
 
@@ -84,11 +87,18 @@ class Runner:
         self.executor.adopt([one for active in self.runs.values() for one in active.adopted])
         self.executor.open(self.inbox)
         try:
+            if self.pilots is not None:
+                self.pilots.open(self.inbox)
             self.turn([])
-            while any(active.run.state not in RUN_ENDED for active in self.runs.values()):
+            while not self._all_ended():
                 self.turn(self.inbox.take(PATIENCE_S))
         finally:
+            if self.pilots is not None:
+                self.pilots.close(end_pilots=self._all_ended())
             self.executor.close()
+
+    def _all_ended(self) -> bool:
+        return all(active.run.state in RUN_ENDED for active in self.runs.values())
 
     def turn(self, news: Sequence[News | CancelNews]) -> None:
         """Do all that `news` leads to."""
@@ -96,8 +106,12 @@ class Runner:
             self._note(item)
         effects = self._settle()
         bundles, cancels = self._prepare(effects)
+        if self.pilots is not None:
+            self.pilots.decide([active.run for active in self.runs.values()])
         for active in self.runs.values():
             _sync(active)
+        if self.pilots is not None:
+            self.pilots.carry_out()
         if bundles:
             self.executor.start(bundles)
         for (run, only_waiting), attempts in cancels.items():
@@ -120,6 +134,8 @@ class Runner:
             case PilotLeft(pilot=pilot, reason=reason):
                 self.executor.lose(pilot, reason)
                 self.fleet.apply(item)
+            case _ if self.pilots is not None:
+                self.pilots.record(item)
             case _:
                 self.fleet.apply(item)
 

@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable
 from itertools import count
+from math import inf
 
 Action = Callable[[], None]
 
@@ -26,12 +27,13 @@ class Agenda:
         """Have `action` happen at `time_s`, or now if that is over."""
         heapq.heappush(self._actions, (max(time_s, self._now_s), next(self._numbers), action))
 
-    def advance(self) -> bool:
+    def advance(self, limit_s: float = inf) -> bool:
         """Go to the next time on the agenda and do all that is to happen then.
 
-        Returns False if there is nothing.
+        Returns False if there is nothing, or nothing within `limit_s`: these have passed then.
         """
-        if not self._actions:
+        if not self._actions or self._actions[0][0] > self._now_s + limit_s:
+            self._now_s += limit_s if limit_s < inf else 0.0
             return False
         self._now_s = self._actions[0][0]
         while self._actions and self._actions[0][0] <= self._now_s:

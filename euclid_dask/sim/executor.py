@@ -1,12 +1,17 @@
 """The simulated executor, and the inbox whose waiting lets virtual time pass."""
 
 from collections.abc import Sequence
+from math import inf
+from typing import Final
 
 from euclid_dask.core.errors import InternalError
 from euclid_dask.core.ids import PilotId, RunId, TaskId
 from euclid_dask.core.seams import AttemptsLost, BundleOrder, Inbox, News
 from euclid_dask.runner.inbox import CancelNews
 from euclid_dask.sim.world import World
+
+VAIN_LIMIT: Final = 10_000
+"""How often in a row a reader is woken without news before the simulation stands still."""
 
 
 class SimulatedExecutor:
@@ -49,11 +54,15 @@ class SimulatedExecutor:
 
 
 class VirtualInbox:
-    """An inbox whose reader waits in virtual time: the world goes on until there is news."""
+    """An inbox whose reader waits in virtual time: the world goes on until there is news.
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    With `patience_s` the reader is woken when so much virtual time has passed without news.
+    """
+
+    def __init__(self, world: World, patience_s: float = inf) -> None:
+        self._world, self._patience_s = world, patience_s
         self._news: list[News | CancelNews] = []
+        self._vain = 0
 
     def put(self, news: News | CancelNews) -> None:
         """Add `news`."""
@@ -67,7 +76,12 @@ class VirtualInbox:
                 pilot will come.
         """
         while not self._news:
-            if not self._world.agenda.advance():
+            if self._world.agenda.advance(self._patience_s):
+                continue
+            self._vain += 1
+            if self._patience_s == inf or self._vain > VAIN_LIMIT:
                 raise InternalError("the simulation stands still: nothing will ever happen")
+            return []
+        self._vain = 0
         news, self._news = self._news, []
         return news

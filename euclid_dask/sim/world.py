@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from euclid_dask.core.attempts import Failure, FailureKind, Order, Place, Profile, Receipt
-from euclid_dask.core.events import PilotJoined, PilotLeft
+from euclid_dask.core.events import PilotAway, PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId, RunId, TaskId
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import (
@@ -24,7 +24,7 @@ from euclid_dask.core.seams import (
     News,
 )
 from euclid_dask.core.values import replace
-from euclid_dask.sim.agenda import Agenda
+from euclid_dask.sim.agenda import Action, Agenda
 from euclid_dask.sim.files import Files, ListsOnly
 from euclid_dask.sim.workload import Behaviour
 
@@ -77,8 +77,12 @@ class _Carried:
 
 @dataclass(slots=True, eq=False)
 class _Pilot:
+    """A pilot; `held` is the news of it while it is away, `when_idle` is done when it drains."""
+
     joined: PilotJoined
     carried: dict[_Carried, None] = field(default_factory=dict)
+    held: list[News] | None = None
+    when_idle: Action | None = None
 
 
 class World:
@@ -128,9 +132,9 @@ class World:
             at_s=0.0,
         )
         if after_s > 0:
-            self.agenda.at(self.agenda.now_s() + after_s, partial(self._join, joined))
+            self.agenda.at(self.agenda.now_s() + after_s, partial(self.join, joined))
         else:
-            self._join(joined)
+            self.join(joined)
         if until_s is not None:
             self.agenda.at(until_s, partial(self.remove_pilot, name, "its time is over"))
 
@@ -139,11 +143,37 @@ class World:
         pilot = self._pilots.pop(PilotId(name), None)
         if pilot is None:
             return
+        for news in pilot.held or ():
+            self._tell(news)
         self._tell(PilotLeft(pilot=pilot.joined.pilot, reason=reason, at_s=self.agenda.now_s()))
         for carried in list(pilot.carried):
             self._lose(carried, reason)
 
-    def _join(self, joined: PilotJoined) -> None:
+    def drain_pilot(self, name: str, then: Action) -> None:
+        """Do `then` when nothing runs on a pilot any more."""
+        pilot = self._pilots[PilotId(name)]
+        pilot.when_idle = then
+        if not pilot.carried:
+            then()
+
+    def send_away(self, name: str, for_s: float) -> None:
+        """Have a pilot be unreachable for so long; what runs there goes on."""
+        pilot = self._pilots[PilotId(name)]
+        self._tell(PilotAway(pilot=pilot.joined.pilot, reason="gone", at_s=self.agenda.now_s()))
+        pilot.held = []
+        self.agenda.at(self.agenda.now_s() + for_s, partial(self._come_back, pilot))
+
+    def _come_back(self, pilot: _Pilot) -> None:
+        if pilot.held is None or pilot.joined.pilot not in self._pilots:
+            return
+        held, pilot.held = pilot.held, None
+        for news in held:
+            self._tell(news)
+        carrying = tuple(one.key() for one in pilot.carried if one.position >= 0)
+        self._tell(replace(pilot.joined, at_s=self.agenda.now_s(), carrying=carrying))
+
+    def join(self, joined: PilotJoined) -> None:
+        """Have a pilot join now."""
         joined = replace(joined, at_s=self.agenda.now_s())
         self._pilots[joined.pilot] = _Pilot(joined)
         self._tell(joined)
@@ -243,7 +273,8 @@ class World:
             Started(now_s, *key, order.executable, carried.bundle.pilot, order.needs.cores)
         )
         run, task, attempt = key
-        self._tell(AttemptStarted(run=run, task=task, attempt=attempt, host="sim", at_s=now_s))
+        started = AttemptStarted(run=run, task=task, attempt=attempt, host="sim", at_s=now_s)
+        self._report(carried, started)
         missing = self._files.missing(carried.bundle.place, order)
         outcome = self._behaviour(run, order)
         if missing:
@@ -283,7 +314,7 @@ class World:
             ended_s=now_s,
         )
         self.receipts[key] = receipt
-        self._tell(AttemptEnded(run=carried.run, receipt=receipt))
+        self._report(carried, AttemptEnded(run=carried.run, receipt=receipt))
         if failure is None:
             self._go_on(carried)
         else:
@@ -297,10 +328,10 @@ class World:
             if (task, attempt) in carried.cancelled:
                 receipt = Receipt(task=task, attempt=attempt, failure=_CANCELLED)
                 self.receipts[carried.run, task, attempt] = receipt
-                self._tell(AttemptEnded(run=carried.run, receipt=receipt))
+                self._report(carried, AttemptEnded(run=carried.run, receipt=receipt))
         rest = tuple(one for one in behind if one not in carried.cancelled)
         if rest:
-            self._tell(AttemptsReturned(run=carried.run, attempts=rest))
+            self._report(carried, AttemptsReturned(run=carried.run, attempts=rest))
 
     def _lose(self, carried: _Carried, reason: str) -> None:
         """End a bundle without receipts."""
@@ -308,7 +339,7 @@ class World:
         if carried.position >= 0:
             attempts = ((carried.order.task, carried.order.attempt), *attempts)
         self._remove(carried)
-        self._tell(AttemptsLost(run=carried.run, attempts=attempts, reason=reason))
+        self._report(carried, AttemptsLost(run=carried.run, attempts=attempts, reason=reason))
 
     def _stop(self, carried: _Carried) -> None:
         """Have the running attempt run no longer."""
@@ -323,6 +354,8 @@ class World:
         pilot = self._pilots.get(carried.bundle.pilot)
         if pilot is not None:
             pilot.carried.pop(carried, None)
+            if not pilot.carried and pilot.when_idle is not None:
+                self.agenda.at(self.agenda.now_s(), pilot.when_idle)
 
     def _check_booking(self, pilot: _Pilot) -> None:
         needs = [_largest(carried.bundle) for carried in pilot.carried]
@@ -334,6 +367,14 @@ class World:
             or (offer.disk_bytes and sum(n.disk_bytes for n in needs) > offer.disk_bytes)
         ):
             raise WorldError(f"pilot {pilot.joined.pilot!r} is overbooked")
+
+    def _report(self, carried: _Carried, news: News) -> None:
+        """Tell news of a bundle, once its pilot can be reached."""
+        pilot = self._pilots.get(carried.bundle.pilot)
+        if pilot is not None and pilot.held is not None:
+            pilot.held.append(news)
+        else:
+            self._tell(news)
 
     def _tell(self, news: News) -> None:
         if self._inbox is not None:

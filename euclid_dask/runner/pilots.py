@@ -1,0 +1,94 @@
+"""The runner's side of pilots: their journal, what is decided about them, and the supply.
+
+As with runs, an event is on disk before anything is done about it.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from secrets import token_hex
+from typing import assert_never
+
+from euclid_dask.core.effects import PilotEffect, RequestPilot, RetirePilot
+from euclid_dask.core.events import (
+    JOURNAL_VERSION,
+    FleetOpened,
+    PilotDraining,
+    PilotEvent,
+    PilotRequested,
+)
+from euclid_dask.core.ids import JobId, PilotId
+from euclid_dask.core.seams import Clock, Inbox, PilotSupply
+from euclid_dask.planner import Fleet, Provisioning, Run
+from euclid_dask.runner.journal import Journal, read_pilots
+
+
+def new_pilot_id(template: str) -> PilotId:
+    """Return an id for a pilot of this template that no other pilot has."""
+    return PilotId(f"{template}-{token_hex(3)}")
+
+
+class PilotDesk:
+    """Knows all pilots of a site, and has them come and go as the runs need them."""
+
+    def __init__(
+        self,
+        path: Path,
+        supply: PilotSupply,
+        fleet: Fleet,
+        clock: Clock,
+        new_id: Callable[[str], PilotId] = new_pilot_id,
+    ) -> None:
+        self.fleet = fleet
+        self._supply, self._clock, self._new_id = supply, clock, new_id
+        self._provisioning = Provisioning()
+        self._todo: list[PilotRequested | PilotDraining] = []
+        path.touch()
+        for event in read_pilots(path):
+            fleet.apply(event)
+        self._journal = Journal.reopen(path)
+
+    def open(self, inbox: Inbox) -> None:
+        """Take up the pilots that an earlier runner left, and begin to hear of them."""
+        self.record(FleetOpened(at_s=self._clock.now_s(), journal_version=JOURNAL_VERSION))
+        self._journal.sync()
+        believed = {pilot.id: pilot.job or JobId("") for pilot in self.fleet.pilots.values()}
+        self._supply.open(inbox, believed)
+
+    def record(self, event: PilotEvent) -> None:
+        """Let an event happen: into the journal's buffer, and into the fleet."""
+        self._journal.append(event)
+        self.fleet.apply(event)
+
+    def decide(self, runs: Sequence[Run]) -> None:
+        """Work out what is to be done about pilots, and write it down."""
+        now_s = self._clock.now_s()
+        for effect in self._provisioning.decide(runs, self.fleet, now_s):
+            event = self._event(effect, now_s)
+            self.record(event)
+            self._todo.append(event)
+        self._journal.sync()
+
+    def _event(self, effect: PilotEffect, now_s: float) -> PilotRequested | PilotDraining:
+        match effect:
+            case RequestPilot(template=template):
+                return PilotRequested(at_s=now_s, pilot=self._new_id(template), template=template)
+            case RetirePilot(pilot=pilot, reason=reason):
+                return PilotDraining(at_s=now_s, pilot=pilot, reason=reason)
+            case _:
+                assert_never(effect)
+
+    def carry_out(self) -> None:
+        """Do what was decided."""
+        todo, self._todo = self._todo, []
+        for event in todo:
+            match event:
+                case PilotRequested(pilot=pilot, template=template):
+                    self._supply.request(pilot, template)
+                case PilotDraining(pilot=pilot):
+                    self._supply.retire(pilot)
+
+    def close(self, *, end_pilots: bool) -> None:
+        """Hear of pilots no longer; with `end_pilots` have all of them end."""
+        self._supply.close(end_pilots=end_pilots)
+        self._journal.sync()
+        self._journal.close()
