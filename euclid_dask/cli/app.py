@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "shell": Entry("shell", "Open a shell in the environment of a task."),
     "clean": Entry("clean", "Remove what runs made in a workdir."),
     "graph": Entry("graph", "Draw a pipeline or a run: text, SVG, Mermaid."),
+    "site": Entry("site", "Write, convert and look at site files."),
     "mock": Entry("mock", "Write stand-ins and input data to run a pipeline with."),
     "demo": Entry("demo", "Simulate a small VIS camera and run its pipeline."),
     "completion": Entry("completion", "Print the completion script of a shell."),

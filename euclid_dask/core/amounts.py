@@ -10,10 +10,10 @@ from typing import Final
 _DECIMAL: Final = {"TB": 10**12, "GB": 10**9, "MB": 10**6, "kB": 10**3, "B": 1}
 _BINARY: Final = {"TiB": 1 << 40, "GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_SECONDS: Final = {"d": 86400, "h": 3600, "min": 60, "s": 1, "ms": Decimal("0.001"), "m": 60}
+_SECONDS: Final = {"d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1}
 _NUMBER: Final = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 _SIZE: Final = re.compile(rf"({_NUMBER})\s*([kmgt]?)(i?)b?", re.IGNORECASE)
-_PART: Final = re.compile(rf"({_NUMBER})\s*(d|h|min|ms|m|s)\s*")
+_PART: Final = re.compile(rf"({_NUMBER})\s*(d|h|min|m|s)\s*")
 _CLOCK: Final = re.compile(r"(?:([0-9]+)-)?([0-9]+):([0-5]?[0-9]):([0-5]?[0-9])")
 _MOST_DIGITS: Final = 25
 
