@@ -45,6 +45,7 @@ from euclid_dask.runner import lists, reuse
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.inbox import CancelNews, QueueInbox, TakingInbox
 from euclid_dask.runner.news import events_of
+from euclid_dask.runner.recovery import end_processes
 from euclid_dask.runner.pilots import PilotDesk
 
 log = logging.getLogger(__name__)
@@ -203,6 +204,7 @@ class Runner:
                         key = (effect.run, only_waiting)
                         cancels.setdefault(key, []).append((task, attempt))
                 case EndRun(state=state):
+                    end_processes(active.run.id, active.traces)
                     active.record(RunEnded(at_s=at_s, state=state))
                 case _:
                     pass

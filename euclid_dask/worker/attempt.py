@@ -16,7 +16,7 @@ from typing import Final
 
 from euclid_dask.core.attempts import Failure, Fingerprint, Order, Place, Profile, Receipt
 from euclid_dask.core.values import replace
-from euclid_dask.worker import commands, failures, procfs, records
+from euclid_dask.worker import commands, failures, guard, procfs, records, trees
 from euclid_dask.worker.clock import now_s
 from euclid_dask.worker.environment import Scene
 from euclid_dask.worker.failures import AttemptError
@@ -173,7 +173,12 @@ class _Work:
         try:
             self._began_s = now_s()
             return Child(
-                command, cwd=place.workdir, environment=environment, stdout=stdout, stderr=stderr
+                command,
+                cwd=place.workdir,
+                environment=environment,
+                markers=procfs.markers(place.run, order.task, order.attempt),
+                stdout=stdout,
+                stderr=stderr,
             )
         except OSError as error:
             path = os.fsdecode(environment.get(b"PATH", os.defpath))
@@ -188,7 +193,7 @@ class _Work:
         """Wait for the end of the executable, whatever ends it, and judge it."""
         order, place = self._order, self._place
         watch = Watch(
-            child.pid,
+            child.tree,
             interval_s=place.sample_interval_s,
             ram_limit_bytes=order.needs.ram_bytes if place.enforce_ram else None,
             on_excess=lambda used: self._control.stop(failures.over_ram(order, used)),
@@ -202,8 +207,7 @@ class _Work:
         status, usage, left = child.reap()
         self._profile = _profile(monotonic() - began_s, usage, watch)
         if left:
-            plural = "process" if left == 1 else "processes"
-            self._warnings = (f"{failures.name_of(order)} left {left} {plural} behind; killed",)
+            self._warnings = (failures.left_behind(left),)
         if failure is not None:
             raise AttemptError(failure)
         if status != 0:
@@ -218,6 +222,7 @@ class _Work:
             wake = self._control.open()
             woken = child.wait(timeout_s=min(age_s, limit_s), wake=wake)
             if woken is Woken.LATE:
+                guard.keep(trees.are_open)
                 on_start(self._began_s)
                 _SAMPLER.add(watch)
             while woken is Woken.LATE and age_s < limit_s:
@@ -232,11 +237,9 @@ class _Work:
 
     def _kill(self, child: Child, woken: Woken) -> Failure | None:
         """Kill the executable; return why it had to be."""
-        order, place = self._order, self._place
-        failure = failures.over_walltime(order) if woken is Woken.LATE else self._control.failure
-        child.kill(
-            grace_s=place.grace_s, markers=procfs.markers(place.run, order.task, order.attempt)
-        )
+        late = woken is Woken.LATE
+        failure = failures.over_walltime(self._order) if late else self._control.failure
+        child.kill(grace_s=self._place.grace_s)
         return failure
 
 

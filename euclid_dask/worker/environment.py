@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from euclid_dask.core.attempts import Order, Place
-from euclid_dask.worker import procfs
+from euclid_dask.worker import guard, procfs
 
 THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS",
@@ -38,7 +38,8 @@ class Scene:
         """Return the environment of an attempt, with its markers."""
         cores = order.needs.cores
         if cores not in self._shared:
-            self._shared[cores] = _encoded(environment_of(self.place, cores, os.environ))
+            shared = environment_of(self.place, cores, os.environ) | guard.mark()
+            self._shared[cores] = _encoded(shared)
         markers = procfs.markers(self.place.run, order.task, order.attempt)
         return {**self._shared[cores], **_encoded(markers)}
 

@@ -13,6 +13,8 @@ from euclid_dask.core.attempts import Failure, FailureKind, Order, Place
 
 _TAIL_BYTES = 4096
 _LINE_CHARS = 300
+_COMMAND_CHARS = 80
+_MOST_COMMANDS = 5
 _NEARLY_FULL_BYTES = 64 * 1024
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_TEXTS: Final = ("No space left on device", "Disk quota exceeded")
@@ -35,6 +37,18 @@ class AttemptError(Exception):
 def name_of(order: Order) -> str:
     """Return the words by which a sentence names a task."""
     return f"task '{order.task}'"
+
+
+def _shortened(command: str) -> str:
+    return command if len(command) <= _COMMAND_CHARS else command[: _COMMAND_CHARS - 3] + "..."
+
+
+def left_behind(commands: Sequence[str]) -> str:
+    """Return the warning about processes that a task left behind and that were killed."""
+    told = list(dict.fromkeys(_shortened(command) for command in commands))
+    told[_MOST_COMMANDS:] = ["..."] if len(told) > _MOST_COMMANDS else []
+    plural = "process" if len(commands) == 1 else "processes"
+    return f"left {len(commands)} {plural} behind; killed: {', '.join(told)}"
 
 
 def missing_inputs(order: Order, missing: Sequence[tuple[str, str]]) -> Failure:

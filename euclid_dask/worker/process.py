@@ -1,11 +1,10 @@
 """A started executable: launch, wait without polling, kill whole, reap safely.
 
-Rule 1: the leader is reaped after everything that uses its pid as the name of its group, so a
+Rule 1: the leader is reaped after everything that uses its pid as the name of its session, so a
 recycled pid is never hit. Rule 2: stdout and stderr are the child's own file descriptors; not a
 byte of them passes through us. Rule 3: no `preexec_fn`, which would force a slow fork.
 """
 
-import contextlib
 import os
 import select
 import signal
@@ -17,6 +16,13 @@ from resource import struct_rusage
 from time import monotonic
 
 from euclid_dask.worker import procfs
+from euclid_dask.worker.procfs import Process
+from euclid_dask.worker.trees import Tree
+
+_LINGER_S = 0.1
+"""How long what an executable leaves may take to end by itself: the other end of a pipe, say."""
+
+_PATIENCE_S = 30.0
 
 
 class Woken(Enum):
@@ -39,20 +45,26 @@ class Child:
         *,
         cwd: str,
         environment: Mapping[bytes, bytes],
+        markers: Mapping[str, str],
         stdout: int,
         stderr: int,
     ) -> None:
-        self._popen = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=True,
-        )
-        self.pid = self._popen.pid
-        self._handle = os.pidfd_open(self.pid)
+        self.tree = Tree(markers, [stdout, stderr])
+        try:
+            self._popen = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+            self.pid = self.tree.leader = self._popen.pid
+            self._handle = os.pidfd_open(self.pid)
+        except BaseException:
+            self.tree.close()
+            raise
 
     def wait(self, *, timeout_s: float, wake: int) -> Woken:
         """Wait until the executable ends, `wake` is readable or the time is up."""
@@ -65,39 +77,47 @@ class Child:
         ended = any(descriptor == self._handle for descriptor, _ in ready)
         return Woken.ENDED if ended else Woken.ASKED
 
-    def kill(self, *, grace_s: float, markers: Mapping[str, str]) -> None:
-        """End the whole tree: SIGTERM, `grace_s` seconds, SIGKILL; strays by their markers.
+    def kill(self, *, grace_s: float) -> None:
+        """End the whole tree: SIGTERM, up to `grace_s` seconds for all to end, SIGKILL.
 
         Returns when the leader has ended (and is not reaped) and all others are dead.
         """
-        self._signal_all(signal.SIGTERM, markers)
         if grace_s > 0:
-            poll = select.poll()
-            poll.register(self._handle, select.POLLIN)
-            poll.poll(int(grace_s * 1000) + 1)
-        while self._signal_all(signal.SIGKILL, markers):
+            asked = self.tree.living()
+            for process in asked:
+                procfs.send(process, signal.SIGTERM)
+            _wait_for(asked, grace_s)
+        while self._kill_living():
             _pause()
         _until_readable(self._handle)
 
-    def reap(self) -> tuple[int, struct_rusage, int]:
-        """Return wait status, resource usage, and how many processes were left behind.
+    def reap(self) -> tuple[int, struct_rusage, tuple[str, ...]]:
+        """Return wait status, resource usage, and the commands of what was left behind.
 
-        Those are killed: the members of the group that outlived its leader.
+        That is killed: the leader's tree, which is to have ended with it.
         """
+        left = self._kill_left() if self.tree.orphans() else ()
         _, status, usage = os.wait4(self.pid, 0)
+        self.tree.close()
         os.close(self._handle)
         self._popen.returncode = os.waitstatus_to_exitcode(status)
-        return status, usage, _kill_rest(self.pid)
+        return status, usage, left
 
-    def _signal_all(self, number: signal.Signals, markers: Mapping[str, str]) -> int:
-        others = {process.pid: process for process in procfs.trees([self.pid])[self.pid]}
-        others |= {process.pid: process for process in procfs.marked(markers)}
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
-        for process in others.values():
-            if process.group != self.pid:
-                procfs.send(process, number)
-        return len(others)
+    def _kill_left(self) -> tuple[str, ...]:
+        """Kill what the leader left, unless it ends within a moment; return its commands."""
+        _wait_for(self.tree.living(), _LINGER_S)
+        commands = [procfs.command_line(process.pid) for process in self.tree.living()]
+        until_s = monotonic() + _PATIENCE_S
+        while self._kill_living() and monotonic() < until_s:
+            _pause()
+        return tuple(command for command in commands if command)
+
+    def _kill_living(self) -> list[Process]:
+        """Send SIGKILL to all of the tree that lives; return what that is."""
+        alive = self.tree.living()
+        for process in alive:
+            procfs.send(process, signal.SIGKILL)
+        return alive
 
 
 def _until_readable(handle: int) -> None:
@@ -107,26 +127,12 @@ def _until_readable(handle: int) -> None:
     poll.poll()
 
 
-def _kill_rest(group: int) -> int:
-    """Kill what lives of a group whose leader was reaped; return how many there were."""
-    try:
-        os.killpg(group, 0)
-    except (ProcessLookupError, PermissionError):
-        return 0
-    now = procfs.ticks_now()
-    seen: set[int] = set()
-    until_s = monotonic() + 30.0
-    while monotonic() < until_s:
-        rest = [one for one in procfs.living() if one.group == group and one.started <= now]
-        if not rest:
-            break
-        for process in rest:
-            seen.add(process.pid)
-            procfs.send(process, signal.SIGKILL)
+def _wait_for(processes: Sequence[Process], most_s: float) -> None:
+    """Wait until these have ended, or the time is up."""
+    until_s = monotonic() + most_s
+    while any(map(procfs.lives, processes)) and monotonic() < until_s:
         _pause()
-    return len(seen)
 
 
 def _pause() -> None:
-    """Let the kernel end what was killed."""
     select.poll().poll(2)

@@ -1,11 +1,11 @@
 """Processes as Linux shows them in /proc: who they are, what they use, whose they are.
 
-An attempt's processes are those of its session, the descendants of its first process, and those
-that carry its markers in their environment. Every signal goes through a pidfd of a process whose
-start time was checked, so a recycled pid is never hit.
+Every signal goes through a pidfd of a process whose start time was checked, so a recycled pid is
+never hit.
 """
 
 import os
+import shlex
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -24,7 +24,7 @@ _DEAD = frozenset("ZXx")
 
 
 class Process(NamedTuple):
-    """A living process; `started` is in clock ticks since boot and tells apart a recycled pid.
+    """A process; `started` is in clock ticks since boot and tells apart a recycled pid.
 
     `cpu_s` includes its children that ended and were waited for.
     """
@@ -36,6 +36,8 @@ class Process(NamedTuple):
     started: int
     cpu_s: float
     rss_bytes: int
+    dead: bool
+    """It has ended and was not waited for."""
 
 
 def markers(run: RunId, task: TaskId, attempt: int) -> dict[str, str]:
@@ -43,16 +45,14 @@ def markers(run: RunId, task: TaskId, attempt: int) -> dict[str, str]:
     return {RUN_MARKER: run, TASK_MARKER: task, ATTEMPT_MARKER: str(attempt)}
 
 
-def read_process(pid: int) -> Process | None:
-    """Return a process, None if it does not live (a zombie does not)."""
+def read_any(pid: int) -> Process | None:
+    """Return a process, dead or alive; None if there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123
             text = file.read().decode("latin-1")
     except OSError:
         return None
     fields = text[text.rindex(")") + 2 :].split()
-    if fields[0] in _DEAD:
-        return None
     return Process(
         pid=pid,
         parent=int(fields[1]),
@@ -61,7 +61,20 @@ def read_process(pid: int) -> Process | None:
         started=int(fields[19]),
         cpu_s=_TICK_S * sum(map(int, fields[11:15])),
         rss_bytes=_PAGE * int(fields[21]),
+        dead=fields[0] in _DEAD,
     )
+
+
+def read_process(pid: int) -> Process | None:
+    """Return a process, None if it does not live (a zombie does not)."""
+    process = read_any(pid)
+    return None if process is None or process.dead else process
+
+
+def lives(process: Process) -> bool:
+    """Tell whether a process still lives."""
+    now = read_process(process.pid)
+    return now is not None and now.started == process.started
 
 
 def living() -> Iterator[Process]:
@@ -71,10 +84,9 @@ def living() -> Iterator[Process]:
             yield process
 
 
-def trees(leaders: Iterable[int]) -> dict[int, list[Process]]:
-    """Return the living processes of each leader: its session, its descendants, itself."""
+def trees(leaders: Iterable[int], processes: Mapping[int, Process]) -> dict[int, list[Process]]:
+    """Return which of some processes are of each leader: its session, its descendants, itself."""
     found: dict[int, list[Process]] = {leader: [] for leader in leaders}
-    processes = {process.pid: process for process in living()}
     for process in processes.values():
         owner = _owner(process, processes, found)
         if owner is not None:
@@ -82,10 +94,39 @@ def trees(leaders: Iterable[int]) -> dict[int, list[Process]]:
     return found
 
 
+def adopted() -> list[int]:
+    """Return the children of this process's main thread; those of lost parents are among them."""
+    own = os.getpid()
+    with suppress(OSError), open(f"/proc/{own}/task/{own}/children", "rb", buffering=0) as file:  # noqa: PTH123
+        return [int(pid) for pid in file.read().split()]
+    return []
+
+
 def marked(wanted: Mapping[str, str]) -> list[Process]:
     """Return the living processes that carry all of these variables in their environment."""
-    needles = [f"\0{name}={value}\0".encode() for name, value in wanted.items()]
-    return [process for process in living() if _carries(process.pid, needles)]
+    return [process for process in living() if carries(process.pid, wanted)]
+
+
+def carries(pid: int, wanted: Mapping[str, str]) -> bool:
+    """Tell whether a process carries all of these variables in its environment."""
+    block = _environment(pid)
+    return all(f"\0{name}={value}\0".encode() in block for name, value in wanted.items())
+
+
+def variable(pid: int, name: str) -> str:
+    """Return a variable of a process's environment, "" if it has none of that name."""
+    _, _, rest = _environment(pid).partition(f"\0{name}=".encode())
+    return rest.partition(b"\0")[0].decode(errors="replace")
+
+
+def command_line(pid: int) -> str:
+    """Return the command line of a process as one would type it, "" if it has ended."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:  # noqa: PTH123
+            words = file.read().split(b"\0")[:-1]
+    except OSError:
+        return ""
+    return shlex.join(word.decode(errors="replace") for word in words)
 
 
 def send(process: Process, number: signal.Signals) -> None:
@@ -95,8 +136,7 @@ def send(process: Process, number: signal.Signals) -> None:
     except OSError:
         return
     try:
-        now = read_process(process.pid)
-        if now is not None and now.started == process.started:
+        if lives(process):
             signal.pidfd_send_signal(handle, number)
     except (ProcessLookupError, PermissionError):
         return
@@ -160,13 +200,11 @@ def _owner(
     return None
 
 
-def _carries(pid: int, needles: Iterable[bytes]) -> bool:
-    try:
-        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123
-            block = b"\0" + file.read() + b"\0"
-    except OSError:
-        return False
-    return all(needle in block for needle in needles)
+def _environment(pid: int) -> bytes:
+    """Return the environment that a process was executed with, each variable between zeros."""
+    with suppress(OSError), open(f"/proc/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123
+        return b"\0" + file.read() + b"\0"
+    return b""
 
 
 def ticks_now() -> int:

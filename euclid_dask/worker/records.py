@@ -6,7 +6,6 @@
 
 import os
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -108,30 +107,6 @@ def read_started(records: str, task: TaskId, attempt: int) -> Started | None:
     except FileNotFoundError:
         return None
     return _parse_started(content, task, attempt)
-
-
-def all_receipts(records: str) -> Iterator[Receipt]:
-    """Yield every readable receipt in a records directory."""
-    for path in _files(records, ".receipt.json"):
-        try:
-            yield _read_receipt(path.read_bytes())
-        except (FileNotFoundError, ValueError):
-            continue
-
-
-def all_started(records: str) -> Iterator[Started]:
-    """Yield every started record in a records directory."""
-    for path in _files(records, ".started"):
-        task, _, attempt = path.name.removesuffix(".started").rpartition(".")
-        if attempt.isdecimal():
-            yield _parse_started(path.read_bytes(), TaskId(task), int(attempt))
-
-
-def _files(records: str, suffix: str) -> list[Path]:
-    try:
-        return sorted(path for path in Path(records).iterdir() if path.name.endswith(suffix))
-    except FileNotFoundError:
-        return []
 
 
 def _parse_started(content: bytes, task: TaskId, attempt: int) -> Started:

@@ -11,6 +11,7 @@ from typing import Final
 
 from euclid_dask.core.attempts import Sample
 from euclid_dask.worker import procfs
+from euclid_dask.worker.trees import Tree, living
 
 MOST_SAMPLES: Final = 120
 """When an attempt has more, every second one is dropped and the interval doubles."""
@@ -19,7 +20,7 @@ _LINGER_S = 1.0
 
 
 class Watch:
-    """What is known of the processes of one attempt, of which `leader` is the first.
+    """What is known of the processes of one attempt.
 
     `on_excess` is called, once, with the bytes used when they are more than `ram_limit_bytes`;
     None means that there is no limit.
@@ -27,13 +28,13 @@ class Watch:
 
     def __init__(
         self,
-        leader: int,
+        tree: Tree,
         *,
         interval_s: float,
         ram_limit_bytes: int | None,
         on_excess: Callable[[int], None],
     ) -> None:
-        self.leader = leader
+        self.tree = tree
         self.samples: list[Sample] = []
         self.peak_rss_bytes = 0
         self._began_s = monotonic()
@@ -46,7 +47,7 @@ class Watch:
 
     def peek(self) -> None:
         """Look at the peaks alone: cheap, for attempts that end before a first sample."""
-        for pid in procfs.family(self.leader):
+        for pid in procfs.family(self.tree.leader):
             self.peak_rss_bytes = max(self.peak_rss_bytes, procfs.peak_rss_bytes(pid))
 
     def look(self, processes: Sequence[procfs.Process], now_s: float) -> None:
@@ -136,8 +137,8 @@ class Sampler:
             self._look(ready)
 
     def _look(self, ready: Sequence[Watch]) -> None:
-        trees = procfs.trees([watch.leader for watch in ready])
+        processes = living([watch.tree for watch in ready])
         with self._changed:
             for watch in ready:
                 if watch in self._watches:
-                    watch.look(trees[watch.leader], monotonic())
+                    watch.look(processes[watch.tree], monotonic())

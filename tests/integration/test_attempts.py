@@ -30,7 +30,7 @@ from euclid_dask.core.seams import (
     News,
 )
 from euclid_dask.core.values import replace
-from euclid_dask.worker import leftovers
+from euclid_dask.worker import leftovers, procfs
 from euclid_dask.worker.bundle import cancel, run_bundle
 
 RUN = RunId(f"run-{os.getpid()}")
@@ -53,7 +53,7 @@ def place(tmp_path: Path) -> Place:
 def workdir(place: Place) -> Iterator[Path]:
     Path(place.workdir).mkdir(exist_ok=True)
     yield Path(place.workdir)
-    assert leftovers.find_processes(RUN) == []
+    assert procfs.marked({procfs.RUN_MARKER: RUN}) == []
 
 
 def order(*command: str, **changes: Any) -> Order:
@@ -182,7 +182,7 @@ def test_a_large_stdout_does_not_pass_through_us(place: Place, workdir: Path) ->
 def test_processes_left_behind_are_killed_with_a_warning(place: Place) -> None:
     receipt = receipt_of(place, shell("sleep 81 & sleep 81 & exit 0"))
     assert receipt.failure is None
-    assert receipt.warnings == ("task 'task' left 2 processes behind; killed",)
+    assert receipt.warnings == ("left 2 processes behind; killed: sleep 81",)
 
 
 def test_an_attempt_is_never_started_twice(place: Place, workdir: Path) -> None:
@@ -388,12 +388,15 @@ def test_a_read_only_workdir_is_a_failure_of_the_system(place: Place, mounted: A
 # Leftovers
 
 
-def test_leftovers_of_a_run_are_found_and_killed(place: Place) -> None:
-    environment = {**os.environ, "EUCLID_DASK_RUN": "old", "EUCLID_DASK_TASK": "t"}
+def test_leftovers_of_an_attempt_are_killed_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    environment = {**os.environ, **procfs.markers(RUN, TaskId("t"), 1)}
     script = "trap '' TERM; setsid sleep 84 & while true; do sleep 0.1; done"
     with subprocess.Popen(["sh", "-c", script], env=environment) as old:
-        found = leftovers.find_processes(RunId("old"))
-        assert old.pid in {one.pid for one in found}
-        assert leftovers.find_processes(RunId("old"), TaskId("other")) == []
-        assert leftovers.kill_processes(RunId("old"), TaskId("t"), grace_s=0.1) == []
-        assert leftovers.find_processes(RunId("old")) == []
+        marked = {procfs.RUN_MARKER: RUN}
+        while "sleep 84" not in {procfs.command_line(one.pid) for one in procfs.marked(marked)}:
+            assert old.poll() is None
+        assert leftovers.kill_processes(RUN, TaskId("other"), 1) == []
+        assert old.poll() is None
+        assert leftovers.kill_processes(RUN, TaskId("t"), 1) == []
+        assert procfs.marked(marked) == []
+    assert "a process of task 't' still ran and is killed: sleep 84" in caplog.messages

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -72,6 +72,14 @@ def wait_for(condition: Callable[[], Any]) -> Any:
     return found
 
 
+def read_until(stream: Iterable[str], text: str) -> str:
+    """Read lines up to the first that has this text in it, and return that."""
+    for line in stream:
+        if text in line:
+            return line
+    raise AssertionError(f"it ended without a line with {text!r}")
+
+
 def marked_processes(run: str) -> list[int]:
     """Return the living processes that carry the marker of a run."""
     found = []
@@ -106,7 +114,7 @@ class Project:
 
     def start(self, *words: str, **more: Any) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [*COMMAND, *words],
+            ["env", "--default-signal=INT", *COMMAND, *words],  # which we may have to ignore
             cwd=self.folder,
             env=self.environment,
             text=True,
@@ -166,8 +174,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 def test_one_interrupt_lets_running_tasks_finish(project: Project, executor: str) -> None:
     process = project.begun(executor, "--json")
     process.send_signal(signal.SIGINT)
-    while "once more kills them" not in process.stderr.readline():
-        pass
+    read_until(process.stderr, "once more kills them")
     project.gate.touch()
     out, _ = process.communicate(timeout=PATIENCE_S)
     told = json.loads(out)
@@ -181,8 +188,7 @@ def test_one_interrupt_lets_running_tasks_finish(project: Project, executor: str
 def test_two_interrupts_kill_at_once_and_the_run_resumes(project: Project, executor: str) -> None:
     process = project.begun(executor)
     process.send_signal(signal.SIGINT)
-    while "once more kills them" not in process.stderr.readline():
-        pass
+    read_until(process.stderr, "once more kills them")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
@@ -223,18 +229,31 @@ def test_an_interrupt_before_the_run_begins_is_quiet(project: Project) -> None:
     assert (process.returncode, out, told.strip()) == (130, "", "interrupted")
 
 
-def test_a_killed_runner_is_noticed_and_its_run_resumes(project: Project) -> None:
+def test_a_killed_runner_takes_its_tasks_along_and_its_run_resumes(project: Project) -> None:
     process = project.begun()
+    [run] = project.runs()
+    wait_for(lambda: len(json.loads(project.call("status", "w", "--json").stdout)["running"]) == 2)
+    assert marked_processes(run) != []
     process.kill()
     process.communicate(timeout=PATIENCE_S)
-    [run] = project.runs()
+    wait_for(lambda: marked_processes(run) == [])
     assert "its runner died" in project.call("status", "w").stdout
-    assert len(marked_processes(run)) >= 2, "the executables outlive the runner"
     project.gate.touch()
     resumed = project.call("resume", "w", "--json", "--executor", "inline")
     told = json.loads(resumed.stdout)
     assert (told["run"], told["state"], told["tasks"]["done"]) == (run, "done", 8)
     assert marked_processes(run) == []
+
+
+def test_what_escaped_from_its_task_does_not_outlive_the_run(project: Project) -> None:
+    process = project.begun()
+    marks = {"EUCLID_DASK_RUN": project.runs()[0], "EUCLID_DASK_TASK": "make"}
+    with subprocess.Popen(["sleep", "300"], env=os.environ | marks) as escaped:
+        project.gate.touch()
+        _, told = process.communicate(timeout=PATIENCE_S)
+        assert escaped.wait(PATIENCE_S) == -signal.SIGKILL
+    assert process.returncode == 0
+    assert "a process of task 'make' still ran and is killed: sleep 300" in told
 
 
 def test_status_follows_a_run_of_another_process(project: Project) -> None:
@@ -380,8 +399,7 @@ def test_a_run_that_goes_on_is_taken_over_by_dask_which_tells_its_dashboard(
     project: Project,
 ) -> None:
     process = project.start("run", "pipeline.py", "start=start.txt", "--workdir", "w", "--json")
-    while "Dask dashboard: http://" not in (line := process.stderr.readline()):
-        assert line
+    read_until(process.stderr, "Dask dashboard: http://")
     project.gate.touch()
     out, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0

@@ -8,7 +8,6 @@ worker only passes on what the two sides say, by its `Link`.
 """
 
 import os
-import subprocess
 from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any, Final
@@ -29,9 +28,9 @@ from euclid_dask.core.seams import (
 )
 from euclid_dask.core.values import json_reader, to_json
 from euclid_dask.executors.dask.link import Link
+from euclid_dask.worker import guard, trees
 from euclid_dask.worker.bundle import AttemptKey, abandon, attempt_keys, cancel, run_bundle
 from euclid_dask.worker.clock import now_s
-from euclid_dask.worker.guard import start_guard
 from euclid_dask.worker.link import Stop
 
 _read_bundle = json_reader(BundleOrder)
@@ -56,7 +55,6 @@ class _Host:
         self.carried: dict[Any, list[AttemptKey]] = {}
         self.link: Link | None = None
         self.lock = Lock()
-        self.guard: subprocess.Popen[bytes] | None = None
 
 
 _HOST = _Host()
@@ -155,7 +153,7 @@ class Announcer(WorkerPlugin):  # type: ignore[misc,unused-ignore]
             return
         if self._topic not in _HOST.inboxes:
             _forget_nanny_environment()
-            _be_guarded()
+            guard.keep(trees.are_open)
         worker.log_event(self._topic, pack(_joined(worker)))
 
     def teardown(self, worker: Worker) -> None:
@@ -201,13 +199,6 @@ def _abandon_carried(reason: str) -> None:
     with _HOST.lock:
         keys = [key for carried in _HOST.carried.values() for key in carried]
     abandon_all(keys, reason)
-
-
-def _be_guarded() -> None:
-    """Have the executables killed when this process is; whoever starts it, once is enough."""
-    with _HOST.lock:
-        if _HOST.guard is None or _HOST.guard.poll() is not None:
-            _HOST.guard = start_guard()
 
 
 def _host_ram_bytes() -> int:

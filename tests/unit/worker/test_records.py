@@ -7,7 +7,7 @@ import pytest
 
 from euclid_dask.core.attempts import Place, Receipt
 from euclid_dask.core.ids import RunId, TaskId
-from euclid_dask.worker import leftovers, records
+from euclid_dask.worker import records
 
 TASK = TaskId("a.iterations.2.b")
 
@@ -32,23 +32,24 @@ def test_a_started_record_tells_host_and_process(place: Place) -> None:
     file = _claim(place)
     records.note_pid(file, 1234)
     os.close(file)
-    found = leftovers.read_started(place.records)[TASK, 1]
+    found = records.read_started(place.records, TASK, 1)
+    assert found is not None
     assert (found.host, found.worker_pid, found.pid) == ("h", 7, 1234)
-    assert records.read_started(place.records, TASK, 1) == found
 
 
 def test_a_torn_started_record_still_says_that_the_attempt_was_started(place: Place) -> None:
     os.close(_claim(place, 3))
     path = Path(records.started_path(place.records, TASK, 3))
     path.write_bytes(path.read_bytes()[:10])
-    assert leftovers.read_started(place.records)[TASK, 3].host == ""
+    found = records.read_started(place.records, TASK, 3)
+    assert found is not None
+    assert found.host == ""
 
 
 def test_a_receipt_is_read_back(place: Place) -> None:
     receipt = Receipt(task=TASK, attempt=2, host="h", warnings=("careful",))
     records.write_receipt(place, receipt)
     assert records.read_receipt(place.records, TASK, 2) == receipt
-    assert leftovers.read_receipts(place.records) == {(TASK, 2): receipt}
     assert len(list(Path(place.records).iterdir())) == 1
 
 
@@ -56,10 +57,8 @@ def test_a_receipt_that_cannot_be_read_counts_as_none(place: Place) -> None:
     Path(place.records).mkdir(parents=True)
     Path(records.receipt_path(place.records, TASK, 1)).write_bytes(b'{"task": ')
     assert records.read_receipt(place.records, TASK, 1) is None
-    assert leftovers.read_receipts(place.records) == {}
 
 
 def test_without_records_nothing_was_started(place: Place) -> None:
-    assert leftovers.read_started(place.records) == {}
-    assert leftovers.read_receipts(place.records) == {}
+    assert records.read_receipt(place.records, TASK, 1) is None
     assert records.read_started(place.records, TASK, 1) is None
