@@ -3,15 +3,20 @@
 First everything of the run that still lives on this host is killed, so that every attempt in
 flight is provably dead. Then the records say how each of them ended: a receipt counts as if its
 news had arrived, an attempt without one is lost, one that never started is given back.
+
+Attempts on pilots that may live are left alone: their supervisors own them. The executor adopts
+them and answers for them when the pilot joins, or is gone.
 """
 
+from euclid_dask.core.effects import StartBundle
 from euclid_dask.core.errors import WorkdirError
 from euclid_dask.core.events import RunResumed
 from euclid_dask.core.ids import RunId
-from euclid_dask.core.seams import Clock, Traces
+from euclid_dask.core.seams import BundleOrder, Clock, Traces
 from euclid_dask.core.values import replace
-from euclid_dask.planner.run import Run
+from euclid_dask.planner.run import Bundle, Run
 from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.believed import believed_pilots
 from euclid_dask.runner.history import earlier_runs, replay
 from euclid_dask.runner.journal import Journal
 from euclid_dask.runner.news import lost
@@ -47,17 +52,27 @@ def settle(workspace: Workspace, run: Run, lock: Lock, clock: Clock, traces: Tra
     """Write down how the attempts of a run ended whose runner died, without going on with it.
 
     Raises:
-        WorkdirError: A process cannot be killed.
+        WorkdirError: A process cannot be killed, or lives on a pilot.
     """
     active = _settled(workspace, run, lock, clock, traces)
+    if active.adopted:
+        active.journal.close()
+        pilots = ", ".join(sorted({bundle.pilot for bundle in active.adopted}))
+        raise WorkdirError(
+            f"tasks of {run.id} may still run on pilots: {pilots}",
+            hint=f"go on with that run: euclid-dask resume {workspace.workdir} {run.id}",
+        )
     active.journal.sync()
     active.journal.close()
 
 
 def _settled(workspace: Workspace, run: Run, lock: Lock, clock: Clock, traces: Traces) -> ActiveRun:
-    """Return the run as it stands when all its attempts have ended."""
+    """Return the run as it stands when all its attempts have ended that are not adopted."""
     files = workspace.files(run.id)
-    end_processes(run.id, traces)
+    living = believed_pilots(workspace)
+    adopted = [bundle for bundle in run.bundles.values() if bundle.pilot in living]
+    if not adopted:
+        end_processes(run.id, traces)
     active = ActiveRun(
         run=run,
         journal=Journal.reopen(files.journal),
@@ -67,12 +82,22 @@ def _settled(workspace: Workspace, run: Run, lock: Lock, clock: Clock, traces: T
         traces=traces,
         old={task.id for task in run.tasks.values() if task.is_finished},
     )
-    in_flight = sorted(run.active, key=lambda task: (task.bundle, task.sequence))
-    for task in in_flight:
+    active.adopted = tuple(_order(active, bundle) for bundle in adopted)
+    in_flight = [task for task in run.active if task.pilot not in living]
+    for task in sorted(in_flight, key=lambda task: (task.bundle, task.sequence)):
         reason = "the runner ended while it ran"
         for event in lost(active, task.id, task.attempt, reason, clock.now_s()):
             active.record(event)
     return active
+
+
+def _order(active: ActiveRun, bundle: Bundle) -> BundleOrder:
+    """Return what is left of a bundle, as it was ordered."""
+    tasks = sorted((active.run.tasks[task] for task in bundle.remaining), key=lambda t: t.sequence)
+    numbered = tuple((task.id, task.attempt) for task in tasks)
+    return active.bundle_order(
+        StartBundle(run=active.run.id, pilot=bundle.pilot, tasks=numbered)
+    )
 
 
 def end_processes(run_id: RunId, traces: Traces) -> None:

@@ -191,7 +191,7 @@ def bench(place: Place) -> Iterator[Bench]:
     assert not living(place.workdir)
 
 
-def start_supervisor(
+def run_supervisor(
     workspace: Path, *words: str, pilot: str = "light-000001", **environment: str
 ) -> "subprocess.Popen[bytes]":
     """Start a pilot as a batch job would, for the scheduler file of a workspace."""
@@ -207,11 +207,17 @@ def end_supervisor(supervisor: "subprocess.Popen[bytes]") -> int:
 
 
 @pytest.fixture
+def start_supervisor() -> Callable[..., "subprocess.Popen[bytes]"]:
+    """Return a function that starts a pilot as a batch job would."""
+    return run_supervisor
+
+
+@pytest.fixture
 def supervised(place: Place) -> Iterator[Server]:
     """Return where to serve a pilot with a supervisor, which comes there."""
     folder = Path(place.workdir) / ".euclid-dask"
     folder.mkdir()
-    supervisor = start_supervisor(Path(place.workdir))
+    supervisor = run_supervisor(Path(place.workdir))
     yield Server(folder=folder, host="127.0.0.1")
     end_supervisor(supervisor)
 
