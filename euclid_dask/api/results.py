@@ -95,7 +95,8 @@ class RunResult:
         )
         return (
             f"<b>{self.id}</b>: {self.state}, {counts.done} tasks done, "
-            f"{counts.skipped} skipped, {counts.failed} failed, {counts.blocked} blocked"
+            f"{counts.skipped} skipped, {counts.omitted} omitted, "
+            f"{counts.failed} failed, {counts.blocked} blocked"
             f"<table>{rows}</table>"
         )
 
@@ -125,16 +126,9 @@ def is_ended(result: RunResult) -> bool:
 
 
 def why_again_in(result: RunResult) -> dict[str, int]:
-    """Return the reruns of a run of another process, as far as journals tell of them.
-
-    That a task was asked to run again is not written down.
-    """
+    """Return the reruns of a run of another process, as far as journals tell of them."""
     run = result.run
-    if not any(task.attempt for task in run.tasks.values()):
+    if run.options.fresh or not any(task.attempt for task in run.tasks.values()):
         return {}
     known = earlier_runs(Workspace(result.workdir))
-    before = [earlier for earlier in known if earlier.started_s < run.started_s]
-    return {
-        "you asked for it, or its outputs were gone" if why == "its outputs are gone" else why: n
-        for why, n in reasons_again(run, before, frozenset()).items()
-    }
+    return reasons_again(run, [one for one in known if one.started_s < run.started_s])

@@ -1,22 +1,24 @@
 """Runs from their beginning to their end, in this process."""
 
 import dataclasses
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import euclid_dask
 from euclid_dask.api.preparing import prepare
 from euclid_dask.api.results import RunResult, moved_to_now
 from euclid_dask.api.settings import Script, Settings
-from euclid_dask.core.states import RunState
+from euclid_dask.core.states import RUN_ENDED, RunState
 from euclid_dask.core.values import replace
 from euclid_dask.report.notebook import NotebookProgress, in_notebook
+from euclid_dask.report.words import counted
 from euclid_dask.runner import views
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.again import dependents, reasons_again
 from euclid_dask.runner.changes import changes_since, request_like
 from euclid_dask.runner.history import replay
 from euclid_dask.runner.loop import Runner
+from euclid_dask.runner.missing import results_gone
 from euclid_dask.runner.recovery import resume_run
 from euclid_dask.runner.signals import cancel_on_signals
 from euclid_dask.runner.start import RunRequest, start_run
@@ -73,7 +75,8 @@ def resume(
     """Go on with a run: the latest in the workdir, or the one named.
 
     If its script, its inputs or its programs have changed, a new run is started in its place: it
-    takes over what has not changed, and says what runs again and why.
+    takes over what has not changed, and says what runs again and why; so it is if a run that ended
+    put up with failures (`on_error`), which are tried again. Results that are gone are made again.
 
     Raises:
         InputError: There is no such run.
@@ -83,16 +86,23 @@ def resume(
     workspace = Workspace(Path(workdir).absolute())
     known = workspace.find(run_id)
     before = replay(workspace.files(known).journal)
-    changes = changes_since(before, workspace.workdir)
-    if changes:
-        request = request_like(before, workspace)
-        return start(request, settings, [f"changed since {known}: {c}" for c in changes])
-    if before.state is RunState.DONE:
+    told = [f"changed since {known}: {one}" for one in changes_since(before, workspace.workdir)]
+    settled = before.board.settled_failures() if before.state in RUN_ENDED else 0
+    if settled:
+        told.append(
+            f"tried again: {counted(settled, 'task')} that {known} put up with the failure of"
+        )
+    if told:
+        return start(request_like(before, workspace), settings, told)
+    tasks, joined = results_gone(before, workspace.workdir)
+    told += [f"made again: task '{task}', since {reason}" for task, reason in tasks.items()]
+    told += [f"written again: {value.split.list_path}" for value in joined]
+    if before.state is RunState.DONE and not told:
         moved_to_now(before, workspace)
         return RunResult(before, workspace.workdir, (f"{known} is done already",))
     active = resume_run(workspace, known, SystemClock())
     moved_to_now(active.run, workspace)
-    return carry_out(active, settings, ())
+    return carry_out(active, settings, told)
 
 
 def rerun(
@@ -117,19 +127,11 @@ def rerun(
     request = request_like(before, workspace)
     request = dataclasses.replace(request, options=replace(request.options, again=again.names))
     active = start_run(request, SystemClock(), software=f"euclid_dask {euclid_dask.__version__}")
-    return carry_out(active, settings, (), again)
+    return carry_out(active, settings, ())
 
 
-def carry_out(
-    active: ActiveRun,
-    settings: Settings,
-    warnings: Sequence[str],
-    again: Container[str] = frozenset(),
-) -> RunResult:
-    """Carry a run to its end with a runner of this process; Ctrl-C cancels it.
-
-    `again` are tasks that were asked to run again.
-    """
+def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) -> RunResult:
+    """Carry a run to its end with a runner of this process; Ctrl-C cancels it."""
     if settings.on_start is None and settings.on_turn is None and in_notebook():
         display = NotebookProgress()
         settings = dataclasses.replace(settings, on_start=display.on_start, on_turn=display.on_turn)
@@ -143,11 +145,5 @@ def carry_out(
             runner.run_until_ended()
     finally:
         active.close()
-    return RunResult(
-        active.run, active.workspace.workdir, tuple(warnings), reruns=reruns(active, again)
-    )
-
-
-def reruns(active: ActiveRun, again: Container[str] = frozenset()) -> dict[str, int]:
-    """Return why tasks ran although an earlier run knew them: reasons, and how many tasks each."""
-    return reasons_again(active.run, active.earlier, again)
+    why = reasons_again(active.run, active.earlier)
+    return RunResult(active.run, active.workspace.workdir, tuple(warnings), reruns=why)

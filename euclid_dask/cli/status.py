@@ -67,6 +67,7 @@ def _lines(result: api.RunResult, workspace: Workspace, runner: str) -> Iterator
     parts = {
         "done": at.done,
         "skipped": at.skipped,
+        "omitted": run.count(TaskState.OMITTED),
         "running": len(at.running) if runner == "active" else 0,
         "waiting": at.waiting,
         "failed": at.failed,

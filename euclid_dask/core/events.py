@@ -130,10 +130,15 @@ class TaskLost(Event, frozen=True, kw_only=True):
 
 
 class TaskReturned(Event, frozen=True, kw_only=True):
-    """An attempt was given back un-started: its bundle ended before it."""
+    """An attempt was given back un-started: its bundle ended before it.
+
+    `reason` says what went wrong if it was the attempt itself: its carrier lost it, or its inputs
+    were gone.
+    """
 
     task: TaskId
     attempt: int
+    reason: str = ""
 
 
 class TaskReused(Event, frozen=True, kw_only=True):
@@ -146,7 +151,10 @@ class TaskReused(Event, frozen=True, kw_only=True):
 
 
 class OutputsMissed(Event, frozen=True, kw_only=True):
-    """A finished task's output was needed and was gone or changed; the task must run again."""
+    """A finished task's output was needed and was gone or changed; the task must run again.
+
+    A task that was left out fails instead; `reason` is then a whole sentence.
+    """
 
     task: TaskId
     reason: str

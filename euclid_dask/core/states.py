@@ -26,7 +26,9 @@ class TaskState(StrEnum):
     DONE = "done"
     """An attempt succeeded and its outputs were checked."""
     SKIPPED = "skipped"
-    """Not run: an earlier run made the same outputs, or the user said so."""
+    """Not run: an earlier run made the same outputs from the same inputs."""
+    OMITTED = "omitted"
+    """Left out of the run by `--until`, `--from` or `--skip`; its outputs have to be there."""
     FAILED = "failed"
     """No attempt succeeded and none is left."""
     BLOCKED = "blocked"
@@ -46,6 +48,7 @@ class TaskCue(StrEnum):
     RETURN = "given back un-started"
     FAIL = "no attempt left"
     REUSE = "same work found done"
+    OMIT = "left out again"
     BLOCK = "an input failed"
     UNMAKE = "an input or output is gone"
     CANCEL = "run cancelled"
@@ -78,12 +81,14 @@ TASK_TRANSITIONS: Final[Mapping[tuple[TaskState, TaskCue], TaskState]] = Mapping
         (_T.RUNNING, _C.CANCEL): _T.CANCELLED,
         (_T.DONE, _C.UNMAKE): _T.WAITING,
         (_T.SKIPPED, _C.UNMAKE): _T.WAITING,
+        (_T.OMITTED, _C.FAIL): _T.FAILED,  # its outputs are not there
+        (_T.FAILED, _C.OMIT): _T.OMITTED,
         (_T.FAILED, _C.REVIVE): _T.WAITING,
         (_T.BLOCKED, _C.REVIVE): _T.WAITING,
         (_T.CANCELLED, _C.REVIVE): _T.WAITING,
     }
 )
-TASK_FINISHED: Final = frozenset({_T.DONE, _T.SKIPPED})
+TASK_FINISHED: Final = frozenset({_T.DONE, _T.SKIPPED, _T.OMITTED})
 """The outputs exist."""
 TASK_DEAD: Final = frozenset({_T.FAILED, _T.BLOCKED, _T.CANCELLED})
 """The outputs will not exist, unless the run is resumed."""

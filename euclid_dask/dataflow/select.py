@@ -30,11 +30,16 @@ def select(
         skip: Do not run these; their outputs have to be given.
 
     Raises:
-        InputError: If a name is unknown, or nothing is left.
+        InputError: If a name is unknown, or nothing is left of all or of `until`.
     """
     graph = Graph.of(flow)
     chosen = set(tasks(flow))
     last, first, without = (named(flow, names) for names in (until, start, skip))
+    if last and last <= without:
+        raise InputError(
+            "nothing is left to run: --skip leaves out all that --until names",
+            hint="name in --until what is to be made last",
+        )
     if last:
         chosen &= last | graph.ancestors(last)
     if first:

@@ -53,6 +53,7 @@ class Board:
 
     def __init__(self, started: RunStarted) -> None:
         self.facts = Facts(
+            run=started.run,
             executables=started.flow.executables,
             inputs=started.inputs,
             given=started.options.given,
@@ -67,7 +68,7 @@ class Board:
         self.newly_ready: list[Task] = []
         self._ready_count = 0
         self._rank = policy_named(started.options.policy)(started.flow)
-        self._selection = Selection.of(started.flow, started.options)
+        self.selection = Selection.of(started.flow, started.options)
         body = started.flow.body
         self.root = Scope(self.facts, body, exported_nodes(body))
         self._plant(self.root)
@@ -216,6 +217,18 @@ class Board:
 
     def unmake(self, task: Task) -> None:
         """Take back that the outputs of `task` exist, and have it run again."""
+        self._take_back(task)
+        self.move(task, TaskCue.UNMAKE)
+        task.no_reuse = True
+        self.reconsider(task)
+
+    def fail_omitted(self, task: Task) -> None:
+        """Take back that the outputs of a task that was left out exist: they never will."""
+        self._take_back(task)
+        self.fail(task)
+
+    def _take_back(self, task: Task) -> None:
+        """Tell all that depends on `task` that its outputs do not exist any more."""
         work: list[Task | Split] = [task]
         while work:
             for consumer in work.pop().consumers:
@@ -235,14 +248,11 @@ class Board:
                             self.move_split(split, SplitCue.UNMAKE)
                     case _:
                         pass
-        self.move(task, TaskCue.UNMAKE)
-        task.no_reuse = True
-        self.reconsider(task)
 
     # ---- splits
 
     def _plant(self, scope: Scope) -> None:
-        tasks, splits = plant(scope, self._selection)
+        tasks, splits = plant(scope, self.selection)
         self.counts.open_splits += len(splits)
         for task in tasks:
             self.counts.tasks[task.state] += 1
@@ -304,11 +314,17 @@ class Board:
 
     # ---- a new beginning
 
+    def settled_failures(self) -> int:
+        """Return how many failed tasks `revive` leaves as they are."""
+        return sum(_is_settled(task.scope) for task in self.failed.values())
+
     def revive(self, again: Sequence[TaskId]) -> None:
         """Give failed, blocked and cancelled tasks another chance, and finished ones in `again`.
 
         A branch that a joined list was made without is settled: it stays as it is.
         """
+        for task in self.facts.tasks.values():
+            task.returns = 0
         self.failed = {task_id: t for task_id, t in self.failed.items() if _is_settled(t.scope)}
         revived = [*self._revive_tasks(), *self._revive_blocked()]
         for node in revived:
@@ -328,11 +344,16 @@ class Board:
             for task in self.facts.tasks.values()
             if task.is_dead and not _is_settled(task.scope)
         ]
+        revived: list[Task | Split] = []
         for task in dead:
-            self.move(task, TaskCue.REVIVE)
             task.science_failures = task.losses = 0
             task.failure, task.blocked_by = None, ""
-        return [*dead]
+            if task.scope.template + task.node.name in self.selection.omitted:
+                self.move(task, TaskCue.OMIT)
+            else:
+                self.move(task, TaskCue.REVIVE)
+                revived.append(task)
+        return revived
 
     def _revive_blocked(self) -> list[Task | Split]:
         dead = [

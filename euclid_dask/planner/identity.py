@@ -2,7 +2,8 @@
 
 It is a digest of the command, the ports, the version of the program, and the identity of every
 input. An input made by another task is known by that task's identity, not by its file, so that a
-finished task stays finished when its intermediate inputs were deleted.
+finished task stays finished when its intermediate inputs were deleted. What a task that was left
+out made is known by the file that was given for it; if none was, by nothing: its consumers run.
 """
 
 import hashlib
@@ -60,6 +61,8 @@ def value_identity(value: Resolved, versions: Mapping[str, str]) -> str:
             return "absent"
         case Given(file=file):
             return f"{file.path} {file.identity}"
+        case Made(task=task, port=port) if (given := task.given(port)) is not None:
+            return f"{given.path} {given.identity}"
         case Made(task=task, port=port):
             return f"{task_identity(task, versions)}/{port}"
         case Joined(split=split):
@@ -78,7 +81,7 @@ def item_identities(
     """
     value = split.iterated
     whole = value_identity(value, versions)
-    branches = _entered(value.split) if isinstance(value, Joined) else []
+    branches = entered(value.split) if isinstance(value, Joined) else []
     for path, branch in zip_longest(paths, branches[: len(paths)]):
         if branch is None or branch.failed:
             yield _digest(whole, path)
@@ -86,7 +89,7 @@ def item_identities(
             yield "\x1e".join(value_identity(result, versions) for result in branch.results())
 
 
-def _entered(split: Split) -> list[Branch]:
+def entered(split: Split) -> list[Branch]:
     """Return the branches that have an entry in the joined list."""
     if split.node.on_error == "skip":
         return [branch for branch in split.branches if not branch.failed]

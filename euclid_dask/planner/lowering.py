@@ -9,6 +9,7 @@ from typing import Any
 
 from euclid_dask.core.attempts import Order
 from euclid_dask.core.resources import Resources
+from euclid_dask.core.states import TaskState
 from euclid_dask.planner.decide import joined_entries
 from euclid_dask.planner.nodes import Given, Joined, Made, Split, Task
 from euclid_dask.planner.orders import order
@@ -50,7 +51,8 @@ def static_part(run: Run, *, fuse: bool = True) -> StaticPart:
 
     With `fuse`, a task whose only consumer waits for nothing else shares its step.
     """
-    nodes: list[Task | Split] = [*run.tasks.values(), *run.splits.values()]
+    tasks = [task for task in run.tasks.values() if task.state is not TaskState.OMITTED]
+    nodes: list[Task | Split] = [*tasks, *run.splits.values()]
     static: dict[str, Task | Split] = {}
     for node in _ordered(nodes):
         is_known = isinstance(node, Task) or node.expanded
@@ -64,7 +66,7 @@ def static_part(run: Run, *, fuse: bool = True) -> StaticPart:
                 results[out.name] = (str(task.id), task.output_path(port))
             case Joined(split=split) if split.id in static:
                 results[out.name] = (str(split.id), split.list_path)
-            case Given(file=file):
+            case Given(file=file, is_file=True):
                 results[out.name] = ("", file.path)
             case _:
                 pass
@@ -76,11 +78,16 @@ def static_part(run: Run, *, fuse: bool = True) -> StaticPart:
 
 
 def _makers(node: Task | Split) -> list[Task | Split]:
-    """Return what `node` waits for: for a split, what makes the entries of its joined list."""
-    if isinstance(node, Task):
-        return node.producers()
-    makers = [maker for branch in node.branches for maker in branch.producers()]
-    return list(dict.fromkeys(makers))
+    """Return what `node` waits for: for a split, what makes the entries of its joined list.
+
+    What tasks that were left out make is there.
+    """
+    makers = (
+        node.producers()
+        if isinstance(node, Task)
+        else dict.fromkeys(maker for branch in node.branches for maker in branch.producers())
+    )
+    return [maker for maker in makers if maker.state is not TaskState.OMITTED]
 
 
 def _ordered(nodes: list[Task | Split]) -> list[Task | Split]:
@@ -127,7 +134,7 @@ def _goes_on(waiting: list[str], task: Task, static: dict[str, Task | Split]) ->
     (consumer,) = (static[name] for name in waiting)
     return (
         isinstance(consumer, Task)
-        and len(consumer.producers()) == 1
+        and len(_makers(consumer)) == 1
         and consumer.spec.needs == task.spec.needs
     )
 
@@ -146,7 +153,7 @@ def _chain_step(chain: list[Task]) -> Step:
     return Step(
         id=chain[-1].id,
         executable=chain[-1].spec.name,
-        waits_for=tuple(maker.id for maker in chain[0].producers()),
+        waits_for=tuple(maker.id for maker in _makers(chain[0])),
         orders=tuple(order(task, 1) for task in chain),
         needs=chain[0].spec.needs,
     )

@@ -21,7 +21,7 @@ from euclid_dask.core.flow import (
     SplitNode,
     TaskNode,
 )
-from euclid_dask.core.ids import PilotId, SplitId, TaskId
+from euclid_dask.core.ids import PilotId, RunId, SplitId, TaskId
 from euclid_dask.core.ports import ExecutableSpec
 from euclid_dask.core.states import TASK_DEAD, TASK_FINISHED, SplitState, TaskState
 
@@ -31,6 +31,7 @@ class Task:
     """One planned execution of an executable.
 
     `missing` counts producers that are not finished; `sequence` is the order of planting;
+    `returns` counts attempts in a row that were given back because something went wrong;
     `tolerated` says that its failure does not fail the run.
     """
 
@@ -45,6 +46,7 @@ class Task:
     attempt: int = 0
     science_failures: int = 0
     losses: int = 0
+    returns: int = 0
     no_reuse: bool = False
     identity: str = ""
     failure: Failure | None = None
@@ -61,10 +63,14 @@ class Task:
 
     def output_path(self, port: str) -> str:
         """Return where the output of that port is, relative to the workdir."""
-        given = self.scope.facts.given.get(f"{self.id}.{port}")
+        given = self.given(port)
         if given is not None:
             return given.path
         return f"{self.id}/{port}.{self.spec.output(port).mime_type}"
+
+    def given(self, port: str) -> InputFile | None:
+        """Return the file that stands for the output of that port, None if there is none."""
+        return self.scope.facts.given.get(f"{self.id}.{port}")
 
     def arguments(self) -> "Iterator[tuple[str, Resolved]]":
         """Yield its input ports with what stands behind them, in the order of declaration."""
@@ -81,6 +87,11 @@ class Task:
     def is_finished(self) -> bool:
         """Tell whether its outputs exist."""
         return self.state in TASK_FINISHED
+
+    @property
+    def is_made(self) -> bool:
+        """Tell whether it is finished, and not left out."""
+        return self.is_finished and self.state is not TaskState.OMITTED
 
     @property
     def is_dead(self) -> bool:
@@ -204,6 +215,7 @@ def distinct_producers(values: "Iterable[Resolved]") -> list[Task | Split]:
 class Facts:
     """What all scopes of a run share. `given` maps `task.port` to a file that stands for it."""
 
+    run: RunId
     executables: dict[str, ExecutableSpec]
     inputs: dict[str, InputFile]
     given: dict[str, InputFile]

@@ -23,11 +23,11 @@ from euclid_dask.planner.nodes import (
 class Selection:
     """Which tasks of a pipeline a run is about, by their template paths.
 
-    `dropped` tasks are left out; `assumed` tasks do not run, their outputs are taken to exist.
+    `dropped` tasks are no part of it; `omitted` ones do not run, but what they make is needed.
     """
 
     dropped: frozenset[str] = frozenset()
-    assumed: frozenset[str] = frozenset()
+    omitted: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, flow: Flow, options: RunOptions) -> Self:
@@ -37,8 +37,8 @@ class Selection:
         graph = Graph.of(flow)
         selected = select(flow, until=options.until, start=options.from_, skip=options.skip)
         others = frozenset(graph.tasks()) - selected
-        assumed = others & graph.ancestors(selected)
-        return cls(dropped=others - assumed, assumed=assumed)
+        omitted = others & graph.ancestors(selected)
+        return cls(dropped=others - omitted, omitted=omitted)
 
 
 def plant(scope: Scope, selection: Selection) -> tuple[list[Task], list[Split]]:
@@ -89,9 +89,9 @@ def _plant_task(scope: Scope, node: TaskNode, selection: Selection) -> Task:
         tolerated=_is_tolerated(scope),
     )
     facts.tasks[task.id] = task
-    if scope.template + node.name in selection.assumed:
-        task.state = TaskState.SKIPPED
-        task.identity = f"assumed {task.id}"
+    if scope.template + node.name in selection.omitted:
+        task.state = TaskState.OMITTED
+        task.identity = f"omitted in {facts.run}: {task.id}"
         return task
     for maker in task.producers():
         maker.consumers.append(task)

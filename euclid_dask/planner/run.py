@@ -6,7 +6,7 @@ Rule 2: what follows from a change of state is worked out on the `board`.
 
 from dataclasses import dataclass
 from math import inf
-from typing import assert_never
+from typing import Final, assert_never
 
 from euclid_dask.core.attempts import Failure, FailureKind
 from euclid_dask.core.errors import InternalError
@@ -47,6 +47,10 @@ from euclid_dask.planner.estimates import NO_SAMPLES, Duration, Estimate, estima
 from euclid_dask.planner.nodes import Given, Joined, Made, Split, Task
 from euclid_dask.planner.ready import Shape
 from euclid_dask.planner.rooms import Usage
+
+
+RETURNS_LIMIT: Final = 100
+"""How often in a row a task may come back un-started; that costs none of its retries."""
 
 
 @dataclass(slots=True)
@@ -134,7 +138,7 @@ class Run:
             match self.board.root.resolve(out.source):
                 case Given(file=file, is_file=True):
                     found[out.name] = file.path
-                case Made(task=task, port=port) if task.is_finished:
+                case Made(task=task, port=port) if task.is_made:
                     found[out.name] = task.output_path(port)
                 case Joined(split=split) if split.is_finished and not split.partial:
                     found[out.name] = split.list_path
@@ -191,9 +195,8 @@ class Run:
         match event:
             case TaskReused():
                 self._reuse(event)
-            case OutputsMissed(task=task_id):
-                if self.tasks[task_id].is_finished:
-                    board.unmake(self.tasks[task_id])
+            case OutputsMissed(task=task_id, reason=reason):
+                self._miss(self.tasks[task_id], reason)
             case TaskUnplaceable(task=task_id, reason=reason):
                 task = self.tasks[task_id]
                 task.failure = Failure(kind=FailureKind.UNPLACEABLE, message=reason)
@@ -297,6 +300,7 @@ class Run:
         self._try_again(task, left=task.losses <= self.options.lost_retries)
 
     def _try_again(self, task: Task, *, left: bool) -> None:
+        task.returns = 0
         if left and task.missing:  # an input is being made anew
             self.board.move(task, TaskCue.RETURN)
             self.board.reconsider(task)
@@ -311,8 +315,21 @@ class Run:
         if task is None:
             return
         self._leave_bundle(task)
+        task.returns += bool(event.reason)
+        if task.returns > RETURNS_LIMIT:
+            reason = f"task '{task.id}' could not be started {task.returns} times: {event.reason}"
+            task.failure = Failure(kind=FailureKind.LOST, message=reason)
+            self.board.fail(task)
+            return
         self.board.move(task, TaskCue.RETURN)
         self.board.reconsider(task)
+
+    def _miss(self, task: Task, reason: str) -> None:
+        if task.state is TaskState.OMITTED:
+            task.failure = Failure(kind=FailureKind.OMITTED, message=reason)
+            self.board.fail_omitted(task)
+        elif task.is_finished:
+            self.board.unmake(task)
 
     def _reuse(self, event: TaskReused) -> None:
         task = self.tasks[event.task]

@@ -41,7 +41,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
 def counts_text(counts: TaskCounts) -> str:
     """Return how many tasks there are, by how they ended."""
     parts = [f"{counts.done:,} of {counted(counts.total, 'task')} done"]
-    for name in ("skipped", "failed", "blocked"):
+    for name in ("skipped", "omitted", "failed", "blocked"):
         number = getattr(counts, name)
         if number:
             parts.append(f"{number:,} {name}")
@@ -69,6 +69,8 @@ def _outcome(summary: Summary, workdir: Path, reruns: Mapping[str, int]) -> Iter
     )
     if summary.tasks.skipped:
         yield "  (skipped: done by an earlier run, with the same inputs and programs)"
+    if summary.tasks.omitted:
+        yield "  (omitted: left out by --until, --from or --skip; what they made was there)"
     if summary.outputs:
         yield "outputs:"
         width = max(map(len, summary.outputs))

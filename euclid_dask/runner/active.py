@@ -6,7 +6,7 @@ from pathlib import Path
 from euclid_dask.core.attempts import Fingerprint, Place
 from euclid_dask.core.effects import CancelAttempt, StartBundle
 from euclid_dask.core.events import RunEvent
-from euclid_dask.core.ids import RunId, TaskId
+from euclid_dask.core.ids import RunId, SplitId, TaskId
 from euclid_dask.core.seams import BundleOrder, Traces
 from euclid_dask.core.values import Value
 from euclid_dask.planner.orders import order
@@ -27,7 +27,8 @@ class KnownWork(Value, frozen=True, kw_only=True):
 class ActiveRun:
     """A run in this process. `known` maps identities to work of earlier runs in the workdir.
 
-    `old` are finished tasks whose outputs an earlier process made and nobody has looked at since.
+    `old` are finished tasks and splits whose outputs an earlier process made and nobody has looked
+    at since; `lists_seen` are splits of which all that made the entries of their lists was.
     `earlier` are the runs before, oldest first. `adopted` are bundles of an earlier runner on
     pilots that may live.
     """
@@ -39,7 +40,8 @@ class ActiveRun:
     lock: Lock
     traces: Traces = HOST_TRACES
     known: dict[str, KnownWork] = field(default_factory=dict)
-    old: set[TaskId] = field(default_factory=set)
+    old: set[TaskId | SplitId] = field(default_factory=set)
+    lists_seen: set[SplitId] = field(default_factory=set)
     cancelled: set[CancelAttempt] = field(default_factory=set)
     earlier: tuple[Run, ...] = ()
     adopted: tuple[BundleOrder, ...] = ()

@@ -1,9 +1,12 @@
 """Having a task run again: which tasks depend on it, and what of earlier work is not to be used."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
+from euclid_dask.core.events import RunOptions
 from euclid_dask.core.ids import TaskId
+from euclid_dask.core.states import TaskState
 from euclid_dask.planner.nodes import Branch, Consumer, Split, Task
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.reuse import why_again
@@ -20,6 +23,12 @@ class Again:
     def names(self) -> tuple[str, ...]:
         """Return the tasks and splits as `RunOptions.again` names them."""
         return (*sorted(self.tasks), *self.splits)
+
+    @classmethod
+    def of(cls, options: RunOptions) -> Self:
+        """Return what was asked for when a run was started."""
+        splits = tuple(name for name in options.again if name.endswith("."))
+        return cls(frozenset(map(TaskId, options.again)), splits)
 
     def __contains__(self, task_id: object) -> bool:
         return task_id in self.tasks or str(task_id).startswith(self.splits)
@@ -52,16 +61,18 @@ def dependents(run: Run, task: Task) -> Again:
     return Again(frozenset(tasks | {t.id for t in inside}), tuple(sorted(splits)))
 
 
-def reasons_again(run: Run, earlier: Sequence[Run], again: Container[str]) -> dict[str, int]:
+def reasons_again(run: Run, earlier: Sequence[Run]) -> dict[str, int]:
     """Return why tasks of `run` ran although an `earlier` run knew them, and how many tasks each.
 
-    `again` are those that were asked for.
+    A task that was ordered and then known after all did not run.
     """
+    asked = Again.of(run.options)
     reasons: dict[str, int] = {}
     for task in run.tasks.values():
-        before = _latest_with(earlier, task.id) if task.attempt else None
+        ran = task.attempt > 0 and task.state is not TaskState.SKIPPED
+        before = _latest_with(earlier, task.id) if ran else None
         if before is not None:
-            reason = "you asked for it" if task.id in again else why_again(before, run, task)
+            reason = "you asked for it" if task.id in asked else why_again(before, run, task)
             reasons[reason] = reasons.get(reason, 0) + 1
     return reasons
 

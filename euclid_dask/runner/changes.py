@@ -26,6 +26,11 @@ def changes_since(before: Run, workdir: Path) -> list[str]:
         and file_identity(workdir, file.path, before.options.identity_by) != file.identity
     ]
     changes += [
+        f"{file.path}, given for {name}"
+        for name, file in before.options.given.items()
+        if file_identity(workdir, file.path) != file.identity
+    ]
+    changes += [
         f"the program of {key}"
         for key, identity in program_versions(
             before.flow, workdir, before.place.source, before.place.environment
@@ -37,13 +42,17 @@ def changes_since(before: Run, workdir: Path) -> list[str]:
 
 def request_like(before: Run, workspace: Workspace) -> RunRequest:
     """Return the request for a run like `before`, with the script as it is now."""
-    place = before.place
+    place, workdir = before.place, workspace.workdir
+    given = {
+        name: replace(file, identity=file_identity(workdir, file.path))
+        for name, file in before.options.given.items()
+    }
     return RunRequest(
         flow=_reloaded(before) if before.flow.script else before.flow,
         inputs={name: file.path or None for name, file in before.board.facts.inputs.items()},
         workdir=workspace.workdir,
         logdir=place.logdir,
-        options=replace(before.options, versions={}),
+        options=replace(before.options, versions={}, given=given),
         source=place.source,
         environment=place.environment,
         enforce_ram=place.enforce_ram,

@@ -1,7 +1,8 @@
 """The list files that the engine itself reads and writes: before a split and after it."""
 
 import json
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,12 +12,11 @@ from euclid_dask.core.events import (
     IdentityBy,
     InputFile,
     ListJoined,
-    OutputsMissed,
     SplitExpanded,
     SplitFailed,
 )
-from euclid_dask.core.ids import SplitId, TaskId
-from euclid_dask.planner.nodes import Given, Made
+from euclid_dask.core.ids import SplitId
+from euclid_dask.planner.nodes import Given
 from euclid_dask.planner.run import Run
 from euclid_dask.worker.fingerprints import file_identity, list_identity
 from euclid_dask.worker.lists import read_list, write_list
@@ -27,18 +27,11 @@ FILE_SUFFIXES: Final = frozenset(
 """An element of a list that ends like this is a file, even when it is not there."""
 
 
-def read(
-    run: Run, workdir: Path, effect: ReadList, at_s: float, old: AbstractSet[TaskId] = frozenset()
-) -> SplitExpanded | SplitFailed | OutputsMissed:
-    """Read the list that a split goes over; an element that is a list gets a file of its own.
-
-    `old` are tasks that finished in an earlier process: their outputs may be gone.
-    """
+def read(run: Run, workdir: Path, effect: ReadList, at_s: float) -> SplitExpanded | SplitFailed:
+    """Read the list that a split goes over; an element that is a list gets a file of its own."""
     split = run.splits[effect.split]
     source = split.iterated
     path = workdir / effect.path
-    if isinstance(source, Made) and not path.exists() and source.task.id in old:
-        return OutputsMissed(at_s=at_s, task=source.task.id, reason=f"{effect.path} is gone")
     by = run.options.identity_by if isinstance(source, Given) else None
     try:
         entries = read_list(path)
@@ -59,6 +52,17 @@ def write(workdir: Path, effect: WriteList, at_s: float) -> ListJoined | SplitFa
     except OSError as error:
         return SplitFailed(at_s=at_s, split=effect.split, reason=f"{path}: {error.strerror}")
     return ListJoined(at_s=at_s, split=effect.split)
+
+
+def is_as_written(path: Path, entries: Sequence[Any]) -> bool:
+    """Tell whether a joined list is on the disk as it was written."""
+    return path.is_file() and path.read_text(errors="replace") == json.dumps(list(entries))
+
+
+def rewrite_item(workdir: Path, split: SplitId, number: int, path: str) -> None:
+    """Write the file of element `number` of the list at `path` again, if it has one."""
+    with suppress(InputError, OSError, IndexError):
+        _item(workdir, split, number, read_list(workdir / path)[number - 1], None)
 
 
 def _item(

@@ -41,12 +41,12 @@ from euclid_dask.core.seams import (
 )
 from euclid_dask.core.states import RUN_ENDED
 from euclid_dask.planner import Fleet, decide, is_due
-from euclid_dask.runner import lists, reuse
+from euclid_dask.runner import lists, missing, reuse
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.inbox import CancelNews, QueueInbox, TakingInbox
 from euclid_dask.runner.news import events_of
-from euclid_dask.runner.recovery import end_processes
 from euclid_dask.runner.pilots import PilotDesk
+from euclid_dask.runner.recovery import end_processes
 
 log = logging.getLogger(__name__)
 
@@ -161,10 +161,8 @@ class Runner:
         """Carry out an effect that needs no pilot; return whether it was one."""
         active, at_s = self.runs[effect.run], self.clock.now_s()
         match effect:
-            case ReadList():
-                active.record(lists.read(active.run, active.workdir, effect, at_s, active.old))
-            case WriteList():
-                active.record(lists.write(active.workdir, effect, at_s))
+            case ReadList() | WriteList():
+                self._carry_out_on_list(active, effect, at_s)
             case ReuseTask():
                 event = reuse.reuse(active, effect, at_s)
                 if event is not None:
@@ -172,18 +170,25 @@ class Runner:
             case RefuseTask(task=task, reason=reason):
                 active.record(TaskUnplaceable(at_s=at_s, task=task, reason=reason))
             case StartBundle(tasks=tasks):
-                return self._take_back_lost_inputs(active, [task for task, _ in tasks])
+                return self._miss(active, missing.before_start(active, [task for task, _ in tasks]))
             case CancelAttempt() | EndRun():
                 return False
             case _:
                 assert_never(effect)
         return True
 
-    def _take_back_lost_inputs(self, active: ActiveRun, tasks: Sequence[TaskId]) -> bool:
-        """Have the makers of inputs that are gone run again; return whether any is."""
-        if not active.old:
-            return False
-        missed = reuse.missing_makers(active, tasks)
+    def _carry_out_on_list(
+        self, active: ActiveRun, effect: ReadList | WriteList, at_s: float
+    ) -> None:
+        split = active.run.splits[effect.split]
+        if isinstance(effect, ReadList):
+            if not self._miss(active, missing.before_read(active, split)):
+                active.record(lists.read(active.run, active.workdir, effect, at_s))
+        elif not self._miss(active, missing.before_join(active, split)):
+            active.record(lists.write(active.workdir, effect, at_s))
+
+    def _miss(self, active: ActiveRun, missed: missing.Missed) -> bool:
+        """Write down what is missed, so that its makers run again; return whether any is."""
         for maker, reason in missed.items():
             active.record(OutputsMissed(at_s=self.clock.now_s(), task=maker, reason=reason))
         return bool(missed)

@@ -20,7 +20,7 @@ from euclid_dask.core.states import TASK_ACTIVE
 from euclid_dask.core.values import replace
 from euclid_dask.planner.identity import task_identity
 from euclid_dask.runner.active import ActiveRun
-from euclid_dask.runner.reuse import missing_makers
+from euclid_dask.runner.missing import after_failure
 
 AttemptNews = AttemptStarted | AttemptEnded | AttemptsReturned | AttemptsLost
 
@@ -71,11 +71,11 @@ def ended(active: ActiveRun, receipt: Receipt, now_s: float) -> Iterator[RunEven
         yield from lost(active, task_id, attempt, failure.message, now_s)
         return
     if failure.kind is FailureKind.INPUT:
-        missed = missing_makers(active, [task_id], all_makers=True)
-        if missed:
+        missed = after_failure(active, active.run.tasks[task_id])
+        if missed is not None:
             for maker, reason in missed.items():
                 yield OutputsMissed(at_s=now_s, task=maker, reason=reason)
-            yield TaskReturned(at_s=now_s, task=task_id, attempt=attempt)
+            yield TaskReturned(at_s=now_s, task=task_id, attempt=attempt, reason=failure.message)
             return
     yield TaskErred(
         at_s=at_s,
@@ -109,7 +109,7 @@ def lost(
     traces, place = active.traces, active.place
     receipt = traces.receipt(place, task, attempt)
     if receipt is None and not traces.was_started(place, task, attempt):
-        yield TaskReturned(at_s=now_s, task=task, attempt=attempt)
+        yield TaskReturned(at_s=now_s, task=task, attempt=attempt, reason=reason)
         return
     if receipt is None and not dead:
         alive = traces.kill(active.run.id, task, attempt)

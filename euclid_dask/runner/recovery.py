@@ -19,6 +19,7 @@ from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.believed import believed_pilots
 from euclid_dask.runner.history import earlier_runs, replay
 from euclid_dask.runner.journal import Journal
+from euclid_dask.runner.missing import restore, results_gone
 from euclid_dask.runner.news import lost
 from euclid_dask.runner.reuse import known_work
 from euclid_dask.runner.traces import HOST_TRACES
@@ -30,6 +31,8 @@ def resume_run(
 ) -> ActiveRun:
     """Take up a run where its journal ends; failed tasks get another chance.
 
+    Results of the pipeline that are gone are made again.
+
     Raises:
         JournalError: The journal cannot be read.
         WorkdirError: Another runner works in the workdir, or a process cannot be killed.
@@ -40,7 +43,10 @@ def resume_run(
         active = _settled(workspace, run, lock, clock, traces)
         active.earlier = tuple(one for one in earlier_runs(workspace) if one.id != run_id)
         active.known = known_work(active.earlier, run.options)
-        active.record(RunResumed(at_s=clock.now_s()))
+        again, joined = results_gone(run, workspace.workdir)
+        active.record(RunResumed(at_s=clock.now_s(), again=tuple(again)))
+        for value in joined:
+            restore(active, value)
         active.journal.sync()
     except BaseException:
         lock.release()
@@ -80,7 +86,8 @@ def _settled(workspace: Workspace, run: Run, lock: Lock, clock: Clock, traces: T
         workspace=workspace,
         lock=lock,
         traces=traces,
-        old={task.id for task in run.tasks.values() if task.is_finished},
+        old={task.id for task in run.tasks.values() if task.is_finished}
+        | {split.id for split in run.splits.values() if split.is_finished},
     )
     active.adopted = tuple(_order(active, bundle) for bundle in adopted)
     in_flight = [task for task in run.active if task.pilot not in living]

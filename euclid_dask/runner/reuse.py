@@ -1,15 +1,14 @@
-"""Work that need not be done again, and outputs that are gone although their maker is done."""
+"""Work that need not be done again, and outputs that are not as they were made."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from euclid_dask.core.attempts import Fingerprint
 from euclid_dask.core.effects import ReuseTask
 from euclid_dask.core.events import RunOptions, TaskReused
-from euclid_dask.core.ids import TaskId
 from euclid_dask.planner.identity import parts_of
-from euclid_dask.planner.nodes import Branch, Given, Joined, Made, Resolved, Scope, Task
+from euclid_dask.planner.nodes import Task
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.active import ActiveRun, KnownWork
 from euclid_dask.worker.fingerprints import named_identity
@@ -48,27 +47,6 @@ def reuse(active: ActiveRun, effect: ReuseTask, at_s: float) -> TaskReused | Non
     )
 
 
-def missing_makers(
-    active: ActiveRun, tasks: Sequence[TaskId], *, all_makers: bool = False
-) -> dict[TaskId, str]:
-    """Return the makers of inputs of `tasks` whose outputs are gone or changed, and what is.
-
-    Only makers that finished in an earlier process are looked at, each once, unless `all_makers`.
-    """
-    missed: dict[TaskId, str] = {}
-    for task_id in tasks:
-        task = active.run.tasks[task_id]
-        for _, value in task.arguments():
-            for maker in _makers(value, task.scope):
-                if not maker.is_finished or not (all_makers or maker.id in active.old):
-                    continue
-                active.old.discard(maker.id)
-                reason = gone(active.place.workdir, maker.outputs or {})
-                if reason:
-                    missed[maker.id] = reason
-    return missed
-
-
 def gone(workdir: str, outputs: Mapping[str, Fingerprint]) -> str:
     """Return a sentence on the first output that is missing or not as it was made, "" if none.
 
@@ -97,33 +75,3 @@ def why_again(before: Run, after: Run, task: Task) -> str:
     new = parts_of(task, after.options.versions)
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return f"changed: {', '.join(changed)}" if changed else "its outputs are gone"
-
-
-def _makers(value: Resolved, scope: Scope) -> Iterator[Task]:
-    """Yield the tasks that make `value`; of a joined list, those that make its entries too.
-
-    What a branch receives was made by what made the list that was split.
-    """
-    match value:
-        case Made(task=task):
-            yield task
-        case Joined(split=split):
-            for branch in split.branches:
-                yield from _makers_of_branch(branch)
-        case Given():
-            yield from _makers_of_item(value, scope)
-        case None:
-            return
-
-
-def _makers_of_item(value: Given, scope: Scope) -> Iterator[Task]:
-    around: Scope | None = scope
-    while around is not None:
-        if around.split is not None and around.item is value.file:
-            yield from _makers(around.split.iterated, around.split.scope)
-        around = around.parent
-
-
-def _makers_of_branch(branch: Branch) -> Iterator[Task]:
-    for result in branch.results():
-        yield from _makers(result, branch.scope)

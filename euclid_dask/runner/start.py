@@ -22,16 +22,17 @@ from euclid_dask.core.events import (
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.ids import RunId
 from euclid_dask.core.seams import Clock, Traces
-from euclid_dask.core.states import RUN_ENDED
+from euclid_dask.core.states import RUN_ENDED, TaskState
 from euclid_dask.core.values import replace
 from euclid_dask.dataflow.steps import tasks
-from euclid_dask.planner.nodes import Given
+from euclid_dask.planner.nodes import Given, Made, Resolved
 from euclid_dask.planner.orders import text_of
 from euclid_dask.planner.run import Run
 from euclid_dask.runner import lists
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.history import earlier_runs
 from euclid_dask.runner.journal import Journal
+from euclid_dask.runner.missing import absent_outputs
 from euclid_dask.runner.programs import program_versions
 from euclid_dask.runner.recovery import settle
 from euclid_dask.runner.reuse import known_work
@@ -98,24 +99,17 @@ def _start_locked(
 def plan_run(request: RunRequest, clock: Clock) -> Run:
     """Return a run that is not carried out here: its inputs are staged and its lists read.
 
-    It has no journal. Splits over lists from outside are expanded.
+    It has no journal. Splits over lists that are there are expanded.
 
     Raises:
-        InputError: Inputs are missing, or a list cannot be read.
+        InputError: Inputs or outputs of left-out tasks are missing, or a list cannot be read.
         WorkdirError: The workdir cannot be used.
     """
     workspace = Workspace(request.workdir.absolute())
     workspace.create()
     started = _begin(request, workspace, clock, "")
+    run = _foreseen(started, workspace.workdir)
     _make_folders(request, workspace, started.run)
-    run = Run(started)
-    while outside := [s for s in run.board.reading.values() if isinstance(s.iterated, Given)]:
-        for split in outside:
-            effect = ReadList(run=run.id, split=split.id, path=text_of(split.iterated) or "")
-            event = lists.read(run, workspace.workdir, effect, clock.now_s())
-            if isinstance(event, SplitFailed):
-                raise InputError(event.reason)
-            run.apply(event)
     return run
 
 
@@ -129,6 +123,8 @@ def _start(
         if before.state not in RUN_ENDED:
             settle(workspace, before, lock, clock, request.traces)
     run = Run(started)
+    if run.board.selection.omitted:
+        _foreseen(started, workspace.workdir)
     _make_folders(request, workspace, started.run)
     try:
         journal = Journal.create(files.journal, started)
@@ -177,6 +173,44 @@ def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: st
         journal_version=JOURNAL_VERSION,
         software=software,
     )
+
+
+def _foreseen(started: RunStarted, workdir: Path) -> Run:
+    """Return the run as it is before any task runs: splits over lists that are there are open.
+
+    Raises:
+        InputError: A list cannot be read, or an output is needed whose task was left out.
+    """
+    run = Run(started)
+    _refuse_absent(run, workdir)
+    while known := [split for split in run.board.reading.values() if _is_there(split.iterated)]:
+        for split in known:
+            effect = ReadList(run=run.id, split=split.id, path=text_of(split.iterated) or "")
+            event = lists.read(run, workdir, effect, started.at_s)
+            if isinstance(event, SplitFailed):
+                raise InputError(event.reason)
+            run.apply(event)
+        _refuse_absent(run, workdir)
+    return run
+
+
+def _is_there(value: Resolved) -> bool:
+    """Tell whether `value` is there before the run."""
+    return isinstance(value, Given) or (
+        isinstance(value, Made) and value.task.state is TaskState.OMITTED
+    )
+
+
+def _refuse_absent(run: Run, workdir: Path) -> None:
+    absent = absent_outputs(run, workdir)
+    if absent:
+        more = f" and {len(absent) - 20:,} more" if len(absent) > 20 else ""
+        raise InputError(
+            "outputs of tasks that are left out are needed and not there: "
+            + ", ".join(absent[:20])
+            + more,
+            hint="give a file for each (--given TASK.PORT=FILE), or run these tasks too",
+        )
 
 
 def _make_folders(request: RunRequest, workspace: Workspace, run: RunId) -> None:

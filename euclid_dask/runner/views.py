@@ -19,13 +19,17 @@ _TAIL_BYTES: Final = 8192
 
 
 class TaskCounts(Value, frozen=True, kw_only=True, omit_defaults=False):
-    """How many tasks a run has, and how they ended so far."""
+    """How many tasks a run has, and how they ended so far.
+
+    `skipped` ones were done by an earlier run, `omitted` ones were left out on request.
+    """
 
     total: int = 0
     done: int = 0
     failed: int = 0
     blocked: int = 0
     skipped: int = 0
+    omitted: int = 0
 
 
 class FailureView(Value, frozen=True, kw_only=True, omit_defaults=False):
@@ -59,7 +63,7 @@ class Summary(Value, frozen=True, kw_only=True, omit_defaults=False):
 class Progress(Value, frozen=True, kw_only=True):
     """A run at one moment. `eta_s` is a guess of the seconds that are left, None for no idea.
 
-    `total` grows while splits open. `running` are ids of tasks.
+    `total` grows while splits open; tasks that were left out are not in it. `running` are ids.
     """
 
     state: RunState
@@ -83,12 +87,19 @@ def counts(run: Run) -> TaskCounts:
         failed=by_state[TaskState.FAILED],
         blocked=by_state[TaskState.BLOCKED],
         skipped=by_state[TaskState.SKIPPED],
+        omitted=by_state[TaskState.OMITTED],
     )
 
 
 def summary(run: Run, warnings: tuple[str, ...] = ()) -> Summary:
     """Return a run in one value."""
     told = [f"{task.id}: {text}" for task in run.tasks.values() for text in task.warnings]
+    told += [
+        f"all {len(split.branches):,} branches of '{split.id}' failed, and its on_error puts up "
+        "with that: what follows got a list of nothing"
+        for split in run.splits.values()
+        if split.is_finished and split.branches and split.failed == len(split.branches)
+    ]
     return Summary(
         run=run.id,
         state=str(run.state),
@@ -106,7 +117,7 @@ def progress(run: Run, now_s: float) -> Progress:
     running = tuple(task.id for task in run.active if task.state is TaskState.RUNNING)
     return Progress(
         state=run.state,
-        total=tasks.total,
+        total=tasks.total - tasks.omitted,
         done=tasks.done,
         skipped=tasks.skipped,
         failed=tasks.failed,
@@ -219,7 +230,7 @@ def tail(path: Path, lines: int = TAIL_LINES) -> str:
 
 def _eta_s(run: Run, tasks: TaskCounts, now_s: float) -> float | None:
     """Guess by the mean pace of this run's executables, or by its pace in all."""
-    left = tasks.total - tasks.done - tasks.skipped - tasks.failed - tasks.blocked
+    left = tasks.total - tasks.omitted - tasks.done - tasks.skipped - tasks.failed - tasks.blocked
     if not tasks.done or not left or run.board.counts.open_splits:
         return None
     return (now_s - run.started_s) / tasks.done * left

@@ -29,6 +29,7 @@ STATE_COLOURS: Final[Mapping[str, str]] = {
     "blocked": "#c98a5a",
     "cancelled": "#8a94a0",
     "skipped": "#a9b8a9",
+    "omitted": "#dfe3e8",
 }
 """The colour of a state, by its name in small letters; other states are grey."""
 OTHER_STATE: Final = "#9aa5b1"

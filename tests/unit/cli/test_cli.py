@@ -167,7 +167,7 @@ def test_json_is_the_only_thing_on_stdout(cli) -> None:
     assert name.startswith("copies-")
     assert told == {
         "state": "done",
-        "tasks": {"total": 2, "done": 2, "failed": 0, "blocked": 0, "skipped": 0},
+        "tasks": {"total": 2, "done": 2, "failed": 0, "blocked": 0, "skipped": 0, "omitted": 0},
         "outputs": {"result": "final/copy.txt"},
         "failures": [],
         "warnings": told["warnings"],

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from euclid_dask.core.events import InputFile
-from euclid_dask.core.flow import Body
+from euclid_dask.core.flow import Body, Constant
 from euclid_dask.core.resources import Resources
 from euclid_dask.planner.lowering import static_part
 from euclid_dask.sim.flows import arg, body, out, split, task
@@ -66,3 +66,13 @@ def test_what_follows_a_split_over_a_made_list_is_left_out(bench: MakeBench) -> 
     part = static_part(run.run)
     assert part.left_out == ("end", "s")
     assert part.results == {}
+
+
+def test_a_constant_is_no_result(bench: MakeBench) -> None:
+    run = bench(body(task("a"), r=out("a"), text=Constant(text="5")))
+    assert static_part(run.run).results == {"r": ("a", "a/out.xml")}
+
+
+def test_what_was_left_out_is_there_and_no_step(bench: MakeBench) -> None:
+    run = bench(body(task("a"), task("b", x=out("a")), r=out("b")), from_=("b",))
+    assert steps_of(run) == {"b": (("b",), ())}

@@ -703,14 +703,14 @@ def test_until_leaves_out_what_comes_after(bench: MakeBench) -> None:
 
 def test_from_takes_what_comes_before_to_exist(bench: MakeBench) -> None:
     run = bench(chain("a", "b", "c"), from_=("b",))
-    assert run.states() == {"a": "skipped", "b": "ready", "c": "waiting"}
+    assert run.states() == {"a": "omitted", "b": "ready", "c": "waiting"}
 
 
 def test_skip_takes_outputs_to_be_given(bench: MakeBench) -> None:
     files = {"b.out": InputFile(path="mine.xml", identity="1")}
     run = bench(chain("a", "b", "c"), skip=("b",), given=files)
     run.succeed("a")
-    assert run.states() == {"a": "done", "b": "skipped", "c": "ready"}
+    assert run.states() == {"a": "done", "b": "omitted", "c": "ready"}
     assert run.run.tasks["b"].output_path("out") == "mine.xml"
 
 

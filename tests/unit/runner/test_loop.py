@@ -13,9 +13,11 @@ from euclid_dask.core.events import OutputsMissed, RunOptions, TaskErred, TaskLo
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.ids import RunId
 from euclid_dask.core.resources import GB, Resources
+from euclid_dask.core.seams import AttemptsLost
 from euclid_dask.core.states import RunState
 from euclid_dask.planner import Run
 from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.again import reasons_again
 from euclid_dask.runner.inbox import CancelNews
 from euclid_dask.runner.journal import read_journal
 from euclid_dask.runner.loop import Runner
@@ -275,6 +277,98 @@ def test_a_list_that_two_splits_go_over_and_that_is_gone_is_made_again_once(
     assert kinds(active).count("OutputsMissed") == 1
 
 
+@pytest.mark.parametrize("text", [None, "[]"])
+def test_a_joined_list_that_is_gone_or_changed_is_written_again(
+    tmp_path: Path, world: World, script: Script, text: str | None
+) -> None:
+    script.failures["gather", 1] = FailureKind.EXIT
+    active = begin(world, each(), tmp_path)
+    simulate(world, active)
+    joined = tmp_path / "each.reduce/tuplelist.json"
+    before = joined.read_text()
+    joined.unlink() if text is None else joined.write_text(text)
+    active = resume(world, tmp_path)
+    simulate(world, active)
+    assert active.run.state is RunState.DONE
+    assert joined.read_text() == before
+    assert started(world).count("gather.2") == 1
+    assert "OutputsMissed" not in kinds(active)
+
+
+def test_consumers_of_a_list_that_vanishes_in_the_run_are_given_back(
+    tmp_path: Path, world: World, script: Script
+) -> None:
+    script.durations["slow"] = 5.0
+    joined = tmp_path / "each.reduce/tuplelist.json"
+    users = [task(name, all=out("each", "tuplelist"), x=out("slow")) for name in "abc"]
+    branch = body(task("work", image=arg("item")), inputs=("item",), result=out("work"))
+    over = split("each", branch, over="item", item=out("make", "items"))
+    active = begin(
+        world, flow(body(task("make"), task("slow"), over, *users, r=out("a"))), tmp_path
+    )
+    world.agenda.at(world.agenda.now_s() + 4, joined.unlink)
+    simulate(world, active)
+    assert active.run.state is RunState.DONE
+    assert "TaskErred" not in kinds(active)
+
+
+def test_two_consumers_of_an_output_that_vanishes_both_wait_for_it(
+    tmp_path: Path, world: World, script: Script
+) -> None:
+    script.durations["slow"] = 5.0
+    users = [task(name, all=out("make", "items"), x=out("slow")) for name in "ab"]
+    active = begin(world, flow(body(task("make"), task("slow"), *users, r=out("a"))), tmp_path)
+    world.agenda.at(world.agenda.now_s() + 3, (tmp_path / "make/items.json").unlink)
+    simulate(world, active)
+    assert active.run.state is RunState.DONE
+    assert started(world).count("make.2") == 1
+
+
+def test_the_makers_of_a_list_are_looked_at_once_for_all_that_use_it(
+    tmp_path: Path, world: World
+) -> None:
+    users = [task(name, all=out("each", "tuplelist")) for name in "abc"]
+    branch = body(task("work", image=arg("item")), inputs=("item",), result=out("work"))
+    over = split("each", branch, over="item", item=out("make", "items"))
+    simulate(
+        world, begin(world, flow(body(task("make"), over, r=out("each", "tuplelist"))), tmp_path)
+    )
+    active = begin(world, flow(body(task("make"), over, *users, r=out("a"))), tmp_path)
+    simulate(world, active)
+    assert active.lists_seen == {"each"}
+    assert active.run.state is RunState.DONE
+
+
+def test_a_task_that_never_gets_started_fails_in_the_end_and_costs_no_retry(
+    tmp_path: Path, world: World
+) -> None:
+    active = begin(world, chain(), tmp_path, raw(tmp_path), RunOptions(lost_retries=0))
+    world.remove_pilot("p")
+    runner = make_runner(world, [active])
+    world.add_pilot("p", Resources(cores=2, ram_bytes=8 * GB))
+    runner.executor.start = lambda bundles: [  # type: ignore[method-assign]
+        runner.inbox.put(
+            AttemptsLost(
+                run=active.run.id,
+                attempts=tuple((order.task, order.attempt) for order in bundle.orders),
+                reason="its worker died",
+            )
+        )
+        for bundle in bundles
+    ]
+    runner.run_until_ended()
+    active.close()
+    failure = active.run.tasks["a"].failure
+    assert active.run.state is RunState.FAILED
+    assert failure is not None
+    assert failure.message == "task 'a' could not be started 101 times: its worker died"
+    assert (active.run.tasks["a"].losses, active.run.tasks["a"].science_failures) == (0, 0)
+    assert started(world) == []
+    again = resume(world, tmp_path)
+    simulate(world, again)
+    assert again.run.state is RunState.DONE
+
+
 def test_a_second_run_does_nothing_again(tmp_path: Path, world: World) -> None:
     simulate(world, begin(world, each(), tmp_path))
     count = len(world.log)
@@ -301,6 +395,24 @@ def test_a_known_result_that_is_gone_is_made_again(tmp_path: Path, world: World)
     again = begin(world, chain(), tmp_path, {"raw": "raw.fits"})
     simulate(world, again)
     assert started(world)[3:] == ["c.1"]
+
+
+def test_a_task_that_was_known_after_all_did_not_run_again(tmp_path: Path, world: World) -> None:
+    simulate(world, begin(world, chain(), tmp_path, raw(tmp_path)))
+    result = tmp_path / "c/out.xml"
+    result.rename(tmp_path / "kept")
+    again = begin(world, chain(), tmp_path, {"raw": "raw.fits"})
+    runner = make_runner(world, [again])
+    runner.executor.open(runner.inbox)
+    runner.turn(runner.inbox.take(0))
+    assert [task.id for task in again.run.active] == ["c"]
+    again.close()
+    world.disconnect()
+    (tmp_path / "kept").rename(result)
+    active = resume(world, tmp_path)
+    simulate(world, active)
+    assert active.run.tasks["c"].state == "skipped"
+    assert reasons_again(active.run, active.earlier) == {}
 
 
 def test_intermediate_files_that_are_gone_are_not_made_again(tmp_path: Path, world: World) -> None:
