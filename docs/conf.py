@@ -17,6 +17,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "command_line",
+    "site_keys",
     "states",
 ]
 exclude_patterns = ["_build", "_ext"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from euclid_dask.core.errors import SiteError
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
+from euclid_dask.pilots.scripts import SYSTEMS
 from euclid_dask.pilots.site import (
+    BatchKind,
     Intervals,
     Limits,
     Network,
@@ -293,3 +295,10 @@ def test_a_workspace_that_is_not_there_is_doubted(read: Read) -> None:
     assert doubts(read(text), MACHINE) == (
         "workspace: there is no folder /no/such/euclid on this machine",
     )
+
+
+# ---- the batch systems
+
+
+def test_job_scripts_are_written_for_every_batch_system_of_a_site() -> None:
+    assert sorted(get_args(BatchKind)) == sorted(SYSTEMS)
