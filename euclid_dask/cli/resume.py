@@ -21,8 +21,9 @@ Examples:
   euclid-dask resume w                 the latest run in w
   euclid-dask resume w vis-20260101    the one whose id begins so
 
-What is done stays done; failed, cancelled and interrupted tasks are tried again. If the script,
-an input or a program has changed since, a new run is started that takes over all the rest.
+What is done stays done; failed, cancelled and interrupted tasks are tried again, and results that
+are gone are made again. If the script, an input or a program has changed since, or failures were
+put up with (on_error), a new run is started that takes over all the rest.
 """
 
 

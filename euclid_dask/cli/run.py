@@ -43,7 +43,7 @@ done again. Ctrl-C once lets running tasks finish, twice kills them; `resume` go
 @isf_option
 @click.option("--until", multiple=True, metavar="TASK", help="Run this and what it needs.")
 @click.option("--from", "from_", multiple=True, metavar="TASK", help="Run this and what follows.")
-@click.option("--skip", multiple=True, metavar="TASK", help="Do not run this task or block.")
+@click.option("--skip", multiple=True, metavar="TASK", help="Omit it; what it made is there.")
 @click.option(
     "--given",
     "stand_ins",
