@@ -18,7 +18,7 @@ from euclid_dask.dataflow.select import select, template
 from euclid_dask.dataflow.steps import tasks
 from euclid_dask.dsl import LoadedPipeline, PipelineFunction
 from euclid_dask.dsl import load as load_script
-from euclid_dask.runner.environments import read_environments, sourcing_script
+from euclid_dask.runner.environments import read_environments, source_text, sourcing_script
 from euclid_dask.runner.isf import Isf, parse_isf
 from euclid_dask.runner.start import RunRequest
 from euclid_dask.runner.workspace import Workspace
@@ -125,7 +125,7 @@ def prepare(  # noqa: PLR0913  what `run` takes
         search_first=dict.fromkeys(inputs, here),
         logdir=settings.logdir or data.settings.get("logdir") or "logs",
         options=options,
-        source=settings.source or _source(settings, data),
+        source=source_text(settings.source.strip()) or _source(settings, data),
         enforce_ram=settings.enforce_ram,
         enforce_walltime=settings.enforce_walltime,
         grace_s=settings.grace_s,

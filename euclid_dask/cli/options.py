@@ -97,7 +97,12 @@ LIMITS: Final[Sequence[Option[Any]]] = (
         metavar="SECONDS",
         help="Time between SIGTERM and SIGKILL.",
     ),
-    click.option("--source", metavar="FILE", default="", help="Shell file sourced before a task."),
+    click.option(
+        "--source",
+        metavar="FILE",
+        default="",
+        help="Shell file sourced before each task; more may follow: 'FILE && export A=1'.",
+    ),
     click.option(
         "--environments",
         type=click.Path(dir_okay=False, path_type=Path),

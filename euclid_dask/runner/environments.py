@@ -8,6 +8,8 @@ is pasted after `source`, so it may go on with `&&`; `; echo` stands for no scri
 Source: the public debug configuration of a wrapper of the original runner.
 """
 
+import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +20,7 @@ from euclid_dask.dataflow.names import did_you_mean
 
 DEFAULT: Final = "default"
 _IAL: Final = "environment.sourcingscripts"
+_AFTER_WORD: Final = re.compile(r"[\s;&|]")
 
 
 def read_environments(path: Path) -> dict[str, str]:
@@ -41,6 +44,27 @@ def read_environments(path: Path) -> dict[str, str]:
             "environment.sourcingScripts.<version>=<script>",
         )
     return found
+
+
+def source_text(wish: str) -> str:
+    """Return the shell text for a file that the user names, from where the user stands.
+
+    The file's name may have spaces in it. What follows a name without them is kept: arguments,
+    `&& export A=1`. A wish that begins with `;` names no file.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    first = _AFTER_WORD.split(wish, maxsplit=1)[0]
+    for name, more in ((wish, ""), (first, wish[len(first) :])):
+        if name and Path(name).is_file():
+            return shlex.quote(str(Path(name).absolute())) + more
+    if not first:
+        return wish
+    raise InputError(
+        f"--source {wish}: there is no file {first}",
+        hint="name the shell file that is to be sourced before each task",
+    )
 
 
 def sourcing_script(environments: Mapping[str, str], version: str | None, where: str = "") -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from euclid_dask.core.errors import InputError, SiteError
-from euclid_dask.runner.environments import read_environments, sourcing_script
+from euclid_dask.runner.environments import read_environments, source_text, sourcing_script
 
 IAL = """
 # what the original's debug configuration looks like
@@ -61,3 +61,29 @@ def test_a_file_that_names_no_environment_is_refused(
 def test_a_missing_file_of_environments_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SiteError, match="cannot read the environments"):
         read_environments(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        ("set.sh", "{here}/set.sh"),
+        ("a b/set up.sh", "'{here}/a b/set up.sh'"),
+        ("set.sh 2.1 && export A=1", "{here}/set.sh 2.1 && export A=1"),
+        ("set.sh; export A=1", "{here}/set.sh; export A=1"),
+        ("; export A=1", "; export A=1"),
+        ("", ""),
+    ],
+)
+def test_a_file_to_source_is_named_from_where_the_user_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: str, text: str
+) -> None:
+    for name in ("set.sh", "a b/set up.sh"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert source_text(wish) == text.format(here=tmp_path)
+
+
+def test_a_file_to_source_that_does_not_exist_is_named() -> None:
+    with pytest.raises(InputError, match=r"--source no\.sh && x: there is no file no\.sh"):
+        source_text("no.sh && x")
