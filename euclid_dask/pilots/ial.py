@@ -153,7 +153,7 @@ class _Reader:
         for word in target[:-1]:
             table = table.setdefault(word, {})
         if target[-1] in table:
-            self.checks.append(f"{key} is there more than once; the last one counts")
+            self.checks.append(f"{_printable(key)} is there more than once; the last one counts")
         table[target[-1]] = value
         theirs = tuple(key.split("."))
         self.page.aliases[target] = theirs

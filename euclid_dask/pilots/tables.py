@@ -63,7 +63,7 @@ class Page:
     tables: dict[str, Any]
     lines: dict[Key, int]
     aliases: dict[Key, Key] = field(default_factory=dict)
-    """Keys whose value was copied from another one."""
+    """Keys whose value stands under another one in the file."""
     _problems: dict[str, int] = field(default_factory=dict)
 
     @property

@@ -199,3 +199,9 @@ def test_the_written_site_says_what_was_imported(tmp_path: Path, text: str) -> N
     written = tmp_path / "site.toml"
     written.write_text(render_import(found, "server.cfg"))
     assert read_site(written, {}) == found.site
+
+
+def test_a_key_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    found = imported(tmp_path, "pilots.a.CPUcores=4\npilots.a.cores=8\n")
+    assert found.site.templates["a"].cores == 8
+    assert "pilots.a.cores is there more than once; the last one counts" in found.checks
