@@ -97,11 +97,18 @@ class Executor(Protocol):
         With `only_waiting` those that have been started are left alone.
         """
 
+    def retire(self, pilot: PilotId, reason: str) -> None:
+        """Have a pilot leave when nothing runs there any more, if it can be told."""
+
     def lose(self, pilot: PilotId, reason: str) -> None:
         """Answer for all that is on a pilot of which its supply says that it is gone."""
 
-    def close(self) -> None:
-        """Stop, leaving no process behind."""
+    def close(self, *, end_pilots: bool = True) -> None:
+        """Stop, leaving no process behind.
+
+        Without `end_pilots`, what runs on pilots that need no runner goes on, unanswered: another
+        runner is to adopt it.
+        """
 
 
 class PilotSupply(Protocol):

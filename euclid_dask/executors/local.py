@@ -61,10 +61,13 @@ class LocalExecutor:
         for task, attempt in attempts:
             cancel(run, task, attempt, only_waiting=only_waiting)
 
+    def retire(self, pilot: PilotId, reason: str) -> None:
+        """Do nothing: the one pilot ends with this process."""
+
     def lose(self, pilot: PilotId, reason: str) -> None:
         """Do nothing: the one pilot ends with this process."""
 
-    def close(self) -> None:
+    def close(self, *, end_pilots: bool = True) -> None:
         """Kill what runs, as lost, and end the threads."""
         if self._threads is None or self._ledger is None:
             return

@@ -9,6 +9,7 @@ from typing import Final
 from euclid_dask.worker.commands import sourced
 
 _PATIENCE_S: Final = 120.0
+_MOST_SAID: Final = 1000
 
 
 def troubles(*, workspace: Path, scratch: Path, disk_bytes: int, source: str) -> list[str]:
@@ -68,6 +69,6 @@ def _sourcing(source: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"sourcing {source!r} failed: {error}"
     if ended.returncode:
-        said = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        said = "; ".join(ended.stderr.decode(errors="replace").split("\n"))[-_MOST_SAID:]
         return f"sourcing {source!r} ended with exit code {ended.returncode}: {said}"
     return ""

@@ -23,6 +23,7 @@ from euclid_dask.core.errors import StoppedError
 from euclid_dask.core.events import (
     CancelRequested,
     OutputsMissed,
+    PilotEvent,
     PilotLeft,
     RunEnded,
     TasksOrdered,
@@ -96,7 +97,7 @@ class Runner:
         finally:
             if self.pilots is not None:
                 self.pilots.close(end_pilots=self._all_ended())
-            self.executor.close()
+            self.executor.close(end_pilots=self._all_ended())
 
     def _all_ended(self) -> bool:
         return all(active.run.state in RUN_ENDED for active in self.runs.values())
@@ -112,13 +113,17 @@ class Runner:
         for active in self.runs.values():
             _sync(active)
         if self.pilots is not None:
-            self.pilots.carry_out()
+            self._carry_out_pilots(self.pilots)
         if bundles:
             self.executor.start(bundles)
         for (run, only_waiting), attempts in cancels.items():
             self.executor.cancel(run, attempts, only_waiting=only_waiting)
         if self._on_turn is not None:
             self._on_turn(self)
+
+    def _carry_out_pilots(self, desk: PilotDesk) -> None:
+        for draining in desk.carry_out():
+            self.executor.retire(draining.pilot, draining.reason)
 
     def _note(self, item: News | CancelNews) -> None:
         match item:
@@ -132,13 +137,16 @@ class Runner:
                 active = self.runs[item.run]
                 for event in events_of(active, item, self.clock.now_s()):
                     active.record(event)
-            case PilotLeft(pilot=pilot, reason=reason):
-                self.executor.lose(pilot, reason)
-                self.fleet.apply(item)
-            case _ if self.pilots is not None:
-                self.pilots.record(item)
             case _:
-                self.fleet.apply(item)
+                self._note_of_pilot(item)
+
+    def _note_of_pilot(self, event: PilotEvent) -> None:
+        if isinstance(event, PilotLeft):
+            self.executor.lose(event.pilot, event.reason)
+        if self.pilots is not None:
+            self.pilots.record(event)
+        else:
+            self.fleet.apply(event)
 
     def _settle(self) -> list[Effect]:
         """Carry out what needs no pilot until nothing of that is left; return the rest."""

@@ -77,8 +77,8 @@ class PilotDesk:
             case _:
                 assert_never(effect)
 
-    def carry_out(self) -> None:
-        """Do what was decided."""
+    def carry_out(self) -> list[PilotDraining]:
+        """Do what was decided; return which pilots are to end, as they are to be told."""
         todo, self._todo = self._todo, []
         for event in todo:
             match event:
@@ -86,6 +86,7 @@ class PilotDesk:
                     self._supply.request(pilot, template)
                 case PilotDraining(pilot=pilot):
                     self._supply.retire(pilot)
+        return [event for event in todo if isinstance(event, PilotDraining)]
 
     def close(self, *, end_pilots: bool) -> None:
         """Hear of pilots no longer; with `end_pilots` have all of them end."""

@@ -45,10 +45,13 @@ class SimulatedExecutor:
         """Kill attempts; each still ends with its news."""
         self._world.cancel(run, attempts, only_waiting=only_waiting)
 
+    def retire(self, pilot: PilotId, reason: str) -> None:
+        """Do nothing: the simulated supply does it."""
+
     def lose(self, pilot: PilotId, reason: str) -> None:
         """Do nothing: the world says what its pilots take with them."""
 
-    def close(self) -> None:
+    def close(self, *, end_pilots: bool = True) -> None:
         """End all that runs, as lost."""
         self._world.close()
 

@@ -299,6 +299,31 @@ def test_a_pilot_without_work_leaves_after_a_while(rig: Rig, capfd: Any) -> None
     assert "the pilot had nothing to do for 0.5 s" in capfd.readouterr().err
 
 
+def test_a_pilot_that_is_retired_leaves_when_it_is_idle(rig: Rig) -> None:
+    rig.begin()
+    rig.run_one()
+    rig.bench.executor.retire(PILOT, "nobody needs it")
+    rig.box.until(_is(PilotDraining))
+    rig.go()
+    left = rig.box.until(_is(PilotLeft))
+    assert isinstance(left, PilotLeft)
+    assert left.reason == "nobody needs it"
+    assert rig.box.answers() == {"t": ["done"]}
+
+
+def test_an_executor_that_is_to_spare_its_pilots_leaves_them_running(rig: Rig) -> None:
+    rig.begin()
+    bundle = rig.run_one()
+    rig.bench.executor.close(end_pilots=False)
+    assert rig.box.answers() == {}
+    rig.serve(bundle)
+    joined = rig.box.until(lambda one: isinstance(one, PilotJoined) and one.carrying)
+    assert isinstance(joined, PilotJoined)
+    rig.go()
+    assert rig.box.until_answered("t") == {"t": ["done"]}
+    assert rig.starts() == 1
+
+
 def test_a_pilot_says_what_it_offers(rig: Rig) -> None:
     until_s = now_s() + 3600.0
     words = ("--until", str(until_s), "--template", "light", "--disk", "1000")

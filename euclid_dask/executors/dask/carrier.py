@@ -77,6 +77,8 @@ class Carrier:
         self._ledger.depart([Trip(bundle) for bundle in adopted])
         self._contacts: dict[PilotId, Contact] = {}
         self._stops: dict[PilotId, list[Stop]] = {}
+        self._retired: dict[PilotId, str] = {}
+        self._spare_pilots = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._follows: dict[Trip, asyncio.Task[None]] = {}
         self._graphs = 0
@@ -89,6 +91,8 @@ class Carrier:
             return
         self._release(pilot)
         self.reach(pilot, contact)
+        if pilot in self._retired:
+            self.retire(pilot, self._retired[pilot])
         carried = frozenset(joined.carrying)
         if contact.worker:
             for trip in self._ledger.on_pilot(pilot):
@@ -105,10 +109,22 @@ class Carrier:
         """Note which worker a pilot is."""
         self._contacts[pilot] = contact
 
+    def retire(self, pilot: PilotId, reason: str) -> None:
+        """Have a supervised pilot leave when it is idle, now or when it comes back."""
+        self._retired[pilot] = reason
+        contact = self._contacts.get(pilot)
+        if contact is not None and contact.worker:
+            self._spawn(self._run_there(contact.address, remote.retire, reason))
+
+    def spare_pilots(self) -> None:
+        """Leave supervised pilots alone when this is closed."""
+        self._spare_pilots = True
+
     def lose(self, pilot: PilotId, reason: str) -> None:
         """Answer for all that was on a pilot: nothing of it lives."""
         self._contacts.pop(pilot, None)
         self._stops.pop(pilot, None)
+        self._retired.pop(pilot, None)
         for trip in self._ledger.on_pilot(pilot):
             self._ledger.lose(trip, reason, dead=True)
         self._release(pilot)
@@ -164,14 +180,14 @@ class Carrier:
     async def close(self, patience_s: float) -> None:
         """End all trips: kill what runs, wait for it, lose what does not answer."""
         reason = "the executor was closed"
-        keys = [key for trip in self._ledger.on_pilot() for key in trip.open]
+        keys = [key for trip in self._ending() for key in trip.open]
         self._tell(remote.abandon_all, keys, reason)
         until_s = monotonic() + patience_s
         while self._is_answering() and monotonic() < until_s:  # noqa: ASYNC110 - threads answer
             await asyncio.sleep(_LOOK_S)
         for follow in self._tasks:
             follow.cancel()
-        for trip in self._ledger.on_pilot():
+        for trip in self._ending():
             self._ledger.lose(trip, reason)
         remote.unlisten(self._topic)
 
@@ -241,7 +257,15 @@ class Carrier:
 
     def _is_answering(self) -> bool:
         """Tell whether an answer may still come from a pilot that can be reached."""
-        return any(trip.pilot in self._contacts for trip in self._ledger.on_pilot())
+        return any(trip.pilot in self._contacts for trip in self._ending())
+
+    def _ending(self) -> list[Trip]:
+        """Return the trips that end when this is closed."""
+        trips = self._ledger.on_pilot()
+        if self._spare_pilots:
+            plain = {pilot for pilot, contact in self._contacts.items() if not contact.worker}
+            return [trip for trip in trips if trip.pilot in plain]
+        return trips
 
     def _tell(self, function: Callable[..., None], keys: list[AttemptKey], *words: str) -> None:
         for pilot, there in self._ledger.find(keys).items():

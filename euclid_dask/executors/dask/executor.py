@@ -125,15 +125,25 @@ class DaskExecutor:
                 partial(carrier.cancel, run, those, only_waiting=only_waiting)
             )
 
+    def retire(self, pilot: PilotId, reason: str) -> None:
+        """Have a pilot with a supervisor leave when nothing runs there any more."""
+        if self._loop is not None and not self._loop.is_closed() and self._is_up():
+            self._loop.call_soon_threadsafe(self._carrier.result().retire, pilot, reason)
+
     def lose(self, pilot: PilotId, reason: str) -> None:
         """Answer for all that is on a pilot of which its supply says that it is gone."""
         if self._loop is not None and not self._loop.is_closed() and self._is_up():
             self._loop.call_soon_threadsafe(self._carrier.result().lose, pilot, reason)
 
-    def close(self) -> None:
-        """Kill what runs, as lost; leave the cluster, and end it if it is ours."""
+    def close(self, *, end_pilots: bool = True) -> None:
+        """Kill what runs, as lost; leave the cluster, and end it if it is ours.
+
+        Without `end_pilots`, what runs on pilots with supervisors goes on, unanswered.
+        """
         if self._thread is None or self._loop is None:
             return
+        if not end_pilots and not self._loop.is_closed() and self._is_up():
+            self._loop.call_soon_threadsafe(self._carrier.result().spare_pilots)
         if self._stop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop.set)
         if self._early is not None:

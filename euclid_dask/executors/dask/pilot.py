@@ -31,7 +31,7 @@ from euclid_dask.executors.dask.link import Link
 from euclid_dask.worker import guard, trees
 from euclid_dask.worker.bundle import AttemptKey, abandon, attempt_keys, cancel, run_bundle
 from euclid_dask.worker.clock import now_s
-from euclid_dask.worker.link import Stop
+from euclid_dask.worker.link import Retire, Stop
 
 _read_bundle = json_reader(BundleOrder)
 _READERS: Final[dict[str, Callable[[bytes], News]]] = {
@@ -137,6 +137,12 @@ def abandon_all(keys: Sequence[AttemptKey], reason: str) -> None:
         return
     for key in keys:
         abandon(*key, reason)
+
+
+def retire(reason: str) -> None:
+    """Have the supervisor of this worker leave when nothing runs there any more."""
+    if _HOST.link is not None:
+        _HOST.link.ask(Retire(reason=reason))
 
 
 class Announcer(WorkerPlugin):  # type: ignore[misc,unused-ignore]

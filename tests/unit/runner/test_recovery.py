@@ -6,15 +6,9 @@ from pathlib import Path
 import pytest
 
 from euclid_dask.core.attempts import Place, Receipt
-from euclid_dask.core.errors import JournalError, WorkdirError
-from euclid_dask.core.events import (
-    PilotEvent,
-    PilotLeft,
-    PilotRequested,
-    PilotSubmitted,
-    TasksOrdered,
-)
-from euclid_dask.core.ids import JobId, PilotId, RunId, TaskId
+from euclid_dask.core.errors import WorkdirError
+from euclid_dask.core.events import PilotEvent, PilotLeft, PilotRequested, TasksOrdered
+from euclid_dask.core.ids import PilotId, RunId, TaskId
 from euclid_dask.core.states import TaskState
 from euclid_dask.core.values import to_json
 from euclid_dask.planner import Run
@@ -69,7 +63,6 @@ def _note(workspace: Workspace, *events: PilotEvent) -> None:
 
 
 REQUESTED = PilotRequested(pilot=PILOT, template="light", at_s=1.0)
-SUBMITTED = PilotSubmitted(pilot=PILOT, job=JobId("7"), at_s=1.0)
 LEFT = PilotLeft(pilot=PILOT, reason="walltime", at_s=3.0)
 
 
@@ -80,7 +73,7 @@ def _resume(workspace: Workspace, traces: _Started) -> ActiveRun:
 def test_an_attempt_on_a_pilot_that_may_live_is_adopted_and_not_killed(
     interrupted: Workspace,
 ) -> None:
-    _note(interrupted, REQUESTED, SUBMITTED)
+    _note(interrupted, REQUESTED)
     traces = _Started()
     active = _resume(interrupted, traces)
     (bundle,) = active.adopted
@@ -117,21 +110,8 @@ def _replayed(workspace: Workspace) -> Run:
 def test_pilots_that_were_asked_for_and_have_not_left_may_live(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.create()
-    assert believed_pilots(workspace) == {}
+    assert believed_pilots(workspace) == frozenset()
     _note(workspace, REQUESTED)
-    assert believed_pilots(workspace) == {PILOT: ""}
-    _note(workspace, REQUESTED, SUBMITTED)
-    assert believed_pilots(workspace) == {PILOT: "7"}
-    _note(workspace, REQUESTED, SUBMITTED, LEFT)
-    assert believed_pilots(workspace) == {}
-
-
-def test_a_damaged_journal_of_pilots_is_an_error_and_its_torn_end_is_none(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    workspace.create()
-    path = workspace.records / "pilots.jsonl"
-    path.write_bytes(to_json(REQUESTED) + b"\n{torn")
-    assert believed_pilots(workspace) == {PILOT: ""}
-    path.write_bytes(b"{torn\n")
-    with pytest.raises(JournalError, match="not an event of a pilot"):
-        believed_pilots(workspace)
+    assert believed_pilots(workspace) == {PILOT}
+    _note(workspace, REQUESTED, LEFT)
+    assert believed_pilots(workspace) == frozenset()
