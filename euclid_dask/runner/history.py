@@ -5,6 +5,7 @@ from typing import Final
 
 from euclid_dask.core.errors import EuclidDaskError, WorkdirError
 from euclid_dask.core.events import RunStarted
+from euclid_dask.core.states import TaskState
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.journal import read_journal
 from euclid_dask.runner.workspace import Workspace
@@ -39,5 +40,6 @@ def replay(path: Path) -> Run:
     run = Run(first)
     for event in events:
         run.apply(event)
-    run.board.newly_ready.clear()
+    ready = dict.fromkeys(run.board.newly_ready)  # a task may have been ready more than once
+    run.board.newly_ready = [task for task in ready if task.state is TaskState.READY]
     return run

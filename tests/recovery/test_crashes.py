@@ -17,8 +17,10 @@ from euclid_dask.core.ids import RunId, TaskId
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.seams import BundleOrder
 from euclid_dask.core.states import TaskState
+from euclid_dask.core.values import replace
 from euclid_dask.planner import Run
 from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.again import Again, dependents
 from euclid_dask.runner.history import replay
 from euclid_dask.runner.journal import Journal, read_journal
 from euclid_dask.runner.loop import Runner
@@ -184,11 +186,11 @@ class SabotagedExecutor(SimulatedExecutor):
             super().start([bundle])
         self.saboteur.point()
 
-    def close(self) -> None:
+    def close(self, *, end_pilots: bool = True) -> None:
         if self.saboteur.crashed:
             self.world.disconnect()
         else:
-            super().close()
+            super().close(end_pilots=end_pilots)
 
 
 def tear(journal: Path, before: int, part: float) -> None:
@@ -277,6 +279,19 @@ OPTIONS = st.builds(
 )
 
 
+AGAIN = st.none() | st.just("fresh") | st.integers(0, 2**16)
+"""What was run before and is run once more: nothing, all afresh, or what depends on one task."""
+
+
+def second(options: RunOptions, before: Run, again: str | int) -> RunOptions:
+    """Return the options of a run after `before` that is fresh, or runs some task again."""
+    if again == "fresh":
+        return replace(options, fresh=True)
+    assert isinstance(again, int)
+    tasks = list(before.tasks.values())
+    return replace(options, again=dependents(before, tasks[again % len(tasks)]).names)
+
+
 @settings(
     max_examples=100,
     deadline=None,
@@ -291,6 +306,7 @@ OPTIONS = st.builds(
     dying_s=st.none() | st.floats(0.1, 5),
     options=OPTIONS,
     crashes=CRASHES,
+    again=AGAIN,
 )
 def test_a_crashed_and_resumed_run_ends_as_one_left_alone(
     *,
@@ -302,17 +318,25 @@ def test_a_crashed_and_resumed_run_ends_as_one_left_alone(
     dying_s: float | None,
     options: RunOptions,
     crashes: list[tuple[int, int, float | None]],
+    again: str | int | None,
     validate: Validate,
     dump: Dump,
 ) -> None:
-    with TemporaryDirectory(dir=FAST) as calm, TemporaryDirectory(dir=FAST) as wild:
+    def world_and_run(workdir: Path) -> tuple[World, ActiveRun]:
         world = make_world(Nature(seed, failing=failing, unsteady=unsteady), small, dying_s)
-        left_alone = begin(world, pipeline, Path(calm), options=options)
+        active = begin(world, pipeline, workdir, options=options)
+        if again is None:
+            return world, active
+        carry_out(world, active, Saboteur(), validate)
+        asked = second(options, active.run, again)
+        return world, begin(world, pipeline, workdir, options=asked)
+
+    with TemporaryDirectory(dir=FAST) as calm, TemporaryDirectory(dir=FAST) as wild:
+        world, left_alone = world_and_run(Path(calm))
         counting = Saboteur()
         carry_out(world, left_alone, counting, validate)
 
-        world = make_world(Nature(seed, failing=failing, unsteady=unsteady), small, dying_s)
-        active = begin(world, pipeline, Path(wild), options=options)
+        world, active = world_and_run(Path(wild))
         for place, pause, torn_again in crashes:
             chance = random_of(place)
             saboteur = Saboteur(chance.randrange(counting.passed), chance.random())
@@ -337,8 +361,15 @@ def check_history(world: World, active: ActiveRun) -> None:
     done = {task.id for task in active.run.tasks.values() if task.state is TaskState.DONE}
     successes = Counter(event.task for event in events if isinstance(event, TaskSucceeded))
     assert successes == Counter(done)
-    made = Counter(key[1] for key, receipt in world.receipts.items() if receipt.failure is None)
+    made = Counter(
+        key[1]
+        for key, receipt in world.receipts.items()
+        if receipt.failure is None and key[0] == active.run.id
+    )
     assert made == Counter(done), "finished work was done again, or forgotten"
+    asked = Again.of(active.run.options)
+    reused = {task.id for task in active.run.tasks.values() if task.state is TaskState.SKIPPED}
+    assert not [name for name in reused if active.run.options.fresh or name in asked]
     kinds = {event.failure.kind for event in events if isinstance(event, TaskErred)}
     assert kinds <= {FailureKind.EXIT}, "a task was started without its inputs"
 
