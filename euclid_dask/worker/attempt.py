@@ -5,7 +5,9 @@ reap, check outputs, write the receipt. Whatever goes wrong is a `Failure` in th
 """
 
 import os
+import select
 import shutil
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
@@ -30,6 +32,13 @@ HOST: Final = os.uname().nodename
 LONG_S: Final = 0.02
 """An attempt that has run for so many seconds is not a short one: its start is news, and it is
 watched. Looks at its memory follow each time its age has doubled."""
+
+_HEARSAY_MS: Final = 500
+_KILLED: Final = frozenset(
+    code
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGUSR2, signal.SIGXCPU)
+    for code in (-number, 128 + number)  # a shell tells it of its child by the latter
+)
 
 _SAMPLER = Sampler()
 
@@ -208,6 +217,8 @@ class _Work:
         self._profile = _profile(monotonic() - began_s, usage, watch)
         if left:
             self._warnings = (failures.left_behind(left),)
+        if failure is None and status != 0:
+            failure = self._asked(os.waitstatus_to_exitcode(status))
         if failure is not None:
             raise AttemptError(failure)
         if status != 0:
@@ -234,6 +245,19 @@ class _Work:
         finally:
             self._control.close()
         return woken
+
+    def _asked(self, exit_code: int) -> Failure | None:
+        """Return why an executable that ended badly was to end, None if it was not.
+
+        A batch system tells all processes of a job to end; the executable may be quicker than we
+        are to hear of it.
+        """
+        if exit_code in _KILLED:
+            poll = select.poll()
+            poll.register(self._control.open(), select.POLLIN)
+            poll.poll(_HEARSAY_MS)
+            self._control.close()
+        return self._control.failure
 
     def _kill(self, child: Child, woken: Woken) -> Failure | None:
         """Kill the executable; return why it had to be."""

@@ -1,5 +1,6 @@
 """A pilot with a supervisor, through the outages of all that is around it; with real processes."""
 
+import gc
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from euclid_dask.core.attempts import FailureKind
+from euclid_dask.core.errors import SiteError
 from euclid_dask.core.events import PilotAway, PilotDraining, PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptStarted
@@ -281,6 +283,27 @@ def test_a_pilot_that_is_told_to_end_gives_its_tasks_time_and_leaves(rig: Rig) -
     assert left.reason == "the pilot was told to end"
     assert rig.supervisors[0].wait(30) == 0
     assert (rig.bench.workdir / "saved").exists()
+
+
+def test_a_task_that_is_told_to_end_before_its_pilot_is_lost_and_has_not_failed(
+    rig: Rig, find_living: Callable[[str], list[int]]
+) -> None:
+    rig.begin()
+    rig.run_one("exec sleep 67")
+    (pid,) = find_living("sleep\x0067")
+    os.kill(pid, signal.SIGTERM)
+    rig.supervisors[0].terminate()
+    assert rig.box.until_answered("t") == {"t": ["lost"]}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_port_that_is_taken_is_an_error_that_says_so(rig: Rig) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        executor = DaskExecutor(server=Server(folder=rig.folder, host="127.0.0.1", port=port))
+        with pytest.raises(SiteError, match=r"can be started for pilots: .* in use"):
+            executor.open(rig.box)
+    gc.collect()  # tornado forgets the socket that it could not bind
 
 
 def test_a_pilot_ends_what_runs_before_its_own_end(rig: Rig) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import dask.config
 from distributed import Scheduler
 
+from euclid_dask.core.errors import SiteError
 from euclid_dask.core.seams import BundleOrder, Inbox
 from euclid_dask.executors.dask import page
 from euclid_dask.executors.dask.address import write_address
@@ -26,16 +27,7 @@ async def serving(
 ) -> AsyncIterator[Carrier]:
     """Be a scheduler that writes its address where pilots look for it, and its client."""
     with quiet(), dask.config.set(CONFIG):
-        security = make_membership(server.folder)
-        scheduler = await Scheduler(
-            protocol=["inproc", "tls"],  # type: ignore[arg-type]
-            host=[None, server.host or None],  # type: ignore[arg-type]
-            interface=[None, server.interface or None],  # type: ignore[arg-type]
-            port=[0, server.port],  # type: ignore[arg-type]
-            security=security,
-            dashboard=False,
-            dashboard_address="127.0.0.1:0",
-        )
+        scheduler = await _start(server)
         page.serve_when_asked(scheduler)
         inner, outer = (listener.contact_address for listener in scheduler.listeners)
         client = await connect(inner, 30.0)
@@ -56,3 +48,19 @@ async def serving(
             await carrier.close(GRACE_S)
             await client.close()
             await scheduler.close()
+
+
+async def _start(server: Server) -> Scheduler:
+    """Return a scheduler that listens; our own client talks to it inside this process."""
+    try:
+        return await Scheduler(
+            protocol=["inproc", "tls"],  # type: ignore[arg-type]
+            host=[None, server.host or None],  # type: ignore[arg-type]
+            interface=[None, server.interface or None],  # type: ignore[arg-type]
+            port=[0, server.port],  # type: ignore[arg-type]
+            security=make_membership(server.folder),
+            dashboard=False,
+            dashboard_address="127.0.0.1:0",
+        )
+    except RuntimeError as error:  # Dask's own, for whatever happened
+        raise SiteError(str(error.__cause__ or error)) from error
