@@ -75,7 +75,7 @@ def _slurm(request: JobRequest) -> str:
     return _bash(header, request)
 
 
-def _pbs(request: JobRequest) -> str:
+def _openpbs(request: JobRequest) -> str:
     chunk = f"select=1:ncpus={_cores(request)}:mem={_ceil_mib(request.offer)}MB"
     return _any_pbs(request, chunk)
 
@@ -143,7 +143,7 @@ _WRITERS: Final[Mapping[str, Callable[[JobRequest], str]]] = MappingProxyType(
     {
         "local": _local,
         "slurm": _slurm,
-        "pbs": _pbs,
+        "openpbs": _openpbs,
         "torque": _torque,
         "sge": _sge,
         "htcondor": _htcondor,

@@ -24,6 +24,7 @@ MARK: Final = "EUCLID_DASK_JOB"
 """The variable by which a job's processes are found; its value is the job's id."""
 
 _ROUND_MS: Final = 20
+_QUIET_ROUNDS: Final = 3
 
 
 class LocalBatch:
@@ -67,27 +68,24 @@ class LocalBatch:
         found = []
         for record in sorted(self._folder.glob(f"{self._prefix}*.job")):
             job = JobId(record.read_text())
-            ending = self._ending(job)  # reaps it: the dead that nobody reaped must not count
-            living = bool(_processes(job))
-            found.append(
-                Job(
-                    id=job,
-                    name=record.stem,
-                    state=JobState.RUNNING if living else JobState.ENDED,
-                    reason="" if living else ending,
-                    host=os.uname().nodename,
-                )
-            )
-            if not living:
-                record.unlink()
+            living = bool(_processes([job]))
+            child = self._children.get(job)
+            code = None if child is None else child.poll()
+            if living or (child is not None and code is None):
+                state, reason = JobState.RUNNING, ""
+            else:
+                state, reason = JobState.ENDED, "" if code is None else f"exit code {code}"
                 self._children.pop(job, None)
+                record.unlink()
+            host = os.uname().nodename
+            found.append(Job(id=job, name=record.stem, state=state, reason=reason, host=host))
         return found
 
     def cancel(self, jobs: Sequence[JobId]) -> None:
         """See `BatchSystem.cancel`. Returns when all processes of the jobs are dead."""
         number = signal.SIGTERM
         until_s = monotonic() + self._grace_s
-        while processes := [process for job in jobs for process in _processes(job)]:
+        while processes := _processes(jobs):
             if number is signal.SIGTERM or monotonic() > until_s:
                 for process in processes:
                     procfs.send(process, number)
@@ -98,14 +96,14 @@ class LocalBatch:
         """See `BatchSystem.last_words`."""
         return tail(job_files(self._folder, name).stderr)
 
-    def _ending(self, job: JobId) -> str:
-        """Return how a job ended, "" if it has not, or is not a child of this process."""
-        child = self._children.get(job)
-        return "" if child is None or child.poll() is None else f"exit code {child.returncode}"
 
-
-def _processes(job: JobId) -> list[procfs.Process]:
-    """Return the living processes of a job: the marked ones, and all that is below them."""
-    marked = procfs.marked({MARK: job})
-    pids = {pid for process in marked for pid in procfs.family(process.pid)}
-    return [process for process in map(procfs.read_process, pids) if process is not None]
+def _processes(jobs: Sequence[JobId]) -> list[procfs.Process]:
+    """Return the living processes of jobs: the marked ones, and all that is below them."""
+    for _ in range(_QUIET_ROUNDS):
+        marked = [process for job in jobs for process in procfs.marked({MARK: job})]
+        pids = {pid for process in marked for pid in procfs.family(process.pid)}
+        found = [process for process in map(procfs.read_process, pids) if process is not None]
+        if found or not jobs:
+            return found
+        poll().poll(_ROUND_MS)  # what forks while we look may have been missed
+    return []

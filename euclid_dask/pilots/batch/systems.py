@@ -15,7 +15,7 @@ from euclid_dask.pilots.batch.slurm import SLURM
 
 LOCAL: Final = "local"
 DIALECTS: Final = MappingProxyType(
-    {"slurm": SLURM, "pbs": PBS, "torque": PBS, "sge": SGE, "htcondor": HTCONDOR}
+    {"slurm": SLURM, "openpbs": PBS, "torque": PBS, "sge": SGE, "htcondor": HTCONDOR}
 )
 
 

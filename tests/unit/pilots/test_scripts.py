@@ -23,7 +23,7 @@ HEAVY = JobRequest(
 DIRECTIVES = {
     "local": (),
     "slurm": ("--constraint=ib", "--exclusive"),
-    "pbs": ("-m n",),
+    "openpbs": ("-m n",),
     "torque": ("-m n",),
     "sge": ("-pe smp 16", "-l h_vmem=4G"),
     "htcondor": ("+JobFlavour = long", "requirements = (OpSysMajorVer == 9)"),
