@@ -1,6 +1,5 @@
 """A pilot with a supervisor, through the outages of all that is around it; with real processes."""
 
-import gc
 import json
 import os
 import signal
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 
 from euclid_dask.core.attempts import FailureKind
-from euclid_dask.core.errors import SiteError
 from euclid_dask.core.events import PilotAway, PilotDraining, PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptStarted
@@ -296,14 +294,29 @@ def test_a_task_that_is_told_to_end_before_its_pilot_is_lost_and_has_not_failed(
     assert rig.box.until_answered("t") == {"t": ["lost"]}
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+_OPENS = dedent("""
+    import sys
+    from pathlib import Path
+    from euclid_dask.executors.dask.executor import DaskExecutor
+    from euclid_dask.executors.server import Server
+
+    server = Server(folder=Path(sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2]))
+    DaskExecutor(server=server).open(None)
+""")
+
+
 def test_a_port_that_is_taken_is_an_error_that_says_so(rig: Rig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        executor = DaskExecutor(server=Server(folder=rig.folder, host="127.0.0.1", port=port))
-        with pytest.raises(SiteError, match=r"can be started for pilots: .* in use"):
-            executor.open(rig.box)
-    gc.collect()  # tornado forgets the socket that it could not bind
+        opened = subprocess.run(
+            [sys.executable, "-c", _OPENS, str(rig.folder), str(port)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    last = opened.stderr.strip().rpartition("\n")[2]
+    assert "SiteError: no Dask scheduler can be started for pilots: " in last
+    assert "Address already in use" in last
 
 
 def test_a_pilot_ends_what_runs_before_its_own_end(rig: Rig) -> None:
