@@ -299,9 +299,10 @@ _OPENS = dedent("""
     from pathlib import Path
     from euclid_dask.executors.dask.executor import DaskExecutor
     from euclid_dask.executors.server import Server
+    from euclid_dask.runner.inbox import QueueInbox
 
     server = Server(folder=Path(sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2]))
-    DaskExecutor(server=server).open(None)
+    DaskExecutor(server=server).open(QueueInbox())
 """)
 
 
@@ -314,9 +315,8 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(rig: Rig) -> None:
             text=True,
             check=False,
         )
-    last = opened.stderr.strip().rpartition("\n")[2]
-    assert "SiteError: no Dask scheduler can be started for pilots: " in last
-    assert "Address already in use" in last
+    assert "SiteError: no Dask scheduler can be started for pilots: " in opened.stderr
+    assert "Address already in use" in opened.stderr
 
 
 def test_a_pilot_ends_what_runs_before_its_own_end(rig: Rig) -> None:
