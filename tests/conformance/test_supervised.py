@@ -154,7 +154,7 @@ def test_a_cancel_reaches_a_pilot_that_was_away(rig: Rig) -> None:
 
 _RUNNER = dedent("""
     import sys, time
-        from euclid_dask.core.attempts import Place
+    from pathlib import Path
     from euclid_dask.core.events import PilotJoined
     from euclid_dask.core.seams import AttemptStarted, BundleOrder
     from euclid_dask.core.values import json_reader
