@@ -47,8 +47,9 @@ class Board:
     """The tasks and splits of one run.
 
     `ready` holds, for each shape, the keys and ids of ready tasks in the order of the policy;
-    `now_s` is the time of the last event. `reading` and `joining` are splits whose list is to be
-    read or written. `newly_ready` are tasks that became ready since it was last cleared.
+    `made_ready` counts how often one became ready; `now_s` is the time of the last event.
+    `reading` and `joining` are splits whose list is to be read or written. `newly_ready` are tasks
+    that became ready since it was last cleared.
     """
 
     def __init__(self, started: RunStarted) -> None:
@@ -66,7 +67,7 @@ class Board:
         self.joining: dict[SplitId, Split] = {}
         self.failed: dict[TaskId, Task] = {}
         self.newly_ready: list[Task] = []
-        self._ready_count = 0
+        self.made_ready = 0
         self._rank = policy_named(started.options.policy)(started.flow)
         self.selection = Selection.of(started.flow, started.options)
         body = started.flow.body
@@ -97,8 +98,8 @@ class Board:
 
     def make_ready(self, task: Task) -> None:
         """Queue a task that is in state READY."""
-        task.ready_key = self._rank(task, self._ready_count)
-        self._ready_count += 1
+        task.ready_key = self._rank(task, self.made_ready)
+        self.made_ready += 1
         shape = Shape(task.node.executable, task.spec.needs)
         queue = self.ready.get(shape)
         if queue is None:

@@ -22,7 +22,6 @@ from typing import Final
 from euclid_dask.core.effects import Effect, RefuseTask, StartBundle
 from euclid_dask.core.ids import PilotId, RunId
 from euclid_dask.core.resources import Resources
-from euclid_dask.core.rules import Rules
 from euclid_dask.core.states import RunState, TaskState
 from euclid_dask.planner.fitting import misfit, time_needed
 from euclid_dask.planner.fleet import Fleet
@@ -59,16 +58,27 @@ def place(
 
     Only tasks of active runs start, but what other runs still hold on a pilot is not free.
     """
-    return _Placing(runs, fleet, known, now_s).place()
+    rooms = fleet.refresh(runs, now_s)
+    asked = (
+        fleet.changes,
+        rooms.changes,
+        *((run.id, run.state, run.board.made_ready) for run in runs),
+    )
+    if fleet.settled == asked:
+        return []  # nothing has changed since all was done that could be done
+    effects = _Placing(runs, fleet, known, now_s).place()
+    refused = any(isinstance(effect, RefuseTask) for effect in effects)
+    fleet.settled = () if refused else asked
+    return effects
 
 
 class _Head:
-    """The next ready task of one shape of one run; `share` are as many as come to each place."""
+    """The next ready task of one shape of one run."""
 
-    __slots__ = ("expected", "number", "rank", "run", "shape", "share", "task", "turns")
+    __slots__ = ("expected", "number", "rank", "run", "shape", "task", "turns")
 
-    def __init__(self, run: Run, number: int, shape: Shape, share: int, overdue_s: float) -> None:
-        self.run, self.number, self.shape, self.share = run, number, shape, share
+    def __init__(self, run: Run, number: int, shape: Shape, overdue_s: float) -> None:
+        self.run, self.number, self.shape = run, number, shape
         self.turns = run.board.ready[shape].turns(overdue_s)
         self.expected = run.estimate(shape)
         self.rank: tuple[int, Key] = (1, ())
@@ -104,7 +114,7 @@ class _Placing:
     ) -> None:
         self.runs, self.fleet, self.known, self.now_s = runs, fleet, known, now_s
         self.rules = fleet.rules
-        self.rooms = fleet.refresh(runs, now_s)
+        self.rooms = fleet.rooms
         self.booked: dict[PilotId, list[tuple[float, Resources]]] = {}
         self.blocked: list[_Head] = []
         self.effects: list[Effect] = []
@@ -137,8 +147,8 @@ class _Placing:
             for shape, ready in run.board.ready.items():
                 if not ready:
                     continue
-                if places := self.rooms.places(shape.needs):
-                    heads.append(_Head(run, number, shape, -(-len(ready) // places), overdue_s))
+                if self.rooms.hold(shape.needs):
+                    heads.append(_Head(run, number, shape, overdue_s))
                 elif reason := misfit(shape.needs, self.fleet):
                     self.effects += [
                         RefuseTask(run=run.id, task=task_id, reason=reason) for _, task_id in ready
@@ -146,10 +156,7 @@ class _Placing:
         return heads
 
     def _start(self, head: _Head, pilot: PilotId) -> None:
-        _, until_s, _ = self.rooms.spot(pilot)
-        bundle = _bundle(
-            head, self.known.get(head.run.id, frozenset()), until_s - self.now_s, self.rules
-        )
+        bundle = self._bundle(head, self.rooms.spot(pilot)[1] - self.now_s)
         needs = head.shape.needs
         self.rooms.book(pilot, needs)
         expected_s = head.expected.q90_s if head.expected else inf
@@ -161,6 +168,43 @@ class _Placing:
                 tasks=tuple((task.id, task.attempt + 1) for task in bundle),
             )
         )
+
+    # ---- what goes together
+
+    def _bundle(self, head: _Head, left_s: float) -> list[Task]:
+        """Take the head's task, and those that go with it, and advance the head.
+
+        `left_s` are the seconds until the pilot ends.
+        """
+        task = head.task
+        assert task is not None
+        options, rules = head.run.options, self.rules
+        size = self._group_size(head, left_s / rules.kappa) if options.group else 1
+        head.advance()
+        bundle = [task]
+        if options.fuse:
+            known = self.known.get(head.run.id, frozenset())
+            left_s -= time_needed(head.expected, rules)
+            _extend_chain(bundle, head.run, known, left_s / rules.kappa)
+        if len(bundle) == 1:
+            while len(bundle) < size and head.task is not None:
+                bundle.append(head.task)
+                head.advance()
+        return bundle
+
+    def _group_size(self, head: _Head, left_s: float) -> int:
+        """Return how many tasks of the head's shape go together in `left_s` seconds."""
+        run, shape = head.run, head.shape
+        duration = run.durations.get(run.duration_key(shape.executable))
+        if duration is None or duration.mean_s >= SHORT_S:
+            return 1
+        share = -(-len(run.board.ready[shape]) // self.rooms.places(shape.needs))
+        mean_s = max(duration.mean_s, GROUP_S / GROUP_LIMIT)
+        least = min(ceil(LEAST_S / mean_s), share)
+        size = max(least, min(int(GROUP_S / mean_s), share // SHARE))
+        if head.expected is not None:
+            size = min(size, int(min(left_s / head.expected.q90_s, GROUP_LIMIT)))
+        return max(1, size)
 
     # ---- rooms and reservations
 
@@ -261,40 +305,6 @@ class _Placing:
     def _release(self, kept: Reservation) -> None:
         del self.fleet.reservations[kept.run, kept.shape]
         self.rooms.show(kept.pilot)
-
-
-def _bundle(head: _Head, known: AbstractSet[str], left_s: float, rules: Rules) -> list[Task]:
-    """Take the head's task, and those that go with it, and advance the head.
-
-    `left_s` are the seconds until the pilot ends.
-    """
-    task = head.task
-    assert task is not None
-    head.advance()
-    bundle = [task]
-    options = head.run.options
-    if options.fuse:
-        left_s -= time_needed(head.expected, rules)
-        _extend_chain(bundle, head.run, known, left_s / rules.kappa)
-    if options.group and len(bundle) == 1:
-        size = _group_size(head, left_s / rules.kappa)
-        while len(bundle) < size and head.task is not None:
-            bundle.append(head.task)
-            head.advance()
-    return bundle
-
-
-def _group_size(head: _Head, left_s: float) -> int:
-    run = head.run
-    duration = run.durations.get(run.duration_key(head.shape.executable))
-    if duration is None or duration.mean_s >= SHORT_S:
-        return 1
-    mean_s = max(duration.mean_s, GROUP_S / GROUP_LIMIT)
-    least = min(ceil(LEAST_S / mean_s), head.share)
-    size = max(least, min(int(GROUP_S / mean_s), head.share // SHARE))
-    if head.expected is not None:
-        size = min(size, int(min(left_s / head.expected.q90_s, GROUP_LIMIT)))
-    return max(1, size)
 
 
 def _extend_chain(bundle: list[Task], run: Run, known: AbstractSet[str], left_s: float) -> None:

@@ -176,9 +176,13 @@ class _Spot(NamedTuple):
 
 
 class Rooms:
-    """An index of pilots that take work, by what is free on them."""
+    """An index of pilots that take work, by what is free on them.
+
+    `changes` counts what `put` and `drop` changed.
+    """
 
     def __init__(self) -> None:
+        self.changes = 0
         self._levels: SortedDict = SortedDict()
         self._spots: dict[PilotId, _Spot] = {}
         self._hidden: dict[PilotId, _Spot] = {}
@@ -186,6 +190,10 @@ class Rooms:
     def put(self, pilot: Place, used: Usage) -> None:
         """Add a pilot, or note what is in use on it now."""
         until_s = inf if pilot.until_s is None else pilot.until_s
+        before = self._spots.get(pilot.id) or self._hidden.get(pilot.id)
+        if before is not None and before == (pilot.size, until_s, used):
+            return  # as it was booked
+        self.changes += 1
         copy = Usage(used.cores, used.ram_bytes, used.disk_bytes, used.slots)
         spot = _Spot(pilot.size, until_s, copy)
         if pilot.id in self._hidden:
@@ -196,6 +204,7 @@ class Rooms:
 
     def drop(self, pilot: PilotId) -> None:
         """Leave a pilot out."""
+        self.changes += pilot in self
         self._hidden.pop(pilot, None)
         self._take(pilot)
 
@@ -252,6 +261,12 @@ class Rooms:
         for size, level in self._levels.items():
             if size.holds(needs):
                 yield from islice(_freest(level, until_s), limit)
+
+    def hold(self, needs: Resources) -> bool:
+        """Tell whether any pilot holds a task of these needs when it is empty."""
+        return any(size.holds(needs) for size in self._levels) or any(
+            spot.size.holds(needs) for spot in self._hidden.values()
+        )
 
     def places(self, needs: Resources, until_s: float = -inf) -> int:
         """Return how many tasks of these needs all pilots hold at once when they are empty.

@@ -102,9 +102,7 @@ def _order(active: ActiveRun, bundle: Bundle) -> BundleOrder:
     """Return what is left of a bundle, as it was ordered."""
     tasks = sorted((active.run.tasks[task] for task in bundle.remaining), key=lambda t: t.sequence)
     numbered = tuple((task.id, task.attempt) for task in tasks)
-    return active.bundle_order(
-        StartBundle(run=active.run.id, pilot=bundle.pilot, tasks=numbered)
-    )
+    return active.bundle_order(StartBundle(run=active.run.id, pilot=bundle.pilot, tasks=numbered))
 
 
 def end_processes(run_id: RunId, traces: Traces) -> None:

@@ -1,0 +1,204 @@
+"""Why a task does not run: the reasons of the policy itself, asked of the same rooms."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from euclid_dask.core.ids import RunId
+from euclid_dask.core.pilots import PilotTemplate
+from euclid_dask.core.resources import GB, Resources
+from euclid_dask.core.states import PILOT_COMING, PilotState, RunState, TaskState
+from euclid_dask.planner.estimates import Estimate
+from euclid_dask.planner.fitting import amounts, misfit, shortfalls, time_needed
+from euclid_dask.planner.fleet import Fleet, Pilot
+from euclid_dask.planner.nodes import Split, Task
+from euclid_dask.planner.provisioning import paused_until
+from euclid_dask.planner.ready import Shape
+from euclid_dask.planner.rooms import ROUNDING, Usage, total
+from euclid_dask.planner.run import Run
+
+NAMES_LIMIT = 3
+"""How many tasks or pilots a sentence names."""
+
+
+class Why(StrEnum):
+    """Kinds of reasons why a task does not run."""
+
+    RUN = "run"
+    """Its run starts nothing any more."""
+    INPUT = "input"
+    """What makes an input has not ended."""
+    MISFIT = "misfit"
+    """No pilot that is there or may be requested holds it."""
+    NO_PILOT = "no pilot"
+    """No pilot is there that would hold it."""
+    CORES = "cores"
+    """Pilots that would hold it have too few free cores."""
+    RAM = "RAM"
+    """They have too little free RAM."""
+    DISK = "disk"
+    """They have too little free disk."""
+    SLOTS = "slots"
+    """They run as many bundles as they may."""
+    TIME = "time"
+    """They end too early."""
+    RESERVED = "reserved"
+    """They are kept for another task."""
+    QUARANTINED = "quarantined"
+    """They are on a host that takes nothing new."""
+    NOT_UP = "not up"
+    """They drain, or cannot be reached."""
+    QUEUED = "queued"
+    """They have been requested and have not joined yet."""
+    OFF = "off"
+    """The template that would hold it is off."""
+    PAUSED = "paused"
+    """The template that would hold it is paused, since its pilots do not start."""
+    CAP = "cap"
+    """There are as many pilots of the template that would hold it as there may be."""
+    SOON = "soon"
+    """It can start; the next turn of the runner starts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a task does not run: a kind for machines and a sentence for people."""
+
+    why: Why
+    text: str
+
+
+def explain(run: Run, task: Task, runs: Sequence[Run], fleet: Fleet, now_s: float) -> list[Reason]:
+    """Return why a waiting or ready task does not run; nothing for tasks in other states.
+
+    `runs` are all that share the fleet.
+    """
+    if task.state not in {TaskState.WAITING, TaskState.READY}:
+        return []
+    if run.state is not RunState.ACTIVE:
+        return [Reason(Why.RUN, f"the run is {run.state}: nothing starts any more")]
+    if task.state is TaskState.WAITING:
+        makers = [_standing(maker) for maker in task.producers() if not maker.is_finished]
+        return [Reason(Why.INPUT, f"waits for {_some(makers)}")]
+    if text := misfit(task.spec.needs, fleet):
+        return [Reason(Why.MISFIT, text)]
+    return _Question(run, task, runs, fleet, now_s).reasons()
+
+
+def _standing(maker: Task | Split) -> str:
+    return f"{maker.id} ({maker.state})"
+
+
+class _Question:
+    """Why a ready task has no place."""
+
+    def __init__(
+        self, run: Run, task: Task, runs: Sequence[Run], fleet: Fleet, now_s: float
+    ) -> None:
+        self.runs, self.fleet, self.now_s = runs, fleet, now_s
+        self.key: tuple[RunId, Shape] = (run.id, Shape(task.node.executable, task.spec.needs))
+        self.needs: Resources = task.spec.needs
+        self.expected: Estimate | None = run.estimate(self.key[1])
+
+    def reasons(self) -> list[Reason]:
+        """Return the reasons of all pilots, then of the templates that would hold the task."""
+        pilots = self.fleet.pilots.values()
+        holding = [pilot for pilot in pilots if pilot.size.holds(self.needs)]
+        found = [*self._of_pilots([p for p in holding if p.state not in PILOT_COMING])]
+        if any(reason.why is Why.SOON for reason in found):
+            return [reason for reason in found if reason.why is Why.SOON]
+        found += self._of_coming([p for p in holding if p.state in PILOT_COMING])
+        if not holding:
+            found.append(
+                Reason(Why.NO_PILOT, f"no pilot is there that holds {amounts(self.needs)}")
+            )
+        for template in self.fleet.templates.values():
+            if not [*shortfalls(self.needs, template, self.fleet)]:
+                found += self._of_template(template)
+        return found
+
+    def _of_pilots(self, pilots: Sequence[Pilot]) -> Iterator[Reason]:
+        found: dict[Why, list[str]] = {}
+        for pilot in pilots:
+            why, text = self._of_pilot(pilot)
+            found.setdefault(why, []).append(f"{pilot.id} {text}")
+        for why, texts in found.items():
+            yield Reason(why, _some(texts))
+
+    def _of_pilot(self, pilot: Pilot) -> tuple[Why, str]:
+        """Return why one pilot that would hold the task does not take it."""
+        if pilot.state is not PilotState.UP:
+            return Why.NOT_UP, f"is {pilot.state}: {pilot.reason}"
+        if not self.fleet.takes_work(pilot, self.now_s):
+            bad = self.fleet.quarantined[pilot.host]
+            return Why.QUARANTINED, f"is on {bad.host}, which is quarantined: {bad.reason}"
+        left_s = None if pilot.until_s is None else pilot.until_s - self.now_s
+        needed_s = time_needed(self.expected, self.fleet.rules)
+        if left_s is not None and left_s < needed_s:
+            return Why.TIME, f"ends in {_time(left_s)}, the task needs {_time(needed_s)}"
+        used = total(run.usage[pilot.id] for run in self.runs if pilot.id in run.usage)
+        if lack := self._lack(pilot, used):
+            return lack
+        for kept in self.fleet.reservations.values():
+            if kept.pilot == pilot.id and (kept.run, kept.shape) != self.key:
+                begin_s = max(0.0, kept.start_s - self.now_s)
+                return Why.RESERVED, f"is kept for {kept.task}, to start in {_time(begin_s)}"
+        return Why.SOON, "has room: it starts there in the next turn"
+
+    def _lack(self, pilot: Pilot, used: Usage) -> tuple[Why, str] | None:
+        needs, size = self.needs, pilot.size
+        if used.slots >= size.slots:
+            return Why.SLOTS, f"runs {used.slots} bundles, as many as it may"
+        free = size.cores - used.cores
+        if needs.cores > free + ROUNDING:
+            return Why.CORES, f"has {max(0.0, round(free, 6)):g} free cores of {size.cores:g}"
+        free_ram = size.ram_bytes - used.ram_bytes
+        if needs.ram_bytes > free_ram:
+            has = f"{size.ram_bytes / GB:g}"
+            return Why.RAM, f"has {free_ram / GB:g} GB of RAM free of {has}"
+        free_disk = size.disk_bytes - used.disk_bytes
+        if size.disk_bytes and needs.disk_bytes > free_disk:
+            has = f"{size.disk_bytes / GB:g}"
+            return Why.DISK, f"has {free_disk / GB:g} GB of disk free of {has}"
+        return None
+
+    def _of_coming(self, pilots: Sequence[Pilot]) -> Iterator[Reason]:
+        if pilots:
+            texts = [
+                f"{pilot.id} is {pilot.state} for {_time(self.now_s - pilot.since_s)}"
+                + (f" ({pilot.reason})" if pilot.reason else "")
+                for pilot in pilots
+            ]
+            yield Reason(Why.QUEUED, _some(texts))
+
+    def _of_template(self, template: PilotTemplate) -> Iterator[Reason]:
+        """Yield why no more pilots of a template that would hold the task are requested."""
+        name = template.name
+        if not template.enabled:
+            yield Reason(Why.OFF, f"template {name!r} is off (its max_running is 0)")
+            return
+        until_s = paused_until(template, self.fleet)
+        if until_s > self.now_s:
+            starts = self.fleet.starts[name]
+            text = f"template {name!r} is paused for {_time(until_s - self.now_s)}"
+            text += f": {starts.failures} pilots did not start, the last one said: {starts.reason}"
+            yield Reason(Why.PAUSED, text)
+        states = Counter(p.state for p in self.fleet.pilots.values() if p.template == name)
+        waiting = states[PilotState.REQUESTED] + states[PilotState.QUEUED]
+        if states.total() >= template.max_running:
+            text = f"template {name!r} has all of its {template.max_running} pilots"
+            yield Reason(Why.CAP, f"{text} (max_running)")
+        elif waiting >= template.max_queued:
+            yield Reason(Why.CAP, f"template {name!r} has {waiting} pilots queued (max_queued)")
+
+
+def _some(texts: Sequence[str]) -> str:
+    more = len(texts) - NAMES_LIMIT
+    return ", ".join(texts[:NAMES_LIMIT]) + (f" and {more} more" if more > 0 else "")
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
