@@ -138,8 +138,9 @@ class _Question:
         if left_s is not None and left_s < needed_s:
             return Why.TIME, f"ends in {_time(left_s)}, the task needs {_time(needed_s)}"
         used = total(run.usage[pilot.id] for run in self.runs if pilot.id in run.usage)
-        if lack := self._lack(pilot, used):
-            return lack
+        return self._lack(pilot, used) or self._kept(pilot)
+
+    def _kept(self, pilot: Pilot) -> tuple[Why, str]:
         for kept in self.fleet.reservations.values():
             if kept.pilot == pilot.id and (kept.run, kept.shape) != self.key:
                 begin_s = max(0.0, kept.start_s - self.now_s)
