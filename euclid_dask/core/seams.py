@@ -165,6 +165,7 @@ class BatchSystem(Protocol):
 
         Raises:
             SubmitUnknownError: No answer came; `jobs` tells later whether there is such a job.
+            SiteError: The script cannot be written; nothing was submitted.
         """
 
     def jobs(self) -> Sequence[Job]:

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -19,6 +20,7 @@ from euclid_dask.core.pilots import Job, JobState
 from euclid_dask.pilots.batch.commands import Calls, CommandBatch
 from euclid_dask.pilots.batch.dialect import Dialect, last_word, pattern
 from euclid_dask.pilots.batch.systems import open_batch
+from euclid_dask.worker.procfs import read_process
 
 NEVER = re.compile(r"(?!)")
 
@@ -159,6 +161,16 @@ def test_a_submit_without_an_answer_is_unknown_and_not_repeated(
 def test_what_a_late_command_started_is_not_waited_for(tmp_path: Path, naps: Naps) -> None:
     with pytest.raises(BatchUnreachableError):
         batch(tmp_path, "setsid sleep 20 & sleep 60", naps, timeout_s=0.3, tries=1).jobs()
+
+
+def test_a_late_command_is_killed_with_its_children(tmp_path: Path, naps: Naps) -> None:
+    script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
+    with pytest.raises(BatchUnreachableError):
+        batch(tmp_path, script, naps, timeout_s=1.0, tries=1).jobs()
+    child = int((tmp_path / "child").read_text())
+    until_s = monotonic() + 10.0
+    while read_process(child) is not None:
+        assert monotonic() < until_s, "the child lives"
 
 
 def test_a_cancel_of_what_is_gone_is_no_failure(tmp_path: Path, naps: Naps) -> None:
