@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from textwrap import dedent
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -388,7 +388,7 @@ def test_strangers_at_the_door_disturb_nothing(rig: Rig) -> None:
 
 
 class Wire:
-    """A TCP proxy that can be cut, and healed."""
+    """A TCP proxy that can be cut, or carry nothing for a while, and be healed."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
@@ -396,6 +396,8 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.is_cut = False
+        self.flows = Event()
+        self.flows.set()
         Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -411,6 +413,7 @@ class Wire:
 
     def close(self) -> None:
         self._listener.close()
+        self.flows.set()
         self.cut()
 
     def _accept(self) -> None:
@@ -428,13 +431,16 @@ class Wire:
     def _copy(self, one: socket.socket, other: socket.socket) -> None:
         with suppress(OSError):
             while content := one.recv(65536):
+                self.flows.wait()
                 other.sendall(content)
         for end in (one, other):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_cut_network_costs_nothing_of_what_runs(rig: Rig) -> None:
+@pytest.fixture
+def wire(rig: Rig) -> Iterator[Wire]:
+    """Return the wire by which a pilot has joined."""
     rig.serve()
     file = rig.folder / "scheduler.json"
     content = json.loads(file.read_text())
@@ -442,6 +448,23 @@ def test_a_cut_network_costs_nothing_of_what_runs(rig: Rig) -> None:
     file.write_text(json.dumps({**content, "address": f"tls://127.0.0.1:{wire.port}"}))
     rig.start_pilot()
     rig.bench.await_pilot()
+    yield wire
+    wire.close()
+
+
+def test_a_network_that_carries_nothing_for_a_while_loses_nothing(
+    rig: Rig, wire: Wire, wait_until: Callable[..., None]
+) -> None:
+    rig.run_one()
+    wire.flows.clear()
+    rig.go()
+    wait_until(lambda: read_receipt(rig.bench.place.records, "t", 1))
+    rig.bench.start(rig.bench.bundle(rig.bench.order("sent", "true")))
+    wire.flows.set()
+    assert rig.box.until_answered("t", "sent") == {"t": ["done"], "sent": ["done"]}
+
+
+def test_a_cut_network_costs_nothing_of_what_runs(rig: Rig, wire: Wire) -> None:
     rig.run_one()
     wire.cut()
     rig.box.until(_is(PilotAway))
@@ -450,7 +473,6 @@ def test_a_cut_network_costs_nothing_of_what_runs(rig: Rig) -> None:
     rig.go()
     assert rig.box.until_answered("t") == {"t": ["done"]}
     assert rig.starts() == 1
-    wire.close()
 
 
 _STRANGER = dedent("""

@@ -7,14 +7,16 @@ import pytest
 
 from euclid_dask.core.attempts import Place, Receipt
 from euclid_dask.core.errors import WorkdirError
-from euclid_dask.core.events import PilotEvent, PilotLeft, PilotRequested, TasksOrdered
+from euclid_dask.core.events import PilotEvent, PilotLeft, PilotRequested, TaskLost, TasksOrdered
 from euclid_dask.core.ids import PilotId, RunId, TaskId
+from euclid_dask.core.seams import AttemptsLost
 from euclid_dask.core.states import TaskState
 from euclid_dask.core.values import to_json
 from euclid_dask.planner import Run
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.believed import believed_pilots
 from euclid_dask.runner.history import replay
+from euclid_dask.runner.news import events_of
 from euclid_dask.runner.recovery import resume_run, settle
 from euclid_dask.runner.workspace import Lock, Workspace
 from euclid_dask.sim import World, begin
@@ -115,3 +117,17 @@ def test_pilots_that_were_asked_for_and_have_not_left_may_live(tmp_path: Path) -
     assert believed_pilots(workspace) == {PILOT}
     _note(workspace, REQUESTED, LEFT)
     assert believed_pilots(workspace) == frozenset()
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_what_is_known_to_be_dead_is_not_looked_for_on_this_host(
+    interrupted: Workspace, dead: bool
+) -> None:
+    _note(interrupted, REQUESTED)
+    traces = _Started()
+    active = _resume(interrupted, traces)
+    traces.killed.clear()
+    news = AttemptsLost(run=active.run.id, attempts=((TaskId("there"), 1),), reason="x", dead=dead)
+    assert [type(event) for event in events_of(active, news, 4.0)] == [TaskLost]
+    assert bool(traces.killed) is not dead
+    active.close()
