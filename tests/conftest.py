@@ -8,7 +8,6 @@ import pytest
 from euclid_dask.core.states import TASK_ACTIVE, SplitState, TaskState
 from euclid_dask.planner import Run, Split
 
-
 pytest_plugins = ["batch_clusters"]
 
 
