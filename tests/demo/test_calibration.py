@@ -1,8 +1,7 @@
 """From raw frames to calibrated ones."""
 
+import numpy as np
 import pytest
-
-np = pytest.importorskip("numpy")
 
 PATTERN = np.fromfunction(lambda y, x: 3 * (x % 5) + y % 3, (64, 64))
 HOT, DEAD, SATURATED = 1, 2, 4

@@ -5,10 +5,9 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-
-np = pytest.importorskip("numpy")
-fits = pytest.importorskip("astropy.io.fits")
+from astropy.io import fits
 
 
 def compare(demo, a, b, *options):

@@ -1,9 +1,8 @@
 """From calibrated frames to sources: cosmic rays, background, detection, PSF."""
 
+import numpy as np
 import pytest
-
-np = pytest.importorskip("numpy")
-fits = pytest.importorskip("astropy.io.fits")
+from astropy.io import fits
 
 COSMIC = 8
 NOISE = 10.0

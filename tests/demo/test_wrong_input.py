@@ -2,10 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
-
-np = pytest.importorskip("numpy")
-fits = pytest.importorskip("astropy.io.fits")
+from astropy.io import fits
 
 
 def assert_refused(bench, done, sentence, output="out.fits"):

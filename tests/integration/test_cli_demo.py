@@ -6,7 +6,6 @@ from click.testing import CliRunner, Result
 
 from euclid_dask.cli.app import app
 
-pytest.importorskip("sep")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SMALL = ("--size", "384", "--exposures", "1", "--detectors", "1", "--executor", "inline")
 

@@ -64,6 +64,19 @@ def test_an_event_is_on_disk_only_after_sync(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_a_sync_returns_when_all_lines_are_on_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk: list[bytes] = []
+    monkeypatch.setattr(os, "fdatasync", lambda _: on_disk.append(path.read_bytes()))
+    journal = Journal.reopen(path)
+    journal.append(EVENTS[1])
+    assert on_disk == []
+    journal.sync()
+    journal.close()
+    assert on_disk == [path.read_bytes()]
+
+
 def test_a_journal_is_created_once(path: Path) -> None:
     with pytest.raises(FileExistsError):
         Journal.create(path, STARTED)

@@ -49,6 +49,23 @@ def test_a_plan_opens_splits_over_lists_from_outside(tmp_path: Path, world: Worl
     assert Workspace(tmp_path).runs() == []
 
 
+def test_a_run_has_begun_when_its_journal_and_its_names_are_on_disk(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def note(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    monkeypatch.setattr(os, "fsync", note)
+    request = RunRequest(flow=one_task(), inputs={}, workdir=tmp_path)
+    active = start_run(request, world.agenda, software="test")
+    active.close()
+    files = Workspace(tmp_path).files(active.run.id)
+    assert synced == [str(files.journal), str(files.folder), str(files.folder.parent)]
+
+
 def test_a_plan_of_a_list_that_is_none_is_refused(tmp_path: Path, world: World) -> None:
     (tmp_path / "l.json").write_text("{}")
     request = RunRequest(flow=over_inputs(), inputs={"files": "l.json"}, workdir=tmp_path)
