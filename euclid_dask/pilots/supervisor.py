@@ -35,6 +35,7 @@ from euclid_dask.pilots.child import Child
 from euclid_dask.pilots.deadline import AUTO, deadline
 from euclid_dask.pilots.door import Door
 from euclid_dask.pilots.selftest import troubles
+from euclid_dask.worker import guard, trees
 from euclid_dask.worker.clock import now_s
 from euclid_dask.worker.link import SUPERVISOR, Request, Retire, Stop
 
@@ -223,6 +224,7 @@ def _supervise(options: argparse.Namespace, private: Path, until_s: float | None
         host=os.uname().nodename,
         at_s=now_s(),
     )
+    guard.keep(trees.are_open)  # from the first moment: nobody else can kill what we leave here
     socket = private / "door"
     command = [sys.executable, "-m", WORKER_PROGRAM, "--slots", str(options.slots)]
     command += ["--pilot", options.pilot, "--scratch", str(private)]
