@@ -246,8 +246,8 @@ class _Placing:
         held = self._held(kept.pilot)
         start_s = earliest(size, used, held, kept.shape.needs)
         end_s = self.now_s + (self.rules.kappa * head.expected.q90_s if head.expected else inf)
-        if start_s is None or end_s <= start_s:
-            return start_s is not None
+        if end_s <= start_s:
+            return True
         beside = Usage(used.cores, used.ram_bytes, used.disk_bytes, used.slots)
         beside.add(needs)
         for other_s, other in held:
@@ -278,7 +278,7 @@ class _Placing:
         for pilot in self.rooms.candidates(needs, self.now_s + needed_s, CANDIDATES):
             size, until_s, used = self.rooms.spot(pilot)
             start_s = earliest(size, used, self._held(pilot), needs)
-            if start_s is not None and start_s + needed_s <= until_s:
+            if start_s + needed_s <= until_s:
                 best = min(best or (start_s, pilot), (start_s, pilot))
         if best is None:
             return None
@@ -295,12 +295,19 @@ class _Placing:
         return held + self.booked.get(pilot, [])
 
     def _let_go(self) -> None:
-        """Give up reservations of pilots that are gone and of shapes of which nothing is ready."""
+        """Give up reservations that help no more."""
         runs = {run.id: run for run in self.runs if run.state is RunState.ACTIVE}
         for kept in list(self.fleet.reservations.values()):
             run = runs.get(kept.run)
-            if kept.pilot not in self.rooms or run is None or not run.board.ready.get(kept.shape):
+            if run is None or not run.board.ready.get(kept.shape) or not self._is_good(kept, run):
                 self._release(kept)
+
+    def _is_good(self, kept: Reservation, run: Run) -> bool:
+        """Tell whether the pilot that is kept is still there and has time enough."""
+        if kept.pilot not in self.rooms:
+            return False
+        needed_s = time_needed(run.estimate(kept.shape), self.rules)
+        return self.now_s + needed_s <= self.rooms.spot(kept.pilot)[1]
 
     def _release(self, kept: Reservation) -> None:
         del self.fleet.reservations[kept.run, kept.shape]

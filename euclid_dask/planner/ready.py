@@ -51,10 +51,6 @@ class ReadyQueue:
     def __iter__(self) -> Iterator[tuple[Key, TaskId]]:
         return iter(self._order)
 
-    def since_s(self, task: TaskId) -> float:
-        """Return since when a task is ready."""
-        return self._since[task][0]
-
     def turns(self, overdue_s: float) -> Iterator[Turn]:
         """Yield the tasks as they come; those that are ready since before `overdue_s` first."""
         any_overdue = False

@@ -332,16 +332,16 @@ def _freest(level: _Level, until_s: float) -> Iterator[PilotId]:
 
 def earliest(
     size: Size, used: Usage, held: Sequence[tuple[float, Resources]], needs: Resources
-) -> float | None:
-    """Return when a task of these needs can start on a pilot, None if never; -inf means now.
+) -> float:
+    """Return when a task of these needs can start on a pilot that holds it; -inf means now.
 
-    `held` are the bundles there, each with the time when it is expected to end.
+    `held` are the bundles there, all of `used`, each with the time when it is expected to end.
     """
     left = Usage(used.cores, used.ram_bytes, used.disk_bytes, used.slots)
-    if size.has_free(needs, left):
-        return -inf
+    start_s = -inf
     for end_s, bundle in sorted(held, key=lambda one: one[0]):
-        left.add(bundle, -1)
         if size.has_free(needs, left):
-            return end_s
-    return None
+            break
+        left.add(bundle, -1)
+        start_s = end_s
+    return start_s

@@ -48,7 +48,6 @@ from euclid_dask.planner.nodes import Given, Joined, Made, Split, Task
 from euclid_dask.planner.ready import Shape
 from euclid_dask.planner.rooms import Usage
 
-
 RETURNS_LIMIT: Final = 100
 """How often in a row a task may come back un-started; that costs none of its retries."""
 

@@ -42,6 +42,7 @@ from euclid_dask.core.seams import (
 )
 from euclid_dask.core.states import RUN_ENDED
 from euclid_dask.planner import Fleet, decide, is_due
+from euclid_dask.planner.estimates import Duration
 from euclid_dask.runner import lists, missing, reuse
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.inbox import CancelNews, QueueInbox, TakingInbox
@@ -79,10 +80,12 @@ class Runner:
         self.fleet = Fleet() if pilots is None else pilots.fleet
         self.runs: dict[RunId, ActiveRun] = {}
         self._on_turn = on_turn
+        self._durations: dict[str, Duration] = {}
 
     def add(self, active: ActiveRun) -> None:
         """Take up a run, just started or recovered."""
         self.runs[active.run.id] = active
+        active.run.share(self._durations)
 
     def run_until_ended(self) -> None:
         """Carry all runs to their ends."""

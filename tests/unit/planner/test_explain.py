@@ -141,6 +141,8 @@ def test_kept_for_another(bench: MakeBench) -> None:
     assert run.bundles() == []
     assert why(run, "long") == {Why.RESERVED: "p is kept for big, to start in 60 s"}
     assert why(run, "big") == {Why.CORES: "p has 3 free cores of 4"}
+    run.pilot("q")
+    assert why(run, "long") == {Why.SOON: "q has room: it starts there in the next turn"}
 
 
 def test_a_quarantined_host_takes_nothing(run: Any) -> None:
@@ -171,6 +173,8 @@ def test_pilots_in_the_queue_are_told_with_its_reason_and_caps_too(run: Any) -> 
 
 def test_a_template_that_is_off(run: Any) -> None:
     run.fleet.templates = {"light": template(max_running=0), "heavy": template("heavy")}
+    tiny = template("tiny", offer=Resources(cores=1))
+    run.fleet.templates = {**run.fleet.templates, "tiny": tiny}
     assert why(run)[Why.OFF] == "template 'light' is off (its max_running is 0)"
 
 

@@ -275,3 +275,165 @@ def test_a_split_behind_a_task_is_not_fused(bench: MakeBench) -> None:
     run = bench(top)
     run.pilot()
     assert run.bundles() == [("make",)]
+
+
+# ---- time, order, reservations
+
+
+def test_a_task_of_unknown_duration_goes_where_most_time_is_left(bench: MakeBench) -> None:
+    unknown = Resources(cores=1, walltime_s=0)
+    top = body(task("a"), task("b", x=out("a")), r=out("b"))
+    run = bench(top, needs=dict.fromkeys("ab", unknown))
+    run.pilot("short", until_s=100.0 + 300.0)
+    run.pilot("long", until_s=100.0 + 900.0)
+    (effect,) = run.decide()
+    assert (effect.pilot, len(effect.tasks)) == ("long", 2)
+
+
+def test_of_pilots_with_equal_room_that_which_ends_first_is_taken(bench: MakeBench) -> None:
+    run = bench(singles("a"), needs={"a": Resources(walltime_s=600.0)})
+    run.pilot("long", until_s=100.0 + 9000.0)
+    run.pilot("short", until_s=100.0 + 900.0)
+    run.pilot("shortest", until_s=100.0 + 300.0)
+    (effect,) = run.decide()
+    assert effect.pilot == "short"
+
+
+def test_a_task_that_waits_too_long_goes_before_all_others(bench: MakeBench) -> None:
+    top = body(
+        task("old"), task("new", "w"), task("n", "w", x=out("new")), task("later", "w"), r=out("n")
+    )
+    run = bench(top, policy="critical-path", fuse=False)
+    run.run.board.now_s = 50.0
+    run.pilot(cores=1)
+    assert run.bundles() == [("new",)]
+    run.now_s = 6 * 3600.0 + 1.0
+    run.order("new")
+    run.succeed("new")
+    assert run.bundles() == [("old",)]
+
+
+def test_overdue_tasks_of_one_shape_go_first_and_once(bench: MakeBench) -> None:
+    top = body(task("z", "w"), task("a", "w", x=out("z")), task("b", "w"), r=out("a"))
+    run = bench(top, policy="critical-path", fuse=False, group=False)
+    run.pilot(cores=8)
+    run.succeed("z")
+    run.now_s = 6 * 3600.0 + 50.0
+    assert run.bundles() == [("b",), ("a",)]
+
+
+def test_a_pilot_is_kept_for_a_task_before_others_overtake_it(bench: MakeBench) -> None:
+    needs = {"big": Resources(cores=4), "long": Resources(walltime_s=7200.0)}
+    run = bench(singles("first", "big", "long"), needs=needs)
+    run.pilot(cores=4)
+    run.order("first")
+    assert run.bundles() == []
+    (kept,) = run.fleet.reservations.values()
+    assert (kept.task, kept.pilot, kept.start_s) == ("big", "p", 100.0 + 3600.0)
+    run.succeed("first")
+    assert run.bundles() == [("big",)]
+    assert run.fleet.reservations == {}
+
+
+def test_a_task_that_fits_beside_the_one_a_pilot_is_kept_for_may_go_there(
+    bench: MakeBench,
+) -> None:
+    needs = {
+        "ending": Resources(cores=2),
+        "lasting": Resources(cores=1, walltime_s=7200.0),
+        "big": Resources(cores=5),
+        "long": Resources(cores=1, walltime_s=7200.0),
+    }
+    names = ("ending", "lasting", "big", "long", "x")
+    run = bench(singles(*names), needs=needs | {"x": needs["long"]})
+    run.pilot(cores=7)
+    run.order("ending")
+    run.order("lasting")
+    assert run.bundles() == [("long",)]  # 5 + 1 + 1; for x there is no room beside them
+
+
+def test_a_task_that_is_overtaken_takes_another_pilot_if_that_has_room_first(
+    bench: MakeBench,
+) -> None:
+    run = bench(singles("first", "big", "long"), needs={"big": Resources(cores=4)})
+    run.pilot(cores=4)
+    run.order("first")
+    assert run.bundles() == [("long",)]
+    run.pilot("q", cores=4)
+    assert [e.pilot for e in run.decide() if e.tasks[0][0] == "big"] == ["q"]
+    assert run.fleet.reservations == {}
+
+
+def test_no_pilot_is_kept_that_has_too_little_time_left(bench: MakeBench) -> None:
+    needs = {"big": Resources(cores=4), "long": Resources(walltime_s=7200.0)}
+    run = bench(singles("first", "big", "long"), needs=needs)
+    run.pilot(cores=4, until_s=100.0 + 9000.0)
+    run.order("first")
+    assert run.bundles() == []
+    assert len(run.fleet.reservations) == 1
+    run.now_s += 6000.0
+    run.pilot("q", cores=1)
+    assert run.bundles() == [("long",)]
+    assert run.fleet.reservations == {}
+
+
+def test_no_pilot_is_kept_that_has_left(bench: MakeBench) -> None:
+    needs = {"big": Resources(cores=4), "long": Resources(walltime_s=7200.0)}
+    run = bench(singles("first", "big", "long"), needs=needs)
+    run.pilot(cores=4)
+    run.order("first")
+    assert run.bundles() == []
+    run.fleet.apply(PilotLeft(pilot=PilotId("p"), reason="over", at_s=1.0))
+    run.fleet.complete = False
+    assert run.bundles() == []
+    assert run.fleet.reservations == {}
+
+
+def test_no_pilot_is_kept_for_a_task_that_has_time_on_none(bench: MakeBench) -> None:
+    needs = {"big": Resources(cores=4, walltime_s=7200.0)}
+    run = bench(singles("first", "big", "small"), needs=needs)
+    run.pilot(cores=4, until_s=100.0 + 8000.0)
+    run.order("first")
+    assert run.bundles() == [("small",)]
+    assert run.fleet.reservations == {}
+
+
+def test_one_pilot_in_four_is_kept_at_most(bench: MakeBench) -> None:
+    needs = {name: Resources(cores=4, walltime_s=60.0 + n) for n, name in enumerate("abc")}
+    firsts = [f"f{number}" for number in range(5)]
+    run = bench(singles(*firsts, *"abc", "small"), needs=needs)
+    for name, pilot in zip(firsts, "pqrst", strict=True):
+        run.pilot(pilot, cores=4)
+        run.order(name, pilot=pilot)
+    assert run.bundles() == [("small",)]
+    assert [kept.task for kept in run.fleet.reservations.values()] == ["a", "b"]
+
+
+def test_short_tasks_without_a_declared_walltime_go_together_too(bench: MakeBench) -> None:
+    names = [f"t{number:02}" for number in range(40)]
+    run = bench(singles(*names, executable="x"), needs={"x": Resources(walltime_s=0)})
+    run.succeed("t00", wall_s=0.01)
+    run.pilot(cores=1, slots=1)
+    (bundle,) = run.bundles()
+    assert len(bundle) == 13
+
+
+def test_a_group_ends_before_its_pilot(bench: MakeBench) -> None:
+    names = [f"t{number:03}" for number in range(900)]
+    run = bench(singles(*names, executable="x"), needs={"x": Resources(walltime_s=0.02)})
+    for name in names[:9]:
+        run.succeed(name, wall_s=0.01)
+    run.pilot(cores=1, slots=1, until_s=100.1)
+    (bundle,) = run.bundles()
+    assert len(bundle) == 7
+
+
+def test_durations_are_learned_over_runs_and_by_version(bench: MakeBench) -> None:
+    one = bench(singles("a", "b", executable="x"), run="one", versions={"x": "2.0"})
+    two = bench(singles("c", executable="x"), run="two", versions={"x": "2.0"})
+    durations: dict[str, Any] = {}
+    one.succeed("a", wall_s=3.0)
+    for run in (one, two):
+        run.run.share(durations)
+    two.succeed("c", wall_s=5.0)
+    assert (durations["x 2.0"].count, durations["x 2.0"].mean_s) == (2, 4.0)

@@ -1,0 +1,233 @@
+"""Which pilots are asked for, and which end."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from euclid_dask.core.effects import PilotEffect, RequestPilot, RetirePilot
+from euclid_dask.core.events import (
+    HostQuarantined,
+    PilotJoined,
+    PilotLeft,
+    PilotQueued,
+    PilotRequested,
+    PilotStarting,
+)
+from euclid_dask.core.ids import PilotId
+from euclid_dask.core.pilots import PilotTemplate
+from euclid_dask.core.resources import GB, Resources
+from euclid_dask.core.rules import Rules
+from euclid_dask.planner import Fleet, Provisioning, decide
+from euclid_dask.sim.flows import body, out, task
+
+MakeBench = Callable[..., Any]
+HOUR = 3600.0
+SMALL = Resources(cores=1, walltime_s=HOUR)
+
+
+def template(name: str, cores: float, **fields: Any) -> PilotTemplate:
+    offer = Resources(cores=cores, ram_bytes=int(4 * GB * cores), walltime_s=4 * HOUR)
+    given = {"offer": offer, "slots": int(4 * cores), "max_running": 3, "max_queued": 3}
+    return PilotTemplate(**{"name": name} | given | fields)
+
+
+class Look:
+    """A run, a fleet and provisioning."""
+
+    def __init__(self, run: Any, *templates: PilotTemplate, **rules: float) -> None:
+        self.run = run
+        self.fleet = run.fleet = Fleet(templates={t.name: t for t in templates})
+        self.fleet.rules = Rules(**rules)
+        self.provisioning = Provisioning()
+
+    def at(self, now_s: float) -> list[PilotEffect]:
+        """Return what is to be done at a time."""
+        self.run.now_s = now_s
+        return self.provisioning.decide([self.run.run], self.fleet, now_s)
+
+    def request(self, name: str, kind: str = "light", at_s: float = 0.0) -> None:
+        self.fleet.apply(PilotRequested(pilot=PilotId(name), template=kind, at_s=at_s))
+
+    def join(self, name: str, kind: str = "light", at_s: float = 0.0, **fields: Any) -> None:
+        offer = self.fleet.templates[kind].offer
+        joined = {"offer": offer, "slots": 8, "template": kind, "at_s": at_s}
+        self.fleet.apply(PilotJoined(pilot=PilotId(name), **joined | fields))
+
+
+def singles(bench: MakeBench, count: int, needs: Resources = SMALL) -> Any:
+    nodes = [task(f"t{number}", "x") for number in range(count)]
+    return bench(body(*nodes, r=out("t0")), needs={"x": needs}, group=False)
+
+
+def requested(effects: list[PilotEffect]) -> list[str]:
+    return [effect.template for effect in effects if isinstance(effect, RequestPilot)]
+
+
+def retired(effects: list[PilotEffect]) -> dict[str, str]:
+    return {effect.pilot: effect.reason for effect in effects if isinstance(effect, RetirePilot)}
+
+
+def test_as_many_pilots_are_requested_as_get_load_the_smallest_first(bench: MakeBench) -> None:
+    look = Look(singles(bench, 8), template("heavy", 8), template("light", 2))
+    assert requested(look.at(100.0)) == ["light", "light", "light", "heavy"]
+
+
+def test_caps_hold(bench: MakeBench) -> None:
+    look = Look(
+        singles(bench, 99), template("light", 2, max_queued=2), template("off", 9, max_running=0)
+    )
+    assert requested(look.at(100.0)) == ["light", "light"]
+    look.request("light-1")
+    look.request("light-2")
+    assert requested(look.at(111.0)) == []
+    look.fleet.apply(PilotStarting(pilot=PilotId("light-1"), at_s=111.0))
+    assert requested(look.at(122.0)) == ["light"]
+
+
+def test_so_many_requests_are_made_at_most_in_a_while(bench: MakeBench) -> None:
+    look = Look(singles(bench, 99), template("light", 2, max_running=9, max_queued=9), requests=2)
+    assert len(requested(look.at(100.0))) == 2
+    look.request("light-1")
+    assert requested(look.at(105.0)) == []
+    assert len(requested(look.at(116.0))) == 2
+
+
+def test_nothing_is_looked_at_again_too_soon(bench: MakeBench) -> None:
+    look = Look(singles(bench, 1), template("light", 2))
+    assert len(look.at(100.0)) == 1
+    assert look.at(100.5) == []
+    look.request("light-1")
+    look.fleet.apply(PilotLeft(pilot=PilotId("light-1"), reason="refused", at_s=100.0))
+    assert look.at(100.9) == []
+    assert len(look.at(101.0)) == 1
+    assert look.at(110.9) == []
+
+
+def test_nothing_is_requested_where_there_are_no_templates(bench: MakeBench) -> None:
+    assert Look(singles(bench, 1)).at(100.0) == []
+
+
+def test_no_pilot_is_requested_for_little_unless_it_would_run_nowhere_else(
+    bench: MakeBench,
+) -> None:
+    heavy = template("heavy", 16)
+    look = Look(singles(bench, 18), heavy)
+    assert requested(look.at(100.0)) == ["heavy"]
+    look.request("heavy-1", "heavy")
+    assert requested(look.at(120.0)) == []  # two tasks more are too little for another one
+
+
+def test_what_pilots_will_have_done_before_others_join_asks_for_nothing(bench: MakeBench) -> None:
+    look = Look(singles(bench, 100), template("light", 2, boot_s=60.0))
+    look.join("light-1")
+    for number in range(5):
+        look.run.succeed(f"t{number}", wall_s=0.1)
+    look.run.order("t5", pilot="light-1")
+    look.run.order("t6", pilot="light-1")
+    assert requested(look.at(100.0)) != []  # the declared walltime still weighs
+    for number in range(7, 60):
+        look.run.succeed(f"t{number}", wall_s=0.1)
+    assert requested(look.at(120.0)) == []
+
+
+def test_tasks_that_need_no_core_are_provided_for_too(bench: MakeBench) -> None:
+    look = Look(singles(bench, 9, Resources(cores=0, walltime_s=30.0)), template("light", 2))
+    look.join("light-1")
+    look.run.order("t0", pilot="light-1")
+    assert requested(look.at(100.0)) == []
+
+
+def test_tasks_of_unknown_duration_are_provided_for_too(bench: MakeBench) -> None:
+    look = Look(singles(bench, 9, Resources(walltime_s=0)), template("light", 2))
+    look.join("light-1")
+    for name in ("t0", "t1"):
+        look.run.order(name, pilot="light-1")
+    assert requested(look.at(100.0)) == ["light", "light"]
+
+
+def test_a_pilot_that_is_about_to_end_gets_a_successor(bench: MakeBench) -> None:
+    look = Look(singles(bench, 3), template("light", 2, boot_s=600.0))
+    look.join("light-1", until_s=100.0 + HOUR + 500.0)
+    look.run.order("t0", pilot="light-1")
+    look.run.order("t1", pilot="light-1")
+    assert requested(look.at(100.0)) == ["light"]
+
+
+def test_a_task_that_can_follow_its_maker_asks_for_nothing(bench: MakeBench) -> None:
+    top = body(task("a"), task("b", x=out("a")), task("c", x=out("a")), r=out("b"))
+    run = bench(top, needs=dict.fromkeys("abc", Resources(cores=2, walltime_s=600.0)))
+    look = Look(run, template("light", 2, boot_s=599.0))
+    look.join("light-1", until_s=9000.0)
+    run.order("a", pilot="light-1")
+    assert requested(look.at(120.0)) == ["light"]  # for c: b follows a
+    look.fleet.apply(PilotLeft(pilot=PilotId("light-1"), reason="over", at_s=1.0))
+    assert requested(look.at(130.0)) == ["light", "light"]
+
+
+def test_a_task_that_needs_more_than_its_maker_does_not_follow_it(bench: MakeBench) -> None:
+    top = body(task("a"), task("b", x=out("a")), r=out("b"))
+    needs = {"a": Resources(cores=1, walltime_s=50.0), "b": Resources(cores=2, walltime_s=50.0)}
+    look = Look(bench(top, needs=needs), template("light", 2, boot_s=600.0))
+    look.join("light-1", until_s=300.0)
+    look.run.order("a", pilot="light-1")
+    assert requested(look.at(120.0)) == ["light"]
+
+
+def test_of_a_task_with_very_many_consumers_none_is_expected_soon(bench: MakeBench) -> None:
+    users = [task(f"u{number}", "u", x=out("a")) for number in range(101)]
+    run = bench(body(task("a"), *users, r=out("a")), needs={"a": Resources(walltime_s=50.0)})
+    look = Look(run, template("light", 2))
+    look.join("light-1")
+    run.order("a", pilot="light-1")
+    assert requested(look.at(120.0)) == []
+
+
+def test_queued_pilots_that_nobody_needs_are_cancelled_after_a_while(bench: MakeBench) -> None:
+    look = Look(singles(bench, 3), template("light", 2))
+    for number in (1, 2, 3):
+        look.request(f"light-{number}")
+    look.fleet.apply(PilotStarting(pilot=PilotId("light-1"), at_s=0.0))
+    look.fleet.apply(PilotQueued(pilot=PilotId("light-2"), at_s=0.0))
+    assert retired(look.at(100.0)) == {}
+    assert retired(look.at(159.0)) == {}
+    assert retired(look.at(170.0)) == {"light-3": "nothing waits for it any more"}
+
+
+def test_pilots_without_work_end_and_those_with_too_little_time_earlier(bench: MakeBench) -> None:
+    look = Look(singles(bench, 2), template("light", 2), idle_s=300.0)
+    look.join("light-1", until_s=1000.0)
+    look.join("light-2", until_s=9000.0)
+    look.join("own", until_s=500.0)
+    look.fleet.apply(
+        PilotJoined(pilot=PilotId("plain"), offer=SMALL, slots=0, until_s=300.0, at_s=0.0)
+    )
+    assert retired(look.at(100.0)) == {}
+    assert retired(look.at(165.0)) == dict.fromkeys(
+        ("light-1", "own"), "it has too little time left for what waits"
+    )
+    for name in ("t0", "t1"):
+        look.run.order(name, pilot="light-1")
+    look.at(180.0)
+    assert retired(look.at(420.0)) == {
+        "light-2": "it had nothing to do for 300 s",
+        "own": "it had nothing to do for 300 s",
+    }
+
+
+def test_pilots_on_a_quarantined_host_end(bench: MakeBench) -> None:
+    look = Look(singles(bench, 1), template("light", 2))
+    look.join("light-1", host="n1")
+    look.fleet.apply(HostQuarantined(host="n1", reason="disk full", until_s=500.0, at_s=1.0))
+    assert retired(look.at(100.0)) == {"light-1": "n1 is quarantined: disk full"}
+    assert decide([look.run.run], look.fleet, {}, 499.0) == []
+    assert len(decide([look.run.run], look.fleet, {}, 500.0)) == 1
+
+
+@pytest.mark.parametrize("kind", ["light", "gone"])
+def test_pilots_of_templates_that_are_no_more_are_of_no_use_for_the_future(
+    bench: MakeBench, kind: str
+) -> None:
+    look = Look(singles(bench, 2), template("light", 2))
+    look.request("x-1", kind)
+    assert requested(look.at(100.0)) == ([] if kind == "light" else ["light"])
