@@ -9,12 +9,13 @@ AUTO: Final = "auto"
 
 
 def deadline(
-    word: str, walltime_s: float, now_s: float, environment: Mapping[str, str]
+    word: str, walltime_s: float, started_s: float, environment: Mapping[str, str]
 ) -> float | None:
     """Return the seconds since the epoch at which the job ends, None if nothing says so.
 
-    `word` is that time, or "auto": what Slurm tells its jobs, else the walltime from now on that
-    Torque tells or the job script knows (`walltime_s`, 0 for none).
+    `word` is that time, or "auto": what newer Slurms tell their jobs, else, after the job's start
+    at `started_s`, the walltime that Torque tells or the job script knows (`walltime_s`, 0 for
+    none).
 
     Raises:
         InputError: `word` is neither.
@@ -24,8 +25,8 @@ def deadline(
     if end := environment.get("SLURM_JOB_END_TIME"):
         return _number(end, "SLURM_JOB_END_TIME")
     if walltime := environment.get("PBS_WALLTIME"):
-        return now_s + _number(walltime, "PBS_WALLTIME")
-    return now_s + walltime_s if walltime_s else None
+        return started_s + _number(walltime, "PBS_WALLTIME")
+    return started_s + walltime_s if walltime_s else None
 
 
 def _number(text: str, name: str) -> float:

@@ -35,7 +35,7 @@ from euclid_dask.pilots.child import Child
 from euclid_dask.pilots.deadline import AUTO, deadline
 from euclid_dask.pilots.door import Door
 from euclid_dask.pilots.selftest import troubles
-from euclid_dask.worker import guard, trees
+from euclid_dask.worker import guard, procfs, trees
 from euclid_dask.worker.clock import now_s
 from euclid_dask.worker.link import SUPERVISOR, Request, Retire, Stop
 
@@ -188,7 +188,7 @@ class Supervisor:
 def main(words: Sequence[str] | None = None) -> int:
     """Be a pilot; return the exit code."""
     options = _options().parse_args(words)
-    scratch = Path(options.scratch or tempfile.gettempdir())
+    scratch = Path(os.path.expandvars(options.scratch) or tempfile.gettempdir())
     wrong = troubles(
         workspace=options.workspace,
         scratch=scratch,
@@ -200,7 +200,8 @@ def main(words: Sequence[str] | None = None) -> int:
             _say(f"this host is unfit: {trouble}")
         return UNFIT
     try:
-        until_s = deadline(options.until, options.walltime, now_s(), os.environ)
+        started_s = now_s() - procfs.own_age_s()  # that of the job script, which was replaced
+        until_s = deadline(options.until, options.walltime, started_s, os.environ)
     except EuclidDaskError as error:
         _say(str(error))
         return 2
@@ -259,7 +260,7 @@ def _options() -> argparse.ArgumentParser:
     add("--idle", type=float, default=0.0, help="leave after so many seconds without work")
     add("--template", default="", help="the template's name")
     add("--source", default="", help="shell text that tasks source, to be tried")
-    add("--scratch", default="", help="folder on this host, by default the one for temporary files")
+    add("--scratch", default="", help="scratch folder, may hold $VARIABLES; by default $TMPDIR")
     add("--scheduler-file", default="", help="by default .euclid-dask/scheduler.json there")
     return parser
 

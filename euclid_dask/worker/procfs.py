@@ -207,6 +207,12 @@ def _environment(pid: int) -> bytes:
     return b""
 
 
+def own_age_s() -> float:
+    """Return the seconds since this process began, whatever it has executed since (`exec`)."""
+    own = read_any(os.getpid())
+    return (ticks_now() - own.started) * _TICK_S if own is not None else 0.0
+
+
 def ticks_now() -> int:
     """Return the clock ticks since boot, on the scale of `Process.started`."""
     return int(clock_gettime(CLOCK_BOOTTIME) / _TICK_S)

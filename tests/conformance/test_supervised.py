@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -326,6 +327,18 @@ def test_a_pilot_ends_what_runs_before_its_own_end(rig: Rig) -> None:
     assert isinstance(left, PilotLeft)
     assert left.reason == "the pilot has reached its walltime"
     assert rig.box.answers() == {"t": ["lost"]}
+
+
+def test_a_walltime_counts_from_the_start_of_the_job(rig: Rig) -> None:
+    rig.serve()
+    began_s = now_s()
+    command = [sys.executable, "-m", "euclid_dask.pilots.supervisor", "--pilot", PILOT]
+    command += ["--workspace", str(rig.bench.workdir), "--cores", "1", "--ram", "1"]
+    command += ["--slots", "1", "--walltime", "3600"]
+    script = f"sleep 2; exec {shlex.join(command)}"
+    rig.supervisors.append(subprocess.Popen(["bash", "-c", script]))
+    joined = rig.bench.await_pilot()
+    assert abs(joined.until_s - began_s - 3600.0) < 1.5
 
 
 def test_a_pilot_without_work_leaves_after_a_while(rig: Rig, capfd: Any) -> None:
