@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from euclid_dask.dataflow.check import Problem, Severity
 from euclid_dask.planner.run import Run
 from euclid_dask.runner import views
 from euclid_dask.runner.again import reasons_again
-from euclid_dask.runner.history import earlier_runs, replay
+from euclid_dask.runner.earlier import earlier_runs
+from euclid_dask.runner.history import replay
 from euclid_dask.runner.workspace import Workspace
 
 
@@ -131,4 +133,4 @@ def why_again_in(result: RunResult) -> dict[str, int]:
     if run.options.fresh or not any(task.attempt for task in run.tasks.values()):
         return {}
     known = earlier_runs(Workspace(result.workdir))
-    return reasons_again(run, [one for one in known if one.started_s < run.started_s])
+    return reasons_again(run, list(takewhile(lambda one: one.id != run.id, known)))

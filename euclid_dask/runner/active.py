@@ -3,29 +3,22 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from euclid_dask.core.attempts import Fingerprint, Place
+from euclid_dask.core.attempts import Place
 from euclid_dask.core.effects import CancelAttempt, StartBundle
 from euclid_dask.core.events import RunEvent
-from euclid_dask.core.ids import RunId, SplitId, TaskId
+from euclid_dask.core.ids import SplitId, TaskId
 from euclid_dask.core.seams import BundleOrder, Traces
-from euclid_dask.core.values import Value
 from euclid_dask.planner.orders import order
 from euclid_dask.planner.run import Run
+from euclid_dask.runner.earlier import EarlierRun, Known
 from euclid_dask.runner.journal import Journal
 from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace
 
 
-class KnownWork(Value, frozen=True, kw_only=True):
-    """Work that an earlier run finished: which run, and what it made."""
-
-    run: RunId
-    outputs: dict[str, Fingerprint]
-
-
 @dataclass(slots=True)
 class ActiveRun:
-    """A run in this process. `known` maps identities to work of earlier runs in the workdir.
+    """A run in this process. `known` is work of earlier runs in the workdir.
 
     `old` are finished tasks and splits whose outputs an earlier process made and nobody has looked
     at since; `lists_seen` are splits of which all that made the entries of their lists was.
@@ -39,11 +32,11 @@ class ActiveRun:
     workspace: Workspace
     lock: Lock
     traces: Traces = HOST_TRACES
-    known: dict[str, KnownWork] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
     old: set[TaskId | SplitId] = field(default_factory=set)
     lists_seen: set[SplitId] = field(default_factory=set)
     cancelled: set[CancelAttempt] = field(default_factory=set)
-    earlier: tuple[Run, ...] = ()
+    earlier: tuple[EarlierRun, ...] = ()
     adopted: tuple[BundleOrder, ...] = ()
 
     @property

@@ -9,6 +9,7 @@ from euclid_dask.core.ids import TaskId
 from euclid_dask.core.states import TaskState
 from euclid_dask.planner.nodes import Branch, Consumer, Split, Task
 from euclid_dask.planner.run import Run
+from euclid_dask.runner.earlier import EarlierRun
 from euclid_dask.runner.reuse import why_again
 
 
@@ -61,7 +62,7 @@ def dependents(run: Run, task: Task) -> Again:
     return Again(frozenset(tasks | {t.id for t in inside}), tuple(sorted(splits)))
 
 
-def reasons_again(run: Run, earlier: Sequence[Run]) -> dict[str, int]:
+def reasons_again(run: Run, earlier: Sequence[EarlierRun]) -> dict[str, int]:
     """Return why tasks of `run` ran although an `earlier` run knew them, and how many tasks each.
 
     A task that was ordered and then known after all did not run.
@@ -77,10 +78,6 @@ def reasons_again(run: Run, earlier: Sequence[Run]) -> dict[str, int]:
     return reasons
 
 
-def _latest_with(runs: Sequence[Run], task_id: str) -> Run | None:
+def _latest_with(runs: Sequence[EarlierRun], task: TaskId) -> Run | None:
     """Return the latest of `runs` in which the task was finished by running."""
-    for run in reversed(runs):
-        task = run.tasks.get(task_id)
-        if task is not None and task.is_finished and task.outputs is not None:
-            return run
-    return None
+    return next((one.replayed() for one in reversed(runs) if one.has_finished(task)), None)

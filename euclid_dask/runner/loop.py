@@ -42,9 +42,9 @@ from euclid_dask.core.seams import (
 )
 from euclid_dask.core.states import RUN_ENDED
 from euclid_dask.planner import Fleet, decide, is_due
-from euclid_dask.planner.estimates import Duration
 from euclid_dask.runner import lists, missing, reuse
 from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.earlier import write_index
 from euclid_dask.runner.inbox import CancelNews, QueueInbox, TakingInbox
 from euclid_dask.runner.news import events_of
 from euclid_dask.runner.pilots import PilotDesk
@@ -80,12 +80,10 @@ class Runner:
         self.fleet = Fleet() if pilots is None else pilots.fleet
         self.runs: dict[RunId, ActiveRun] = {}
         self._on_turn = on_turn
-        self._durations: dict[str, Duration] = {}
 
     def add(self, active: ActiveRun) -> None:
         """Take up a run, just started or recovered."""
         self.runs[active.run.id] = active
-        active.run.share(self._durations)
 
     def run_until_ended(self) -> None:
         """Carry all runs to their ends."""
@@ -97,6 +95,8 @@ class Runner:
             self.turn([])
             while not self._all_ended():
                 self.turn(self.inbox.take(PATIENCE_S))
+            for active in self.runs.values():
+                write_index(active.workspace.files(active.run.id), active.run)
         finally:
             if self.pilots is not None:
                 self.pilots.close(end_pilots=self._all_ended())
@@ -155,9 +155,7 @@ class Runner:
         """Carry out what needs no pilot until nothing of that is left; return the rest."""
         while True:
             runs = [active.run for active in self.runs.values()]
-            known = {
-                run_id: active.known.keys() for run_id, active in self.runs.items() if active.known
-            }
+            known = {run_id: active.known for run_id, active in self.runs.items() if active.known}
             effects = decide(runs, self.fleet, known, self.clock.now_s())
             for run in runs:
                 run.board.newly_ready.clear()

@@ -17,11 +17,11 @@ from euclid_dask.core.values import replace
 from euclid_dask.planner.run import Bundle, Run
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.believed import believed_pilots
-from euclid_dask.runner.history import earlier_runs, replay
+from euclid_dask.runner.earlier import Known, earlier_runs, write_index
+from euclid_dask.runner.history import replay
 from euclid_dask.runner.journal import Journal
 from euclid_dask.runner.missing import restore, results_gone
 from euclid_dask.runner.news import lost
-from euclid_dask.runner.reuse import known_work
 from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace
 
@@ -42,7 +42,7 @@ def resume_run(
         run = replay(workspace.files(run_id).journal)
         active = _settled(workspace, run, lock, clock, traces)
         active.earlier = tuple(one for one in earlier_runs(workspace) if one.id != run_id)
-        active.known = known_work(active.earlier, run.options)
+        active.known = Known(active.earlier, run.options)
         again, joined = results_gone(run, workspace.workdir)
         active.record(RunResumed(at_s=clock.now_s(), again=tuple(again)))
         for value in joined:
@@ -70,6 +70,7 @@ def settle(workspace: Workspace, run: Run, lock: Lock, clock: Clock, traces: Tra
         )
     active.journal.sync()
     active.journal.close()
+    write_index(workspace.files(run.id), run)
 
 
 def _settled(workspace: Workspace, run: Run, lock: Lock, clock: Clock, traces: Traces) -> ActiveRun:

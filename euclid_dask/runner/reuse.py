@@ -1,41 +1,25 @@
 """Work that need not be done again, and outputs that are not as they were made."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from euclid_dask.core.attempts import Fingerprint
 from euclid_dask.core.effects import ReuseTask
-from euclid_dask.core.events import RunOptions, TaskReused
+from euclid_dask.core.events import TaskReused
 from euclid_dask.planner.identity import parts_of
 from euclid_dask.planner.nodes import Task
 from euclid_dask.planner.run import Run
-from euclid_dask.runner.active import ActiveRun, KnownWork
+from euclid_dask.runner.active import ActiveRun
 from euclid_dask.worker.fingerprints import named_identity
-
-
-def known_work(earlier: Sequence[Run], options: RunOptions) -> dict[str, KnownWork]:
-    """Return the work of earlier runs, oldest first, that a run may use, by identity."""
-    known: dict[str, KnownWork] = {}
-    if options.fresh:
-        return known
-    tasks = frozenset(options.again)
-    beginnings = tuple(name for name in options.again if name.endswith("."))
-    for run in earlier:
-        for task in run.tasks.values():
-            if task.id in tasks or task.id.startswith(beginnings):
-                continue
-            if task.is_finished and task.identity and task.outputs is not None:
-                known[task.identity] = KnownWork(run=run.id, outputs=task.outputs)
-    return known
 
 
 def reuse(active: ActiveRun, effect: ReuseTask, at_s: float) -> TaskReused | None:
     """Skip a task; None if its outputs leave the pipeline and are not there any more."""
-    work = active.known[effect.identity]
+    work = active.known.work(effect.identity)
     task = active.run.tasks[effect.task]
     if task.node.name in task.scope.exported and gone(active.place.workdir, work.outputs):
-        del active.known[effect.identity]
+        active.known.forget(effect.identity)
         return None
     active.old.add(effect.task)
     return TaskReused(

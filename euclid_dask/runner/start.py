@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 from euclid_dask.core.attempts import Place
 from euclid_dask.core.effects import ReadList
-from euclid_dask.core.errors import InputError, unwritable
+from euclid_dask.core.errors import EuclidDaskError, InputError, unwritable
 from euclid_dask.core.events import (
     JOURNAL_VERSION,
     IdentityBy,
@@ -30,12 +30,11 @@ from euclid_dask.planner.orders import text_of
 from euclid_dask.planner.run import Run
 from euclid_dask.runner import lists
 from euclid_dask.runner.active import ActiveRun
-from euclid_dask.runner.history import earlier_runs
+from euclid_dask.runner.earlier import EarlierRun, Known, earlier_runs, write_index
 from euclid_dask.runner.journal import Journal
 from euclid_dask.runner.missing import absent_outputs
 from euclid_dask.runner.programs import program_versions
 from euclid_dask.runner.recovery import settle
-from euclid_dask.runner.reuse import known_work
 from euclid_dask.runner.staging import stage_inputs
 from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import RECORDS, Lock, Workspace, unusable
@@ -118,10 +117,10 @@ def _start(
 ) -> ActiveRun:
     started = _begin(request, workspace, clock, software)
     files = workspace.files(started.run)
-    earlier = earlier_runs(workspace)
-    for before in earlier:
-        if before.state not in RUN_ENDED:
-            settle(workspace, before, lock, clock, request.traces)
+    for before in earlier_runs(workspace):
+        if not before.is_indexed:
+            _look_back(before, workspace, lock, clock, request.traces)
+    earlier = earlier_runs(workspace)  # none of them is kept whole
     run = Run(started)
     if run.board.selection.omitted:
         _foreseen(started, workspace.workdir)
@@ -139,9 +138,23 @@ def _start(
         workspace=workspace,
         lock=lock,
         traces=request.traces,
-        known=known_work(earlier, started.options),
+        known=Known(earlier, started.options),
         earlier=() if started.options.fresh else tuple(earlier),
     )
+
+
+def _look_back(
+    before: EarlierRun, workspace: Workspace, lock: Lock, clock: Clock, traces: Traces
+) -> None:
+    """End what is left of an earlier run, and write its index; no run if it is unreadable."""
+    try:
+        run = before.replayed()
+    except EuclidDaskError:
+        return
+    if run.state in RUN_ENDED:
+        write_index(workspace.files(run.id), run)
+    else:
+        settle(workspace, run, lock, clock, traces)
 
 
 def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: str) -> RunStarted:

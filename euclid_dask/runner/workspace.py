@@ -2,6 +2,7 @@
 
     lock                      held by the one runner that works here
     <run>/journal.jsonl       the truth about a run
+    <run>/index.json          what it finished, in short; made again if it is gone
     <run>/attempts/           the records of its attempts (worker room)
     <run>/script/             the pipeline script as it was
 
@@ -31,6 +32,11 @@ class RunFiles:
     def journal(self) -> Path:
         """The journal."""
         return self.folder / "journal.jsonl"
+
+    @property
+    def index(self) -> Path:
+        """What the run finished, to be found quickly; the journal says it too."""
+        return self.folder / "index.json"
 
     @property
     def attempts(self) -> Path:

@@ -18,7 +18,8 @@ from euclid_dask.core.ids import RunId
 from euclid_dask.core.states import RunState, SplitState, TaskState
 from euclid_dask.core.values import replace
 from euclid_dask.planner import Run
-from euclid_dask.runner.history import earlier_runs, replay
+from euclid_dask.runner.earlier import earlier_runs
+from euclid_dask.runner.history import replay
 from euclid_dask.runner.journal import Journal, read_journal
 from euclid_dask.runner.workspace import Workspace
 
@@ -172,10 +173,12 @@ def test_a_journal_of_version_1_is_read(validate: Callable[[Run], None]) -> None
     assert run.outputs() == {"list": "each.reduce/tuplelist.json"}
 
 
-def test_journals_that_cannot_be_read_are_no_earlier_runs(tmp_path: Path, path: Path) -> None:
+def test_journals_that_cannot_be_read_know_of_no_work(tmp_path: Path, path: Path) -> None:
     workspace = Workspace(tmp_path / "w")
     for name in ("f-1-a", "f-2-b"):
         workspace.files(RunId(name)).folder.mkdir(parents=True)
     os.link(path, workspace.files(RunId("f-1-a")).journal)
     workspace.files(RunId("f-2-b")).journal.write_text("nonsense\n")
-    assert [run.id for run in earlier_runs(workspace)] == ["r"]
+    good, bad = earlier_runs(workspace)
+    assert good.replayed().id == "r"
+    assert bad.entries() == {}
