@@ -1,10 +1,15 @@
 """Does the cost of a task stay the same from a thousand to a hundred thousand branches?
 
 Runs a split with the real runner and planner in a simulated world and prints the CPU time of the
-runner's process for each task, its peak memory, and the time to replay the journal:
+runner's process for each task, the part of it that the planner takes, its peak memory, and the time
+to replay the journal:
 
     python benchmarks/scale.py
     python benchmarks/scale.py --json 1000 10000
+    python benchmarks/scale.py --pilots 1000 --cores 8 100000
+
+With more than one pilot every branch takes its own time, so that each end is a decision of its own,
+and every twentieth task needs six cores.
 """
 
 import argparse
@@ -14,18 +19,24 @@ import platform
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from euclid_dask.core.attempts import Order
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.ids import RunId
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.states import TaskState
+from euclid_dask.planner import Run
+from euclid_dask.runner import loop
 from euclid_dask.sim import Behaviour, Outcome, World, begin, resume, simulate
 from euclid_dask.sim.flows import arg, body, flow, out, split, task
+from euclid_dask.sim.workload import random_of
 
+P = ParamSpec("P")
+T = TypeVar("T")
 SIZES = (1_000, 10_000, 100_000)
 
 
@@ -34,38 +45,45 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sizes", nargs="*", type=int, help="numbers of branches")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--cores", type=int, default=16, help="cores of the one pilot")
+    parser.add_argument("--cores", type=int, default=16, help="cores of each pilot")
+    parser.add_argument("--pilots", type=int, default=1, help="number of pilots")
     given = parser.parse_args(arguments)
-    rows = [measured(size, given.cores) for size in given.sizes or SIZES]
+    rows = [measured(size, given.cores, given.pilots) for size in given.sizes or SIZES]
     if given.json:
         print(json.dumps({"machine": platform.platform(), "seed": 0, "sizes": rows}, indent=2))
         return 0
-    print(f"{'branches':>9} {'us/task':>9} {'ratio':>6} {'peak MB':>8} {'replay s':>9}")
+    heads = f"{'branches':>9} {'us/task':>9} {'planner':>9} {'ratio':>6}"
+    print(f"{heads} {'peak MB':>8} {'replay s':>9}")
     for row in rows:
         print(
-            f"{row['branches']:>9} {row['us_per_task']:>9.1f}"
+            f"{row['branches']:>9} {row['us_per_task']:>9.1f} {row['planner_us']:>9.1f}"
             f" {row['us_per_task'] / rows[0]['us_per_task']:>6.2f} {row['peak_mb']:>8.0f}"
             f" {row['replay_s']:>9.2f}"
         )
     return 0
 
 
-def measured(branches: int, cores: int) -> dict[str, Any]:
+def measured(branches: int, cores: int, pilots: int) -> dict[str, Any]:
     """Return the figures of one size, measured in a fresh process."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(measure_here, (branches, cores))
+        return pool.apply(measure_here, (branches, cores, pilots))
 
 
-def measure_here(branches: int, cores: int) -> dict[str, Any]:
+def measure_here(branches: int, cores: int, pilots: int) -> dict[str, Any]:
     """Run a split of so many branches, then replay its journal."""
     with TemporaryDirectory() as workdir:
-        world = World(_lists_of(branches))
-        world.add_pilot("p", Resources(cores=cores, ram_bytes=1000 * GB))
-        active = begin(world, pipeline(), Path(workdir))
+        world = World(_lists_of(branches, varied=pilots > 1))
+        for number in range(pilots):
+            world.add_pilot(f"p{number}", Resources(cores=cores, ram_bytes=1000 * GB))
+        active = begin(world, pipeline(with_large=pilots > 1), Path(workdir))
+        planner = Stopwatch()
+        loop.decide = planner.timed(loop.decide)
+        Run.apply = planner.timed(Run.apply)  # type: ignore[method-assign]
         before_s = time.process_time()
         simulate(world, active)
         cpu_s = time.process_time() - before_s
+        planner_s = planner.spent_s
         tasks = len(active.run.tasks)
         assert active.run.count(TaskState.DONE) == tasks
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
@@ -78,17 +96,41 @@ def measure_here(branches: int, cores: int) -> dict[str, Any]:
         assert resumed.run.count(TaskState.DONE) == tasks
     return {
         "branches": branches,
+        "pilots": pilots,
         "tasks": tasks,
         "cpu_s": round(cpu_s, 3),
         "us_per_task": round(cpu_s / tasks * 1e6, 1),
+        "planner_us": round(planner_s / tasks * 1e6, 1),
         "peak_mb": round(peak_mb, 1),
         "replay_s": round(replay_s, 3),
         "journal_bytes": journal,
     }
 
 
-def pipeline() -> Flow:
-    """Return: make a list, a branch of one task for each entry, gather."""
+class Stopwatch:
+    """The CPU seconds that some functions take together."""
+
+    def __init__(self) -> None:
+        self.spent_s = 0.0
+
+    def timed(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Return `function`, timed."""
+
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+            begin_s = time.process_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.spent_s += time.process_time() - begin_s
+
+        return wrapper
+
+
+def pipeline(*, with_large: bool = False) -> Flow:
+    """Return: make a list, a branch of one task for each entry, gather.
+
+    With large tasks there is a second split, of a twentieth of the entries.
+    """
     branch = body(
         task("work", image=arg("item"), settings=arg("settings")),
         inputs=("item", "settings"),
@@ -97,15 +139,24 @@ def pipeline() -> Flow:
     each = split(
         "each", branch, over="item", item=out("make", "items"), settings=out("make", "settings")
     )
-    return flow(body(task("make"), each, task("gather", all=out("each", "tuplelist")),
-                     result=out("gather")))  # fmt: skip
+    large = body(task("large", image=arg("item")), inputs=("item",), result=out("large"))
+    nodes = [task("make"), each, task("gather", all=out("each", "tuplelist"))]
+    if with_large:
+        nodes += [task("few"), split("wide", large, over="item", item=out("few", "items"))]
+    needs = {"large": Resources(cores=6, ram_bytes=4 * GB, walltime_s=600.0)}
+    return flow(body(*nodes, result=out("gather")), needs)
 
 
-def _lists_of(count: int) -> Behaviour:
+def _lists_of(count: int, *, varied: bool) -> Behaviour:
     entries = tuple(f"data/{number}.xml" for number in range(count))
+    lists = {"make": entries, "few": entries[: count // 20]}
 
     def behave(_run: RunId, order: Order) -> Outcome:
-        return Outcome(lists={"items": entries} if order.executable == "make" else {})
+        made = lists.get(order.executable)
+        if made is not None:
+            return Outcome(lists={"items": made})
+        wall_s = 1.0 if not varied else random_of(0, order.task).uniform(50.0, 150.0)
+        return Outcome(duration_s=wall_s)
 
     return behave
 
