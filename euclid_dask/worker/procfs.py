@@ -166,24 +166,23 @@ def peak_rss_bytes(pid: int) -> int:
 
 def shared_ram_bytes(process: Process) -> int:
     """Return the proportional RAM of a process: shared pages divided among those who share."""
+    import psutil  # noqa: PLC0415  fast start
+
     try:
-        with open(f"/proc/{process.pid}/smaps_rollup", "rb") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith(b"Pss:"):
-                    return 1024 * int(line.split()[1])
-    except OSError:
+        return int(psutil.Process(process.pid).memory_full_info().pss)
+    except psutil.Error:
         return process.rss_bytes
-    return process.rss_bytes
 
 
 def io_bytes(process: Process) -> tuple[int, int]:
     """Return the bytes that a process read from and wrote to storage."""
+    import psutil  # noqa: PLC0415  fast start
+
     try:
-        with open(f"/proc/{process.pid}/io", "rb", buffering=0) as file:  # noqa: PTH123
-            lines = dict(line.split(b": ") for line in file.read().splitlines())
-    except (OSError, ValueError):
+        io = psutil.Process(process.pid).io_counters()
+    except psutil.Error:
         return 0, 0
-    return int(lines.get(b"read_bytes", 0)), int(lines.get(b"write_bytes", 0))
+    return io.read_bytes, io.write_bytes
 
 
 def _owner(
