@@ -8,7 +8,7 @@
 
 The body places the states on a grid ("." is an empty cell); arrows and words come from
 `euclid_dask.core.states`. A state without a place, or a place without a state, is an error.
-The directive `failure-kinds` lists the kinds of failure in the same way.
+The directives `failure-kinds` and `stages` list the members of other enums in the same way.
 """
 
 import ast
@@ -26,6 +26,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from euclid_dask.core import attempts, states
+from euclid_dask.report import stages
 
 Table = Mapping[tuple[StrEnum, StrEnum], StrEnum]
 
@@ -81,6 +82,15 @@ class FailureKinds(SphinxDirective):
         """Return the list."""
         self.env.note_dependency(str(attempts.__file__))
         return [meanings(attempts.FailureKind)]
+
+
+class Stages(SphinxDirective):
+    """What the stages of an attempt mean."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the list."""
+        self.env.note_dependency(str(stages.__file__))
+        return [meanings(stages.Stage)]
 
 
 def grid(lines: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -269,4 +279,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive."""
     app.add_directive("states", States)
     app.add_directive("failure-kinds", FailureKinds)
+    app.add_directive("stages", Stages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,9 +11,10 @@ from euclid_dask import api
 from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import json_option, run_argument, workdir_argument
 from euclid_dask.report.html import write_html
-from euclid_dask.report.terminal import as_json, outcome
+from euclid_dask.report.stages import Stage, StageTotals, stages_of, together, totals
+from euclid_dask.report.terminal import as_json, outcome, table
 from euclid_dask.report.usage import Usage, usage_of
-from euclid_dask.report.words import duration, size
+from euclid_dask.report.words import duration, lapse, percent, ram, size
 
 EPILOG = """\
 \b
@@ -31,19 +32,24 @@ Also for a run that goes on: it tells how far it got.
 @click.option("--html", "page", metavar="FILE", help="Write an HTML page to this file.")
 @json_option
 def command(workdir: str, run_id: str | None, **given: Any) -> int:
-    """Report on a run in WORKDIR: outcome, failures, outputs, resources."""
+    """Report on a run in WORKDIR: outcome, failures, outputs, resources, times."""
     result = api.open_run(workdir, run_id)
     reruns = api.why_again_in(result)
     if given["page"] is not None:
         write_html(result.run, Path(given["page"]), warnings=result.warnings, reruns=reruns)
+    stages = totals(stages_of(result.run))
     if given["as_json"]:
-        click.echo(json.dumps({**as_json(result.summary()), "profile": result.profile()}))
+        more = {"profile": result.profile(), "stages": [_as_json(part) for part in stages]}
+        click.echo(json.dumps({**as_json(result.summary()), **more}))
         return DONE
     click.echo(outcome(result.summary(), result.workdir, reruns))
     rows = [_row(usage) for usage in usage_of(result.run)]
     if rows:
         click.echo("resources:")
-        click.echo(_table([_HEAD, *rows]))
+        click.echo(table([_HEAD, *rows]))
+    if stages:
+        click.echo("where time went, on average:")
+        click.echo(table([_STAGES, *map(_stage_row, [together(stages), *stages])]))
     if given["page"] is not None:
         click.echo(f"report: {Path(given['page']).absolute()}")
     else:
@@ -61,16 +67,24 @@ def _row(usage: Usage) -> tuple[str, ...]:
         duration(usage.wall_s[0]),
         duration(usage.wall_s[2]),
         duration(usage.total_cpu_s),
-        size(usage.ram_bytes[2]),
+        ram(usage.ram_bytes[2]),
         size(usage.asked.ram_bytes),
     )
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  "
-        + row[0].ljust(widths[0])
-        + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
-        for row in rows
-    )
+_STAGES = ("executable", *Stage, "ours")
+
+
+def _stage_row(part: StageTotals) -> tuple[str, ...]:
+    means = (lapse(part.mean_s(stage)) for stage in Stage)
+    return (part.executable, *means, percent(part.engine_share))
+
+
+def _as_json(part: StageTotals) -> dict[str, Any]:
+    seconds = {f"{stage}_s": round(part.seconds[stage], 6) for stage in Stage}
+    return {
+        "executable": part.executable,
+        "attempts": part.count,
+        **seconds,
+        "engine_share": round(part.engine_share, 6),
+    }

@@ -71,7 +71,9 @@ class Profile(Value, frozen=True, kw_only=True):
     """What an attempt used: CPU seconds, bytes, seconds of wall time.
 
     `peak_ram_bytes` is 0 if it is unknown: the attempt was too short to be looked at, and smaller
-    than the process that launched it. It is never more than was used.
+    than the process that launched it. It is never more than was used. `input_bytes` are the sizes
+    of its input files, without what these name. `launch_s` is the time on the pilot until the
+    executable ran, `check_s` that from its end until its outputs were checked.
     """
 
     wall_s: float = 0.0
@@ -79,6 +81,9 @@ class Profile(Value, frozen=True, kw_only=True):
     peak_ram_bytes: int = 0
     read_bytes: int = 0
     written_bytes: int = 0
+    input_bytes: int = 0
+    launch_s: float = 0.0
+    check_s: float = 0.0
     samples: tuple[Sample, ...] = ()
 
 

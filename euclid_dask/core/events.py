@@ -85,12 +85,16 @@ class RunResumed(Event, frozen=True, kw_only=True):
 
 
 class TasksOrdered(Event, frozen=True, kw_only=True):
-    """A bundle of attempts was given to a pilot, in this order. The numbers count attempts."""
+    """A bundle of attempts was given to a pilot, in this order. The numbers count attempts.
+
+    `match_s` is how long the runner had been at work, in this turn of its loop, until it was.
+    """
 
     pilot: PilotId
     tasks: tuple[tuple[TaskId, int], ...]
 
 
+    match_s: float = 0.0
 class TaskStarted(Event, frozen=True, kw_only=True):
     """The executable of an attempt runs; not written of an attempt that ended at once."""
 
@@ -100,7 +104,7 @@ class TaskStarted(Event, frozen=True, kw_only=True):
 
 
 class TaskSucceeded(Event, frozen=True, kw_only=True):
-    """An attempt succeeded and its outputs were checked."""
+    """An attempt succeeded and its outputs were checked. `noted_s` is when the runner knew it."""
 
     task: TaskId
     attempt: int
@@ -110,9 +114,13 @@ class TaskSucceeded(Event, frozen=True, kw_only=True):
     started_s: float = 0.0
     warnings: tuple[str, ...] = ()
 
+    noted_s: float = 0.0
 
 class TaskErred(Event, frozen=True, kw_only=True):
-    """An attempt failed through the science program, its outputs or its limits."""
+    """An attempt failed through the science program, its outputs or its limits.
+
+    `noted_s` is when the runner knew it.
+    """
 
     task: TaskId
     attempt: int
@@ -121,6 +129,7 @@ class TaskErred(Event, frozen=True, kw_only=True):
     started_s: float = 0.0
 
 
+    noted_s: float = 0.0
 class TaskLost(Event, frozen=True, kw_only=True):
     """An attempt was lost with its pilot or runner; it is provably dead."""
 

@@ -13,11 +13,12 @@ from markupsafe import Markup
 from euclid_dask.core.states import RUN_ENDED, TaskState
 from euclid_dask.planner.nodes import Task
 from euclid_dask.planner.run import Run
-from euclid_dask.report import words
+from euclid_dask.report import bars, words
 from euclid_dask.report.drawing import svg_of
 from euclid_dask.report.failures import grouped
 from euclid_dask.report.gantt import COLOURS, gantt
 from euclid_dask.report.history import history_of
+from euclid_dask.report.stages import Stage, stages_of, together, totals
 from euclid_dask.report.usage import usage_of
 from euclid_dask.runner import views
 from euclid_dask.worker.clock import now_s
@@ -64,6 +65,7 @@ def html_of(
     history = history_of(run)
     summary = views.summary(run, warnings)
     at_s = now_s() if run.state not in RUN_ENDED else run.last_s
+    usage, stages = usage_of(run), totals(stages_of(run))
     page: str = _template().render(
         run=run,
         summary=summary,
@@ -74,7 +76,13 @@ def html_of(
         gantt_colours=COLOURS,
         history=history,
         reruns=reruns,
-        usage=usage_of(run),
+        stages=stages,
+        stages_together=together(stages),
+        stage_names=tuple(Stage),
+        stage_bars=Markup(bars.stage_bars(stages)),  # noqa: S704
+        stage_colours=bars.COLOURS,
+        usage=usage,
+        usage_bars=Markup(bars.usage_bars(usage)),  # noqa: S704
         inputs=_inputs(run, folder),
         outputs=_outputs(run, folder),
         tasks=_listed_tasks(run),
@@ -95,7 +103,9 @@ def _template() -> Any:
     environment.filters |= {
         "counted": words.counted,
         "duration": words.duration,
+        "lapse": words.lapse,
         "moment": words.moment,
+        "percent": words.percent,
         "printable": words.printable,
         "ram": words.ram,
         "size": words.size,

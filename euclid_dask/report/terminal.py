@@ -1,7 +1,7 @@
 """What a terminal shows of a run that ended, or as far as it got."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,3 +111,14 @@ def _group(group: FailureGroup) -> Iterator[str]:
         yield f"  {name + ':':<9}{text}"
     for line in first.tail.splitlines():
         yield click.style("  | ", dim=True) + printable(line)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as aligned columns: the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  "
+        + row[0].ljust(widths[0])
+        + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    )

@@ -33,6 +33,28 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def lapse(seconds: float) -> str:
+    """Return a time that may be very short.
+
+    >>> [lapse(s) for s in (0, 0.00042, 0.0042, 0.42, 3.21, 3700)]
+    ['0 ms', '0.42 ms', '4.2 ms', '420 ms', '3.2 s', '1 h 1 min']
+    """
+    return (
+        f"{1000 * seconds:.2g} ms"
+        if seconds < 0.095
+        else (f"{10 * round(100 * seconds)} ms" if seconds < 0.995 else duration(seconds))
+    )
+
+
+def percent(share: float) -> str:
+    """Return a share in percent.
+
+    >>> [percent(share) for share in (0, 0.0042, 0.0421, 0.5, 1.25)]
+    ['0 %', '0.42 %', '4.2 %', '50 %', '125 %']
+    """
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
 def size(number: float) -> str:
     """Return a number of bytes with its unit.
 

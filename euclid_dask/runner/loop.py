@@ -111,6 +111,7 @@ class Runner:
             self._note(item)
         effects = self._settle()
         bundles, cancels = self._prepare(effects)
+        self._turned_s = self.clock.now_s()
         if self.pilots is not None:
             self.pilots.decide([active.run for active in self.runs.values()])
         for active in self.runs.values():
@@ -211,7 +212,12 @@ class Runner:
             match effect:
                 case StartBundle():
                     bundles.append(active.bundle_order(effect))
-                    active.record(TasksOrdered(at_s=at_s, pilot=effect.pilot, tasks=effect.tasks))
+                    match_s = round(at_s - self._turned_s, 6)
+                    active.record(
+                        TasksOrdered(
+                            at_s=at_s, pilot=effect.pilot, tasks=effect.tasks, match_s=match_s
+                        )
+                    )
                 case CancelAttempt(task=task, attempt=attempt, only_waiting=only_waiting):
                     if effect not in active.cancelled:
                         active.cancelled.add(effect)

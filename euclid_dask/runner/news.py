@@ -64,6 +64,7 @@ def ended(active: ActiveRun, receipt: Receipt, now_s: float) -> Iterator[RunEven
             identity=task_identity(task, active.run.options.versions),
             profile=profile,
             started_s=receipt.started_s,
+            noted_s=now_s,
             warnings=receipt.warnings,
         )
         return
@@ -84,6 +85,7 @@ def ended(active: ActiveRun, receipt: Receipt, now_s: float) -> Iterator[RunEven
         failure=failure,
         profile=profile,
         started_s=receipt.started_s,
+        noted_s=now_s,
     )
 
 

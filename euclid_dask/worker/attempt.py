@@ -123,6 +123,8 @@ class _Work:
         self._control = control
         self._command = commands.render(order, place)
         self._began_s = now_s()
+        self._arrived_s = self._left_s = monotonic()
+        self._input_bytes = 0
         self._profile = Profile()
         self._warnings: tuple[str, ...] = ()
 
@@ -142,7 +144,7 @@ class _Work:
             command=self._command,
             outputs=outputs,
             failure=failure,
-            profile=self._profile,
+            profile=replace(self._profile, check_s=round(monotonic() - self._left_s, 6)),
             host=HOST,
             started_s=self._began_s,
             ended_s=now_s(),
@@ -165,7 +167,7 @@ class _Work:
             ),
         )
         try:
-            _check_inputs(order, self._place.workdir)
+            self._input_bytes = _check_inputs(order, self._place.workdir)
             _clear_the_way(order, self._place)
             child = self._launch()
             records.note_pid(record, child.pid)
@@ -214,7 +216,8 @@ class _Work:
         finally:
             _SAMPLER.remove(watch)
         status, usage, left = child.reap()
-        self._profile = _profile(monotonic() - began_s, usage, watch)
+        self._left_s = monotonic()
+        self._profile = self._used(self._left_s - began_s, usage, watch)
         if left:
             self._warnings = (failures.left_behind(left),)
         if failure is None and status != 0:
@@ -224,6 +227,20 @@ class _Work:
         if status != 0:
             _, stderr = log_paths(order, place)
             raise AttemptError(failures.bad_end(order, place, status, stderr))
+
+    def _used(self, wall_s: float, usage: struct_rusage, watch: Watch) -> Profile:
+        """Return what the executable used; the time of the checks is not known yet."""
+        last = watch.samples[-1] if watch.samples else None
+        return Profile(
+            wall_s=round(wall_s, 6),
+            cpu_s=round(max(usage.ru_utime + usage.ru_stime, last.cpu_s if last else 0.0), 6),
+            peak_ram_bytes=_peak_ram(usage, watch),
+            read_bytes=max(512 * usage.ru_inblock, last.read_bytes if last else 0),
+            written_bytes=max(512 * usage.ru_oublock, last.written_bytes if last else 0),
+            input_bytes=self._input_bytes,
+            launch_s=round(self._left_s - wall_s - self._arrived_s, 6),
+            samples=tuple(watch.samples),
+        )
 
     def _wait(self, child: Child, watch: Watch, on_start: Callable[[float], None]) -> Woken:
         """Wait for the end of the executable, or for what is to end it."""
@@ -267,14 +284,18 @@ class _Work:
         return failure
 
 
-def _check_inputs(order: Order, workdir: str) -> None:
-    missing = [
-        (given.port, given.text)
-        for given in order.inputs
-        if given.is_file and given.text and not os.path.exists(os.path.join(workdir, given.text))  # noqa: PTH110, PTH118
-    ]
+def _check_inputs(order: Order, workdir: str) -> int:
+    """Return the bytes of the input files, without what these name."""
+    missing, size = [], 0
+    for given in order.inputs:
+        if given.is_file and given.text:
+            try:
+                size += os.stat(os.path.join(workdir, given.text)).st_size  # noqa: PTH116, PTH118
+            except (OSError, ValueError):
+                missing.append((given.port, given.text))
     if missing:
         raise AttemptError(failures.missing_inputs(order, missing))
+    return size
 
 
 def _clear_the_way(order: Order, place: Place) -> None:
@@ -316,18 +337,6 @@ def _make_directory(path: str) -> bool:
 def _open_log(workdir: str, path: str) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
     return os.open(f"{workdir}/{path}", flags, 0o666)
-
-
-def _profile(wall_s: float, usage: struct_rusage, watch: Watch) -> Profile:
-    last = watch.samples[-1] if watch.samples else None
-    return Profile(
-        wall_s=round(wall_s, 6),
-        cpu_s=round(max(usage.ru_utime + usage.ru_stime, last.cpu_s if last else 0.0), 6),
-        peak_ram_bytes=_peak_ram(usage, watch),
-        read_bytes=max(512 * usage.ru_inblock, last.read_bytes if last else 0),
-        written_bytes=max(512 * usage.ru_oublock, last.written_bytes if last else 0),
-        samples=tuple(watch.samples),
-    )
 
 
 def _peak_ram(usage: struct_rusage, watch: Watch) -> int:

@@ -135,6 +135,26 @@ def test_a_profile_has_time_cpu_ram_and_samples(place: Place) -> None:
     assert [one.t_s for one in profile.samples] == sorted(one.t_s for one in profile.samples)
 
 
+def test_a_profile_has_the_time_of_the_engine_and_the_size_of_the_inputs(
+    place: Place, workdir: Path
+) -> None:
+    (workdir / "in.txt").write_text("x" * 1234)
+    (workdir / "in2.txt").write_text("x" * 5)
+    given = (
+        InputArgument(port="i", text="in.txt"),
+        InputArgument(port="j", text="in2.txt"),
+        InputArgument(port="word", text="in.txt", is_file=False),
+    )
+    script = "sleep 0.1; echo > task/o.txt"
+    receipt = receipt_of(place, shell(script, inputs=given, outputs=("o",)))
+    profile = receipt.profile
+    assert profile.input_bytes == 1239
+    assert 0 < profile.launch_s < 0.1
+    assert 0 < profile.check_s < 0.1
+    before_s = receipt.ended_s - profile.check_s - profile.wall_s - profile.launch_s
+    assert before_s <= receipt.started_s <= before_s + profile.launch_s + 0.01
+
+
 def test_the_peak_ram_is_that_of_the_tree_and_not_of_who_launched_it(place: Place) -> None:
     ours = b"x" * 200_000_000
     slept = receipt_of(place, shell("sleep 0.3; exit 0")).profile

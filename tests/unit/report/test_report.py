@@ -166,7 +166,7 @@ def test_the_page_tells_of_failures_resources_and_reruns(broken: Run, tmp_path: 
     assert "row 7" in text
     assert "2 tasks known from an earlier run ran again: changed: its command" in text
     assert "look out" in text
-    assert text.count("<svg") == 2
+    assert text.count("<svg") == 4  # graph, times, stages, use
 
 
 def test_markup_in_what_a_program_said_is_shown_and_not_obeyed(
