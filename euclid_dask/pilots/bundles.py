@@ -33,7 +33,7 @@ class Bundles:
         self._news: list[News] = []
         self._told: deque[tuple[float, News]] = deque()
         self._carried: dict[AttemptKey, None] = {}
-        self._refusal = ""
+        self._refuses = False
         self.idle_since_s = monotonic()
 
     @property
@@ -47,17 +47,14 @@ class Bundles:
         with self._lock:
             if any(key in self._carried for key in keys):
                 return
-            if self._refusal:
-                attempts = tuple((order.task, order.attempt) for order in bundle.orders)
-                self._news.append(AttemptsReturned(run=bundle.place.run, attempts=attempts))
-                return
             self._carried.update(dict.fromkeys(keys))
-        Thread(target=self._run, args=(bundle,), name="bundle", daemon=True).start()
+        if self._refuses or not self._start(bundle):
+            attempts = tuple((order.task, order.attempt) for order in bundle.orders)
+            self._report(AttemptsReturned(run=bundle.place.run, attempts=attempts))
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self) -> None:
         """Take no more bundles."""
-        with self._lock:
-            self._refusal = reason
+        self._refuses = True
 
     def stop(self, request: Stop) -> None:
         """End attempts."""
@@ -89,6 +86,15 @@ class Bundles:
             self._news = []
             self._told = deque((monotonic(), one) for one in news if _is_end(one))
             return news, tuple(self._carried)
+
+    def _start(self, bundle: BundleOrder) -> bool:
+        """Run a bundle in a thread of its own; say whether there is one to be had."""
+        thread = Thread(target=self._run, args=(bundle,), name="bundle", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        return True
 
     def _run(self, bundle: BundleOrder) -> None:
         try:

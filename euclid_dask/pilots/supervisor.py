@@ -154,7 +154,7 @@ class Supervisor:
         """Take no more work; if it is urgent, end what runs."""
         if not self._leaving:
             self._leaving = reason
-            self._bundles.refuse(reason)
+            self._bundles.refuse()
             self._tell_of_draining()
         if urgent and not self._urgent:
             self._urgent = True

@@ -6,6 +6,7 @@ scheduler goes, and when the file names another one; the supervisor starts it ag
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -35,6 +36,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the supervisor ends us, after its farewell
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     options = _options().parse_args()
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # it waits for hours, and says so
     status = 1
     try:
         with dask.config.set(CONFIG):
