@@ -42,6 +42,7 @@ from euclid_dask.core.seams import (
 )
 from euclid_dask.core.states import RUN_ENDED
 from euclid_dask.planner import Fleet, decide, is_due
+from euclid_dask.planner.estimates import Duration
 from euclid_dask.runner import lists, missing, reuse
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.earlier import write_index
@@ -80,10 +81,13 @@ class Runner:
         self.fleet = Fleet() if pilots is None else pilots.fleet
         self.runs: dict[RunId, ActiveRun] = {}
         self._on_turn = on_turn
+        self._turned_s = 0.0
+        self._durations: dict[str, Duration] = {}
 
     def add(self, active: ActiveRun) -> None:
         """Take up a run, just started or recovered."""
         self.runs[active.run.id] = active
+        active.run.share(self._durations)
 
     def run_until_ended(self) -> None:
         """Carry all runs to their ends."""
@@ -107,11 +111,11 @@ class Runner:
 
     def turn(self, news: Sequence[News | CancelNews]) -> None:
         """Do all that `news` leads to."""
+        self._turned_s = self.clock.now_s()
         for item in news:
             self._note(item)
         effects = self._settle()
         bundles, cancels = self._prepare(effects)
-        self._turned_s = self.clock.now_s()
         if self.pilots is not None:
             self.pilots.decide([active.run for active in self.runs.values()])
         for active in self.runs.values():
