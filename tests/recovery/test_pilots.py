@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 
-from euclid_dask.core.events import PilotRequested, TaskLost, TaskSucceeded
+from euclid_dask.core.events import PilotRequested, RunEvent, RunResumed, TaskLost, TaskSucceeded
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.values import to_json
 from euclid_dask.runner.journal import read_journal
@@ -108,13 +108,25 @@ class Site:
         return Counter(path.read_text().split()) if path.exists() else Counter()
 
     def until_started(self, count: int) -> None:
-        until_s = monotonic() + 40.0
-        while self.starts().total() < count:
-            assert monotonic() < until_s, "not in time"
-            sleep(0.02)
+        _wait_for(lambda: self.starts().total() >= count)
+
+    def until_resumed(self, count: int) -> None:
+        """Wait until the run was taken up again so many times."""
+        _wait_for(lambda: sum(isinstance(one, RunResumed) for one in self.events()) >= count)
+
+    def events(self) -> list[RunEvent]:
+        (run_id,) = self.workspace.runs()
+        return list(read_journal(self.workspace.files(run_id).journal))
 
     def go(self) -> None:
         (self.folder / "go").touch()
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    until_s = monotonic() + 40.0
+    while not condition():
+        assert monotonic() < until_s, "not in time"
+        sleep(0.02)
 
 
 @pytest.fixture
@@ -141,15 +153,15 @@ def test_a_runner_killed_with_its_scheduler_costs_no_start(site: Site, end_befor
         site.go()
     second = site.runner("resume")
     if not end_before:
-        site.until_started(2)
+        site.until_resumed(1)
         second.kill()
         second.wait()
         second = site.runner("resume")
+        site.until_resumed(2)
         site.go()
     assert second.wait(60) == 0
     assert set(site.starts().values()) == {1}
-    (run_id,) = site.workspace.runs()
-    events = list(read_journal(site.workspace.files(run_id).journal))
+    events = site.events()
     done = Counter(one.task for one in events if isinstance(one, TaskSucceeded))
     assert (len(done), set(done.values())) == (4, {1})
     assert not any(isinstance(one, TaskLost) for one in events)
