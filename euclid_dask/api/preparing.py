@@ -1,7 +1,7 @@
 """From a script and the names of files to a request that a runner can start."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from euclid_dask.api.results import CheckReport
@@ -18,11 +18,13 @@ from euclid_dask.dataflow.select import select, template
 from euclid_dask.dataflow.steps import tasks
 from euclid_dask.dsl import LoadedPipeline, PipelineFunction
 from euclid_dask.dsl import load as load_script
+from euclid_dask.pilots.site import Site
+from euclid_dask.planner.fitting import misfit
 from euclid_dask.runner.environments import read_environments, source_text, sourcing_script
 from euclid_dask.runner.isf import Isf, parse_isf
 from euclid_dask.runner.start import RunRequest
 from euclid_dask.runner.workspace import Workspace
-from euclid_dask.wiring import machine
+from euclid_dask.wiring import site_fleet
 from euclid_dask.worker.fingerprints import file_identity
 
 
@@ -47,17 +49,27 @@ def check(
     workdir: str | Path | None = None,
     isf: str | Path | None = None,
     offer: Resources | None = None,
+    site: str | Path | None = None,
     **inputs: str | Path | None,
 ) -> CheckReport:
     """Check a pipeline without running it: wiring, names, resources, and inputs if any are given.
 
+    With `site`, a site file, each task must fit one of its templates.
+
     Raises:
-        PipelineError, InputError: The script or the data file cannot be read at all.
+        PipelineError, InputError, SiteError: The script or a file cannot be read at all.
     """
     data = read_isf(isf)
     loaded = load(script, pkgrepo or data.settings.get("pkgRepository"))
     given = {**data.ports, **inputs} if isf is not None or inputs else None
-    return report(loaded, given, offer or machine(), folder_of(loaded.flow, workdir, data))
+    settings = Settings(site=site)
+    return report(
+        loaded,
+        given,
+        offer or settings.limit(),
+        folder_of(loaded.flow, workdir, data),
+        settings.read_site(),
+    )
 
 
 def report(
@@ -65,17 +77,44 @@ def report(
     given: Mapping[str, object] | None,
     limit: Resources | None,
     workdir: Path,
+    site: Site | None = None,
 ) -> CheckReport:
     """Return all problems of a loaded pipeline; `limit` is the largest task there is room for.
 
-    A limit of the disk is added: that of the workdir, which need not be there yet.
+    A limit of the disk is added: that of the workdir, which need not be there yet. At a `site`,
+    each task must fit some template, and the workdir must be where pilots see it.
     """
     if limit is not None and not limit.disk_bytes:
         limit = replace(limit, disk_bytes=Workspace(workdir).room_bytes())
     found = check_flow(loaded.flow, limit=limit, given=given)
+    if site is not None:
+        found = [*_misplaced(site, workdir), *_misfits(loaded.flow, site), *found]
     told = [Problem(severity=Severity.WARNING, message=text) for text in loaded.warnings]
     told += [Problem(severity=Severity.NOTICE, message=text) for text in loaded.notices]
     return CheckReport(loaded.flow, (*found, *told))
+
+
+def _misplaced(site: Site, workdir: Path) -> Iterator[Problem]:
+    if not workdir.resolve().is_relative_to(Path(site.workspace).resolve()):
+        yield Problem(
+            severity=Severity.ERROR,
+            message=f"the workdir {workdir} is not in the workspace of the site, {site.workspace}",
+            hint=f"pilots see only what is there: --workdir {Path(site.workspace) / workdir.name}",
+        )
+
+
+def _misfits(flow: Flow, site: Site) -> Iterator[Problem]:
+    """Yield an error for each executable that no template holds, with the smallest fix."""
+    fleet = site_fleet(site)
+    calls: dict[str, str] = {}
+    for path, node in tasks(flow).items():
+        calls.setdefault(node.executable, path)
+    for executable, path in calls.items():
+        spec = flow.executables[executable]
+        if why := misfit(spec.needs, fleet):
+            what, _, fix = why.partition(". ")
+            message = f"task '{path}' {what}"
+            yield Problem(severity=Severity.ERROR, message=message, hint=fix, where=spec.where)
 
 
 def prepare(  # noqa: PLR0913  what `run` takes
@@ -93,22 +132,23 @@ def prepare(  # noqa: PLR0913  what `run` takes
     Raises:
         PipelineError, InputError: It cannot run; all errors are in the message.
     """
-    data = read_isf(isf)
+    data, site = read_isf(isf), settings.read_site()
+    dials = settings.completed(site)
     repository = pkgrepo or data.settings.get("pkgRepository")
     loaded = load(script, repository)
     flow = loaded.flow
     ports: dict[str, str | None] = {**data.ports}
     ports |= {name: None if file is None else str(file) for name, file in inputs.items()}
     folder = folder_of(flow, workdir, data)
-    found = report(loaded, ports, settings.limit(), folder)
+    found = report(loaded, ports, settings.limit(), folder, site)
     if found.errors:
         raise PipelineError("\n".join(str(problem) for problem in found.errors))
     here = Path.cwd()
     search = [here, folder] if isf is None else [folder, data.path.parent, here]
     options = RunOptions(
-        policy=settings.policy,
-        science_retries=settings.science_retries,
-        lost_retries=settings.lost_retries,
+        policy=dials.policy,
+        science_retries=dials.science_retries,
+        lost_retries=dials.lost_retries,
         until=settings.until,
         from_=settings.from_,
         skip=settings.skip,
@@ -125,15 +165,16 @@ def prepare(  # noqa: PLR0913  what `run` takes
         search_first=dict.fromkeys(inputs, here),
         logdir=settings.logdir or data.settings.get("logdir") or "logs",
         options=options,
-        source=source_text(settings.source.strip()) or _source(settings, data),
-        enforce_ram=settings.enforce_ram,
-        enforce_walltime=settings.enforce_walltime,
-        grace_s=settings.grace_s,
+        source=source_text(settings.source.strip()) or _source(settings, site, data),
+        enforce_ram=dials.enforce_ram,
+        enforce_walltime=dials.enforce_walltime,
+        grace_s=dials.grace_s,
         identity_by=settings.identity_by,
         fresh=settings.fresh,
     )
     told = [str(problem) for problem in found.warnings]
-    if data.settings.get("edenVersion") and not (settings.environments or settings.source):
+    environments = settings.environments or (site is not None and site.environments)
+    if data.settings.get("edenVersion") and not (environments or settings.source):
         told.append(
             f"{data.where('edenVersion')}: edenVersion is not used: the environment is your own; "
             "give the scripts of the versions with --environments FILE"
@@ -146,13 +187,15 @@ def folder_of(flow: Flow, workdir: str | Path | None, data: Isf) -> Path:
     return Path(workdir or data.settings.get("workdir") or f"{flow.name}_workdir").absolute()
 
 
-def _source(settings: Settings, data: Isf) -> str:
+def _source(settings: Settings, site: Site | None, data: Isf) -> str:
     """Return the shell text that the version in the data file asks for."""
     version = data.settings.get("edenVersion")
-    if settings.environments is None:
-        return ""
+    if settings.environments is not None:
+        environments = read_environments(settings.environments)
+    else:
+        environments = {} if site is None else site.environments
     where = data.where("edenVersion") if version else ""
-    return sourcing_script(read_environments(settings.environments), version, where)
+    return sourcing_script(environments, version, where) if environments else ""
 
 
 def read_isf(isf: str | Path | None) -> Isf:

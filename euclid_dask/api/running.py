@@ -8,6 +8,7 @@ import euclid_dask
 from euclid_dask.api.preparing import prepare
 from euclid_dask.api.results import RunResult, moved_to_now
 from euclid_dask.api.settings import Script, Settings
+from euclid_dask.core.errors import InputError
 from euclid_dask.core.states import RUN_ENDED, RunState
 from euclid_dask.core.values import replace
 from euclid_dask.report.notebook import NotebookProgress, in_notebook
@@ -23,7 +24,7 @@ from euclid_dask.runner.recovery import resume_run
 from euclid_dask.runner.signals import cancel_on_signals
 from euclid_dask.runner.start import RunRequest, start_run
 from euclid_dask.runner.workspace import Workspace
-from euclid_dask.wiring import make_executor
+from euclid_dask.wiring import make_executor, make_pilots
 from euclid_dask.worker.clock import SystemClock
 
 
@@ -65,6 +66,9 @@ def start(request: RunRequest, settings: Settings, warnings: Sequence[str] = ())
     Raises:
         InputError, SiteError: Nothing was run; the message says why.
     """
+    if settings.site:
+        site = str(Path(settings.site).absolute())
+        request = dataclasses.replace(request, options=replace(request.options, site=site))
     active = start_run(request, SystemClock(), software=f"euclid_dask {euclid_dask.__version__}")
     return carry_out(active, settings, warnings)
 
@@ -77,6 +81,7 @@ def resume(
     If its script, its inputs or its programs have changed, a new run is started in its place: it
     takes over what has not changed, and says what runs again and why; so it is if a run that ended
     put up with failures (`on_error`), which are tried again. Results that are gone are made again.
+    A run on the pilots of a site goes on there, unless the settings say otherwise.
 
     Raises:
         InputError: There is no such run.
@@ -126,8 +131,7 @@ def rerun(
     again = dependents(before, views.find_task(before, task))
     request = request_like(before, workspace)
     request = dataclasses.replace(request, options=replace(request.options, again=again.names))
-    active = start_run(request, SystemClock(), software=f"euclid_dask {euclid_dask.__version__}")
-    return carry_out(active, settings, ())
+    return start(request, settings)
 
 
 def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) -> RunResult:
@@ -135,10 +139,9 @@ def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) ->
     if settings.on_start is None and settings.on_turn is None and in_notebook():
         display = NotebookProgress()
         settings = dataclasses.replace(settings, on_start=display.on_start, on_turn=display.on_turn)
-    executor = make_executor(settings.executor, settings.offer())
-    runner = Runner(executor, SystemClock(), on_turn=settings.on_turn)
-    runner.add(active)
     try:
+        runner = _runner(active, settings)
+        runner.add(active)
         if settings.on_start is not None:
             settings.on_start(active, runner)
         with cancel_on_signals(runner):
@@ -147,3 +150,29 @@ def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) ->
         active.close()
     why = reasons_again(active.run, active.earlier)
     return RunResult(active.run, active.workspace.workdir, tuple(warnings), reruns=why)
+
+
+def _runner(active: ActiveRun, settings: Settings) -> Runner:
+    """Return what carries out a run: here, or on pilots of the site that it belongs to.
+
+    Raises:
+        InputError: Tasks of it may still run on pilots, and it is to be carried out elsewhere.
+        SiteError: The site cannot be used.
+    """
+    clock = SystemClock()
+    if settings.executor == "auto" and not settings.site:
+        settings = dataclasses.replace(settings, site=active.run.options.site or None)
+    site = settings.read_site()
+    if site is not None:
+        source = active.place.source
+        executor, desk = make_pilots(site, active.workspace, clock, source=source)
+        return Runner(executor, clock, on_turn=settings.on_turn, pilots=desk)
+    if active.adopted:
+        raise InputError(
+            f"tasks of {active.run.id} may still run on pilots, which {settings.executor} "
+            "knows nothing of",
+            hint=f"go on at its site: --site {active.run.options.site}",
+        )
+    return Runner(
+        make_executor(settings.executor, settings.offer()), clock, on_turn=settings.on_turn
+    )

@@ -1,12 +1,16 @@
 """How to run: the dials that the command line and Python share."""
 
+import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from euclid_dask.core.errors import InputError
 from euclid_dask.core.events import IdentityBy
 from euclid_dask.core.resources import Resources
 from euclid_dask.dsl import LoadedPipeline, PipelineFunction
+from euclid_dask.pilots.site import Site, read_site
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.loop import OnTurn, Runner
 from euclid_dask.wiring import machine
@@ -17,18 +21,20 @@ Script = str | Path | PipelineFunction | LoadedPipeline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How to run, whatever is run. None means: by this machine.
+    """How to run, whatever is run. None means: by the site, or this machine, or as usual.
 
-    `executor` is "auto", "dask", "inline" or the address of a Dask scheduler. `identity_by` says
-    how input files are compared: "mtime" (size and mtime) or "content" (SHA-256).
+    With `site`, a site file, tasks run on pilots of that site; else `executor` is "auto", "dask",
+    "inline" or the address of a Dask scheduler. `identity_by` says how input files are compared:
+    "mtime" (size and mtime) or "content" (SHA-256).
     """
 
+    site: str | Path | None = None
     executor: str = "auto"
     cores: float | None = None
     ram_bytes: int | None = None
-    policy: str = "fifo"
-    science_retries: int = 0
-    lost_retries: int = 5
+    policy: str | None = None
+    science_retries: int | None = None
+    lost_retries: int | None = None
     until: tuple[str, ...] = ()
     from_: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
@@ -36,9 +42,9 @@ class Settings:
     group: bool = True
     fresh: bool = False
     identity_by: IdentityBy = "mtime"
-    enforce_ram: bool = True
-    enforce_walltime: bool = True
-    grace_s: float = 5.0
+    enforce_ram: bool | None = None
+    enforce_walltime: bool | None = None
+    grace_s: float | None = None
     source: str = ""
     environments: Path | None = None
     logdir: str | None = None
@@ -51,4 +57,51 @@ class Settings:
 
     def limit(self) -> Resources | None:
         """Return the largest task that can be placed; None if only the pilots will tell."""
-        return None if "://" in self.executor else self.offer()
+        return None if self.site or "://" in self.executor else self.offer()
+
+    def read_site(self) -> Site | None:
+        """Return the site, None if tasks run without one.
+
+        Raises:
+            InputError: Another executor or a size of this machine is asked for, too.
+            SiteError: The file cannot be read, or is wrong.
+        """
+        if not self.site:
+            return None
+        if self.executor != "auto" or self.cores is not None or self.ram_bytes is not None:
+            raise InputError(
+                "a site has executors, cores and RAM of its own",
+                hint="leave out --executor, --cores and --ram, or --site",
+            )
+        return read_site(Path(self.site), os.environ)
+
+    def completed(self, site: Site | None) -> "CompleteSettings":
+        """Return the values of the dials that nobody set: the site's, or the usual ones."""
+        by_site = CompleteSettings() if site is None else CompleteSettings.of(site)
+        names = (field.name for field in dataclasses.fields(CompleteSettings))
+        own = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return dataclasses.replace(by_site, **own)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteSettings:
+    """Dials that a site sets too."""
+
+    policy: str = "fifo"
+    science_retries: int = 0
+    lost_retries: int = 5
+    enforce_ram: bool = True
+    enforce_walltime: bool = True
+    grace_s: float = 5.0
+
+    @classmethod
+    def of(cls, site: Site) -> "CompleteSettings":
+        """Return what a site says."""
+        return cls(
+            policy=site.policy,
+            science_retries=site.retries.science,
+            lost_retries=site.retries.lost,
+            enforce_ram=site.limits.enforce_ram,
+            enforce_walltime=site.limits.enforce_walltime,
+            grace_s=site.limits.grace_s,
+        )

@@ -16,6 +16,7 @@ from euclid_dask.cli.options import (
     pkgrepo_option,
     ports_argument,
     settings_of,
+    site_option,
     with_options,
     workdir_option,
 )
@@ -33,6 +34,7 @@ Examples:
   euclid-dask check pipeline.py
   euclid-dask check pipeline.py --isf field_7.isf
   euclid-dask check pipeline.py --commands image=raw.fits
+  euclid-dask check pipeline.py --site site.toml    (does a pilot hold each task?)
 
 As soon as one input is given, none may be left out; `run` looks for their files. Exit code 0, or 2
 with all that is wrong.
@@ -47,21 +49,23 @@ _COLOURS = {Severity.WARNING: "yellow", Severity.NOTICE: "cyan", Severity.ERROR:
 @workdir_option
 @isf_option
 @click.option("--commands", is_flag=True, help="Print the command line of every task.")
+@site_option
 @with_options(MACHINE)
 @json_option
 def command(script: str, ports: tuple[str, ...], **given: Any) -> int:
     """Check a pipeline SCRIPT without running it.
 
-    Loads and traces the script, checks names, wiring and whether this machine and the disk of the
-    workdir are large enough, and lists inputs, tasks, outputs and warnings. Nothing is started
-    and nothing is written.
+    Loads and traces the script, checks names, wiring and whether this machine, or some template of
+    the site, and the disk of the workdir are large enough, and lists inputs, tasks, outputs and
+    warnings. Nothing is started and nothing is written.
     """
     data = api.read_isf(given["isf"])
     loaded = api.load(script, given["pkgrepo"] or data.settings.get("pkgRepository"))
     files: dict[str, str | None] = {**data.ports, **files_of_ports(ports)}
     inputs_given = files if ports or given["isf"] else None
     workdir = api.folder_of(loaded.flow, given["workdir"], data)
-    found = api.report(loaded, inputs_given, settings_of(given).offer(), workdir)
+    settings = settings_of(given)
+    found = api.report(loaded, inputs_given, settings.limit(), workdir, settings.read_site())
     if found.errors:
         raise PipelineError("\n".join(str(problem) for problem in found.errors))
     lines = command_lines(found.flow, files) if given["commands"] else {}

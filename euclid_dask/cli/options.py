@@ -37,7 +37,14 @@ MACHINE: Final[Sequence[Option[Any]]] = (
     click.option("--cores", type=click.FloatRange(min=0, min_open=True), help="Cores to use."),
     click.option("--ram", metavar="SIZE", help='RAM to use, like "16GB" or "512MiB".'),
 )
+site_option: Final = click.option(
+    "--site",
+    metavar="SITE.toml",
+    type=click.Path(path_type=Path),
+    help="Run on pilots of this site, jobs of its batch system: see `euclid-dask site`.",
+)
 EXECUTION: Final[Sequence[Option[Any]]] = (
+    site_option,
     click.option(
         "--executor",
         metavar="KIND",
@@ -53,23 +60,18 @@ LIMITS: Final[Sequence[Option[Any]]] = (
     click.option(
         "--policy",
         type=click.Choice(sorted(POLICIES)),
-        default="fifo",
-        show_default=True,
-        help="Which ready task goes first.",
+        help="Which ready task goes first; default: the site's, or fifo.",
     ),
     click.option(
         "--retries",
         type=click.IntRange(min=0),
-        default=0,
-        show_default=True,
-        help="Further attempts of a task that failed.",
+        help="Further attempts of a task that failed; default: the site's, or 0.",
     ),
     click.option(
         "--lost-retries",
         type=click.IntRange(min=0),
-        default=5,
-        show_default=True,
-        help="Further attempts of a task that was lost with its machine.",
+        help="Further attempts of a task that was lost with its machine; default: the site's, "
+        "or 5.",
     ),
     click.option("--fresh", is_flag=True, help="Do everything again, whatever is done already."),
     click.option(
@@ -81,21 +83,21 @@ LIMITS: Final[Sequence[Option[Any]]] = (
     ),
     click.option(
         "--enforce-ram/--no-enforce-ram",
-        default=True,
-        help="Kill a task that uses more RAM than it asked for (default), or not.",
+        default=None,
+        help="Kill a task that uses more RAM than it asked for, or not; default: as the site "
+        "says, or to kill it.",
     ),
     click.option(
         "--enforce-walltime/--no-enforce-walltime",
-        default=True,
-        help="Kill a task that runs longer than it asked for (default), or not.",
+        default=None,
+        help="Kill a task that runs longer than it asked for, or not; default: as the site says, "
+        "or to kill it.",
     ),
     click.option(
         "--grace",
         type=click.FloatRange(min=0),
-        default=5.0,
-        show_default=True,
         metavar="SECONDS",
-        help="Time between SIGTERM and SIGKILL.",
+        help="Time between SIGTERM and SIGKILL; default: the site's, or 5.",
     ),
     click.option(
         "--source",
@@ -135,12 +137,13 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     """Return the settings that the options of a command say."""
     one_by_one = given.get("one_by_one", False)
     return Settings(
+        site=given.get("site"),
         executor=given.get("executor", "auto"),
         cores=given.get("cores"),
         ram_bytes=parse_size(given["ram"]) if given.get("ram") else None,
-        policy=given.get("policy", "fifo"),
-        science_retries=given.get("retries", 0),
-        lost_retries=given.get("lost_retries", 5),
+        policy=given.get("policy"),
+        science_retries=given.get("retries"),
+        lost_retries=given.get("lost_retries"),
         until=given.get("until", ()),
         from_=given.get("from_", ()),
         skip=given.get("skip", ()),
@@ -148,9 +151,9 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         group=not one_by_one,
         fresh=given.get("fresh", False),
         identity_by=given.get("identity", "mtime"),
-        enforce_ram=given.get("enforce_ram", True),
-        enforce_walltime=given.get("enforce_walltime", True),
-        grace_s=given.get("grace", 5.0),
+        enforce_ram=given.get("enforce_ram"),
+        enforce_walltime=given.get("enforce_walltime"),
+        grace_s=given.get("grace"),
         source=given.get("source", ""),
         environments=given.get("environments"),
         logdir=given.get("logdir"),

@@ -23,7 +23,8 @@ Examples:
 
 What is done stays done; failed, cancelled and interrupted tasks are tried again, and results that
 are gone are made again. If the script, an input or a program has changed since, or failures were
-put up with (on_error), a new run is started that takes over all the rest.
+put up with (on_error), a new run is started that takes over all the rest. A run on the pilots of
+a site goes on there; what runs on them meanwhile is not started again.
 """
 
 

@@ -29,6 +29,7 @@ Examples:
   euclid-dask run pipeline.py --isf field_7.isf --until vis_coadd
   euclid-dask run pipeline.py --from remap --given stack.image=old/stack.fits
   euclid-dask run pipeline.py --isf field_7.isf --json > result.json
+  euclid-dask run pipeline.py --isf field_7.isf --site site.toml --workdir /scratch/field_7
 
 PORT=None means that there is no file. Work that an earlier run in the workdir finished is not
 done again. Ctrl-C once lets running tasks finish, twice kills them; `resume` goes on.

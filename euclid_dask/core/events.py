@@ -39,6 +39,7 @@ class RunOptions(Value, frozen=True, kw_only=True):
     `science_retries` and `lost_retries` are further attempts after a failed or lost one.
     `until`, `from_`, `skip` are task or block paths; `given` maps `task.port` to a file;
     `pkgrepo` is the folder that package definitions were imported from, "" for the script's own.
+    `site` is the site file of its pilots, "" for none.
     `fresh` means that no earlier work is used, `again` that none is for these tasks: ids, and
     beginnings of ids that end in a dot.
     """
@@ -55,6 +56,7 @@ class RunOptions(Value, frozen=True, kw_only=True):
     fresh: bool = False
     again: tuple[str, ...] = ()
     pkgrepo: str = ""
+    site: str = ""
     fuse: bool = True
     group: bool = True
 
@@ -92,9 +94,9 @@ class TasksOrdered(Event, frozen=True, kw_only=True):
 
     pilot: PilotId
     tasks: tuple[tuple[TaskId, int], ...]
-
-
     match_s: float = 0.0
+
+
 class TaskStarted(Event, frozen=True, kw_only=True):
     """The executable of an attempt runs; not written of an attempt that ended at once."""
 
@@ -112,9 +114,9 @@ class TaskSucceeded(Event, frozen=True, kw_only=True):
     identity: str = ""
     profile: Profile = Profile()
     started_s: float = 0.0
+    noted_s: float = 0.0
     warnings: tuple[str, ...] = ()
 
-    noted_s: float = 0.0
 
 class TaskErred(Event, frozen=True, kw_only=True):
     """An attempt failed through the science program, its outputs or its limits.
@@ -127,9 +129,9 @@ class TaskErred(Event, frozen=True, kw_only=True):
     failure: Failure
     profile: Profile = Profile()
     started_s: float = 0.0
-
-
     noted_s: float = 0.0
+
+
 class TaskLost(Event, frozen=True, kw_only=True):
     """An attempt was lost with its pilot or runner; it is provably dead."""
 

@@ -14,7 +14,8 @@ class Rules(Value, frozen=True, kw_only=True):
     nobody has needed it for `hysteresis_s`. At most `requests` pilots are requested within
     `every_s`, which is also the time between two looks at what is needed. A pilot is requested if
     what waits would use `min_use` of it, or would run nowhere else. After `max_failures` starts in
-    a row that failed, a template is paused for `pause_s`.
+    a row that failed, a template is paused for `pause_s`. At most `max_running` pilots of all kinds
+    live at a time, queued ones included, and at most `max_queued` of them wait; 0 is no limit.
     """
 
     kappa: float = 1.0
@@ -27,3 +28,5 @@ class Rules(Value, frozen=True, kw_only=True):
     min_use: float = 0.25
     max_failures: int = 3
     pause_s: float = 600.0
+    max_running: int = 0
+    max_queued: int = 0

@@ -128,8 +128,8 @@ class PilotSupply(Protocol):
     def request(self, pilot: PilotId, template: str) -> None:
         """Submit a job that becomes this pilot; never blocks for long."""
 
-    def retire(self, pilot: PilotId) -> None:
-        """Cancel a pilot that has not joined; have one that has end when nothing runs there."""
+    def retire(self, pilot: PilotId, reason: str, *, joined: bool) -> None:
+        """Cancel a pilot that has not joined; one that has is told by the executor, and leaves."""
 
     def close(self, *, end_pilots: bool) -> None:
         """Stop reporting; with `end_pilots` have all pilots end."""

@@ -4,7 +4,7 @@ A `Site` is complete: every default is filled in, and it can be written as TOML 
 a table `[defaults]` may hold what the templates have in common.
 """
 
-import hashlib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +17,7 @@ from euclid_dask.core.amounts import size_text
 from euclid_dask.core.errors import SiteError
 from euclid_dask.core.pilots import PilotTemplate, usual_slots
 from euclid_dask.core.resources import Resources
+from euclid_dask.core.rules import Rules
 from euclid_dask.core.values import Value, replace
 from euclid_dask.dataflow.names import did_you_mean
 from euclid_dask.pilots.tables import DURATION, HUGE, SIZE, Page, open_page, render_table
@@ -219,9 +220,15 @@ class Site(Value, frozen=True, kw_only=True):
     intervals: Intervals = Intervals()
 
     @property
-    def instance(self) -> str:
-        """Return what tells this site's jobs from those of other workspaces."""
-        return f"{self.name}-{hashlib.sha256(self.workspace.encode()).hexdigest()[:6]}"
+    def rules(self) -> Rules:
+        """Return the rules by which its pilots are requested and used."""
+        return Rules(
+            margin_s=self.pilots.margin_s,
+            idle_s=self.pilots.idle_timeout_s or math.inf,
+            max_failures=self.pilots.failed_starts or HUGE,
+            max_running=self.limits.max_running,
+            max_queued=self.limits.max_queued,
+        )
 
     def pilot_templates(self) -> tuple[PilotTemplate, ...]:
         """Return the templates as the planner needs them, those that are off too."""
@@ -292,7 +299,7 @@ def tables_of(site: Site) -> dict[str, Any]:
         name: {**_asdict(template), "slots": template.effective_slots}
         for name, template in site.templates.items()
     }
-    return {"instance": site.instance, **tables}
+    return tables
 
 
 def _asdict(value: Any) -> Any:

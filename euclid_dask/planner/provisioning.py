@@ -110,7 +110,7 @@ class Provisioning:
         rules, requests = fleet.rules, self._requests
         while requests and requests[0] <= now_s - rules.every_s:
             requests.popleft()
-        left = rules.requests - len(requests)
+        left = min(rules.requests - len(requests), _allowed(fleet))
         imagined: list[_Imagined] = []
         templates: dict[PilotId, PilotTemplate] = {}
         for template in fleet.templates.values():
@@ -125,6 +125,16 @@ class Provisioning:
                 left -= 1
                 requests.append(now_s)
                 yield RequestPilot(template=template.name)
+
+
+def _allowed(fleet: Fleet) -> int:
+    """Return how many more pilots there may be, of whatever kind."""
+    rules = fleet.rules
+    mine = [pilot for pilot in fleet.pilots.values() if pilot.template]
+    waiting = sum(p.state in {PilotState.REQUESTED, PilotState.QUEUED} for p in mine)
+    running = rules.max_running - len(mine) if rules.max_running else rules.requests
+    queued = rules.max_queued - waiting if rules.max_queued else rules.requests
+    return max(0, min(running, queued))
 
 
 def requestable(template: PilotTemplate, fleet: Fleet, now_s: float) -> int:

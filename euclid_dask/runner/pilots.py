@@ -84,8 +84,10 @@ class PilotDesk:
             match event:
                 case PilotRequested(pilot=pilot, template=template):
                     self._supply.request(pilot, template)
-                case PilotDraining(pilot=pilot):
-                    self._supply.retire(pilot)
+                case PilotDraining(pilot=pilot, reason=reason):
+                    known = self.fleet.pilots.get(pilot)
+                    joined = known is not None and known.joined_s is not None
+                    self._supply.retire(pilot, reason, joined=joined)
         return [event for event in todo if isinstance(event, PilotDraining)]
 
     def close(self, *, end_pilots: bool) -> None:

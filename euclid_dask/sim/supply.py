@@ -83,7 +83,7 @@ class SimulatedSupply:
         wait_s = self._queue.wait_s(draw)
         self._world.agenda.at(self._now() + wait_s, partial(self._start, pilot, draw))
 
-    def retire(self, pilot: PilotId) -> None:
+    def retire(self, pilot: PilotId, reason: str, *, joined: bool) -> None:
         """Cancel a pilot, or have it leave when nothing runs there."""
         if pilot in self._joined:
             self._world.drain_pilot(pilot, partial(self._end, pilot, "it was drained"))

@@ -46,6 +46,7 @@ async def serving(
             yield carrier
         finally:
             await carrier.close(GRACE_S)
+            client.unsubscribe_topic("all")
             await client.close()
             await scheduler.close()
 

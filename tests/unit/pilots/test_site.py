@@ -1,5 +1,6 @@
 """Sites read from TOML: what six lines say, what is refused, and back to TOML."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -100,10 +101,11 @@ def test_a_walltime_may_be_written_as_a_time_of_toml(read: Read) -> None:
     assert read(SIX_LINES.replace('"1d"', "02:30:00")).templates["medium"].walltime_s == 9000
 
 
-def test_sites_of_other_workspaces_have_other_instances(read: Read) -> None:
-    other = SIX_LINES.replace("/scratch/euclid", "/scratch/other")
-    assert read(SIX_LINES).instance != read(other).instance
-    assert read(SIX_LINES).instance == read(SIX_LINES).instance
+def test_a_site_has_rules_for_its_pilots(read: Read) -> None:
+    pilots = '[pilots]\nmargin = "2min"\nidle_timeout = "0s"\nfailed_starts = 7\n'
+    rules = read(SIX_LINES + pilots + "[limits]\nmax_running = 5\nmax_queued = 2\n").rules
+    assert (rules.margin_s, rules.idle_s, rules.max_failures) == (120, math.inf, 7)
+    assert (rules.max_running, rules.max_queued) == (5, 2)
 
 
 # ---- what is refused

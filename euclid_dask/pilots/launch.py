@@ -1,0 +1,78 @@
+"""The job that becomes a pilot: its name, its script, and the supervisor's words in it."""
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Final
+
+from euclid_dask.core.ids import PilotId
+from euclid_dask.core.resources import Resources
+from euclid_dask.pilots.scripts import JobRequest, job_script
+from euclid_dask.pilots.site import Site, Template
+
+SUPERVISOR_PROGRAM: Final = "euclid_dask.pilots.supervisor"
+"""The module that a pilot runs."""
+
+_FAREWELL_S: Final = 25.0
+"""Beside the time between SIGTERM and SIGKILL, what a pilot needs to write all down at its end."""
+_FAREWELL_SHARE: Final = 0.25
+
+
+def job_prefix(site: Site, workdir: Path) -> str:
+    """Return how the names of the jobs of a workdir begin; those of no other workdir do."""
+    digest = hashlib.sha256(str(workdir).encode()).hexdigest()[:8]
+    return f"euclid-dask-{site.name}-{digest}-"
+
+
+def pilot_script(
+    site: Site, pilot: PilotId, template: str, *, workdir: Path, source: str = ""
+) -> str:
+    """Return the script of the job that becomes a pilot; `source` is what tasks will source.
+
+    Raises:
+        SiteError: The template cannot be put in the words of the batch system.
+    """
+    command = supervisor_command(site, pilot, template, workdir=workdir, source=source)
+    return script_of(site, site.templates[template], command)
+
+
+def script_of(site: Site, template: Template, command: tuple[str, ...]) -> str:
+    """Return the script of a job of this template that runs a command of our own."""
+    request = JobRequest(
+        command=(site.pilots.python or sys.executable, *command),
+        offer=Resources(
+            cores=template.cores,
+            ram_bytes=template.ram_bytes,
+            walltime_s=template.walltime_s,
+            disk_bytes=template.disk_bytes,
+        ),
+        queue=template.queue,
+        account=template.account,
+        directives=template.directives,
+        prologue=template.prologue,
+    )
+    return job_script(site.batch, request)
+
+
+def supervisor_command(
+    site: Site, pilot: PilotId, template: str, *, workdir: Path, source: str
+) -> tuple[str, ...]:
+    """Return the words after `python` that make a job a pilot."""
+    of = site.templates[template]
+    grace_s = min(site.limits.grace_s + _FAREWELL_S, of.walltime_s * _FAREWELL_SHARE)
+    options = {
+        "pilot": pilot,
+        "workspace": str(workdir),
+        "template": template,
+        "cores": f"{of.cores:g}",
+        "ram": str(of.ram_bytes),
+        "slots": str(of.effective_slots),
+        "disk": str(of.disk_bytes),
+        "walltime": f"{of.walltime_s:g}",
+        "grace": f"{grace_s:g}",
+        "idle": f"{site.pilots.idle_timeout_s:g}",
+        "scratch": site.pilots.scratch,
+        "source": source,
+    }
+    words = [word for name, text in options.items() if text for word in (f"--{name}", text)]
+    return ("-m", SUPERVISOR_PROGRAM, *words)

@@ -1,0 +1,302 @@
+"""What pilots are wanted, what jobs there are, and what to do and tell about the difference.
+
+Rule 1: a pilot has one job at most, ever. A submit whose outcome is unknown is not tried again:
+the job is looked up by its name, and the pilot is given up if there is none. Rule 2: a failed poll
+tells nothing; no job has ended by it. Rule 3: a job of ours that nobody believes in is cancelled.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Final, Protocol
+
+from euclid_dask.core.errors import (
+    BatchError,
+    BatchUnreachableError,
+    EuclidDaskError,
+    SubmitUnknownError,
+)
+from euclid_dask.core.events import (
+    PilotEvent,
+    PilotLeft,
+    PilotQueued,
+    PilotStarting,
+    PilotSubmitted,
+)
+from euclid_dask.core.ids import JobId, PilotId
+from euclid_dask.core.pilots import Job, JobState
+from euclid_dask.core.seams import BatchSystem
+from euclid_dask.core.values import Value
+from euclid_dask.worker.clock import now_s
+
+log = logging.getLogger(__name__)
+
+_WAITS: Final = frozenset({JobState.QUEUED, JobState.HELD})
+_LIVES: Final = _WAITS | {JobState.RUNNING}
+SPEAKER: Final = "euclid-dask pilot: "
+"""How the lines begin that a pilot itself writes to its stderr."""
+
+_WATCH_S: Final = 30.0
+"""For so long after a submit or a start the queue is looked at more often."""
+
+
+class Script(Protocol):
+    """Writes job scripts."""
+
+    def __call__(self, pilot: PilotId, template: str) -> str:
+        """Return the script of the job that becomes this pilot."""
+
+
+class Pace(Value, frozen=True, kw_only=True):
+    """How often the batch system is asked; all times are seconds.
+
+    `watch_s` is the time between two looks at the queue shortly after a submit or a start. A job
+    that was submitted and never listed is given up after `settle_s`.
+    """
+
+    poll_s: float = 20.0
+    watch_s: float = 2.0
+    submit_s: float = 1.0
+    settle_s: float = 15.0
+
+
+@dataclass(slots=True)
+class _Pilot:
+    """A pilot that is not gone. `submitted_s` is None as long as no submit was tried.
+
+    The batch system has listed its job if `is_certain`. `said` is what was told of it last;
+    `cancelled` says why its job is to end, "" if it is not.
+    """
+
+    id: PilotId
+    template: str = ""
+    job: JobId | None = None
+    submitted_s: float | None = None
+    is_certain: bool = False
+    said: tuple[str, str] = ("", "")
+    cancelled: str = ""
+    is_cancelling: bool = False
+
+
+class Reconciler:
+    """Brings the jobs of a batch system in line with the pilots that are wanted; one thread's.
+
+    Args:
+        batch: The batch system.
+        prefix: How the names of jobs begin; the pilot's id follows.
+        script: Writes job scripts.
+        tell: Takes events of pilots.
+        time: Returns seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        batch: BatchSystem,
+        *,
+        prefix: str,
+        script: Script,
+        tell: Callable[[PilotEvent], None],
+        time: Callable[[], float],
+        pace: Pace,
+    ) -> None:
+        self._batch, self._prefix, self._script = batch, prefix, script
+        self._tell, self._time, self._pace = tell, time, pace
+        self._pilots: dict[PilotId, _Pilot] = {}
+        self._poll_at_s = self._submit_at_s = self._watch_until_s = -inf
+        self._trouble = ""
+
+    def believe(self, believed: Mapping[PilotId, JobId]) -> None:
+        """Take over pilots of an earlier runner, with their jobs ("" if none is known)."""
+        for pilot, job in believed.items():
+            self._pilots[pilot] = _Pilot(
+                pilot, job=job or None, submitted_s=self._time(), is_certain=bool(job)
+            )
+
+    def request(self, pilot: PilotId, template: str) -> None:
+        """Want a pilot."""
+        self._pilots[pilot] = _Pilot(pilot, template)
+
+    def cancel(self, pilot: PilotId, reason: str) -> None:
+        """Want a pilot no more, whatever it does."""
+        known = self._pilots.get(pilot)
+        if known is None:
+            return
+        known.cancelled = known.cancelled or reason
+        if known.submitted_s is None:
+            self._leave(known, reason)
+
+    def cancel_all(self, reason: str) -> bool:
+        """Have all jobs end; return whether nothing is left to be done for that."""
+        for pilot in list(self._pilots.values()):
+            self.cancel(pilot.id, reason)
+        if any(not pilot.job for pilot in self._pilots.values()):
+            self._poll()
+        self._cancel()
+        return all(pilot.is_cancelling for pilot in self._pilots.values())
+
+    def step(self) -> float:
+        """Do what is due; return the seconds until something else is.
+
+        Raises:
+            BatchError: The batch system refuses to be asked.
+        """
+        if self._time() >= self._poll_at_s:
+            self._poll()
+        self._cancel()
+        if self._time() >= self._submit_at_s:
+            self._submit()
+        due_s = self._poll_at_s
+        if self._next() is not None:
+            due_s = min(due_s, self._submit_at_s)
+        return max(0.0, due_s - self._time())
+
+    # ---- what there is
+
+    def _poll(self) -> None:
+        self._poll_at_s = self._time() + self._pace.poll_s
+        try:
+            jobs = self._batch.jobs()
+        except BatchUnreachableError as error:
+            self._troubled(error)
+            return
+        self._trouble = ""
+        listed = self._by_pilot(jobs)
+        for pilot in list(self._pilots.values()):
+            if pilot.submitted_s is not None:
+                self._compare(pilot, listed.get(pilot.id))
+        self._disown(listed)
+        self._poll_at_s = self._time() + self._interval_s()
+
+    def _by_pilot(self, jobs: Iterable[Job]) -> dict[PilotId, Job]:
+        found: dict[PilotId, Job] = {}
+        for job in jobs:
+            pilot = PilotId(job.name.removeprefix(self._prefix))
+            if pilot not in found or job.state in _LIVES:
+                found[pilot] = job
+        return found
+
+    def _compare(self, pilot: _Pilot, job: Job | None) -> None:
+        if job is None:
+            if pilot.is_certain or self._age_s(pilot) >= self._pace.settle_s:
+                self._leave(pilot, "the batch system knows no such job")
+            return
+        pilot.is_certain, pilot.is_cancelling = True, False
+        if not pilot.job:
+            pilot.job = job.id
+            self._tell(PilotSubmitted(pilot=pilot.id, job=job.id, at_s=now_s()))
+        if job.state in _WAITS:
+            held = "held: " if job.state is JobState.HELD else ""
+            self._say_queued(pilot, held + job.reason)
+        elif job.state is JobState.RUNNING:
+            self._say_starting(pilot, job.host)
+        elif job.state is JobState.ENDED:
+            self._leave(pilot, f"its job ended ({job.reason})" if job.reason else "its job ended")
+
+    def _disown(self, listed: Mapping[PilotId, Job]) -> None:
+        """Have jobs end that nobody believes in; that they did is told, whoever had believed."""
+        for pilot, job in listed.items():
+            if pilot not in self._pilots and job.state in _LIVES:
+                log.warning("cancelling job %s (%s): nobody waits for it", job.id, job.name)
+                self._pilots[pilot] = _Pilot(
+                    pilot,
+                    job=job.id,
+                    submitted_s=self._time(),
+                    is_certain=True,
+                    cancelled="nobody waited for it",
+                )
+
+    def _age_s(self, pilot: _Pilot) -> float:
+        return inf if pilot.submitted_s is None else self._time() - pilot.submitted_s
+
+    def _interval_s(self) -> float:
+        unsettled = any(
+            p.submitted_s is not None and (not p.is_certain or p.cancelled)
+            for p in self._pilots.values()
+        )
+        if unsettled or self._time() < self._watch_until_s:
+            return min(self._pace.watch_s, self._pace.poll_s)
+        return self._pace.poll_s
+
+    def _watch(self) -> None:
+        """Look at the queue more often for a while."""
+        self._watch_until_s = self._time() + _WATCH_S
+        self._poll_at_s = min(self._poll_at_s, self._time() + self._interval_s())
+
+    # ---- what is done
+
+    def _cancel(self) -> None:
+        """Ask for the end of what is to end; what still lives at the next look is asked again."""
+        doomed = {
+            pilot.job: pilot
+            for pilot in self._pilots.values()
+            if pilot.cancelled and pilot.job and not pilot.is_cancelling
+        }
+        if not doomed:
+            return
+        try:
+            self._batch.cancel(list(doomed))
+        except BatchError as error:
+            self._troubled(error)
+            return
+        for pilot in doomed.values():
+            pilot.is_cancelling = True
+        self._poll_at_s = min(self._poll_at_s, self._time() + self._interval_s())
+
+    def _next(self) -> _Pilot | None:
+        """Return the pilot that is to be submitted next."""
+        return next((p for p in self._pilots.values() if p.submitted_s is None), None)
+
+    def _submit(self) -> None:
+        pilot = self._next()
+        if pilot is None:
+            return
+        self._submit_at_s = self._time() + self._pace.submit_s
+        pilot.submitted_s = self._time()
+        try:
+            script = self._script(pilot.id, pilot.template)
+            pilot.job = self._batch.submit(script, self._prefix + pilot.id)
+        except BatchUnreachableError as error:
+            pilot.submitted_s = None
+            self._submit_at_s = self._time() + self._pace.poll_s
+            self._troubled(error)
+            self._say_queued(pilot, f"not submitted yet: {error.message}")
+        except SubmitUnknownError as error:
+            log.warning("%s; looking for job %s%s", error.message, self._prefix, pilot.id)
+            self._watch()
+        except EuclidDaskError as error:
+            self._leave(pilot, " ".join(str(error).split()))
+        else:
+            self._tell(PilotSubmitted(pilot=pilot.id, job=pilot.job, at_s=now_s()))
+            self._watch()
+
+    # ---- what is told
+
+    def _say_queued(self, pilot: _Pilot, reason: str) -> None:
+        if pilot.said != ("queued", reason):
+            pilot.said = ("queued", reason)
+            self._tell(PilotQueued(pilot=pilot.id, reason=reason, at_s=now_s()))
+
+    def _say_starting(self, pilot: _Pilot, host: str) -> None:
+        if pilot.said[0] != "starting":
+            self._watch()
+        if pilot.said != ("starting", host):
+            pilot.said = ("starting", host)
+            self._tell(PilotStarting(pilot=pilot.id, host=host, at_s=now_s()))
+
+    def _leave(self, pilot: _Pilot, reason: str) -> None:
+        del self._pilots[pilot.id]
+        if not pilot.cancelled and (words := self._last_line(pilot)):
+            reason = f"{reason}; it said: {words}"
+        self._tell(PilotLeft(pilot=pilot.id, reason=pilot.cancelled or reason, at_s=now_s()))
+
+    def _last_line(self, pilot: _Pilot) -> str:
+        """Return the end of what a pilot's job wrote to its stderr: most often an error."""
+        said = self._batch.last_words(self._prefix + pilot.id).strip()
+        return said.rpartition("\n")[2].removeprefix(SPEAKER)
+
+    def _troubled(self, error: BatchError) -> None:
+        """Warn once of a batch system that cannot be asked."""
+        if error.message != self._trouble:
+            self._trouble = error.message
+            log.warning("%s; jobs go on meanwhile", error.message)
