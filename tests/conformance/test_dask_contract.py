@@ -99,6 +99,14 @@ def test_the_death_of_a_worker_loses_only_what_it_carried(
     assert not any(isinstance(one, AttemptEnded) and one.receipt.failure for one in bench.box.seen)
 
 
+def test_a_worker_that_is_there_takes_work_though_somebody_says_that_it_left(
+    two_pilots: Any,
+) -> None:
+    two_pilots.executor.lose(two_pilots.pilots[0].pilot, "late news of when it was gone")
+    two_pilots.start(two_pilots.bundle(two_pilots.order("t", "true")))
+    assert two_pilots.box.until_answered("t") == {"t": ["done"]}
+
+
 def test_a_bundle_for_a_dead_worker_is_lost_and_does_not_hang(
     two_mortal_pilots: Any, own_cluster: Any, kill_worker: Callable[[Any, PilotId], None]
 ) -> None:

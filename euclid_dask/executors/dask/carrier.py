@@ -121,7 +121,13 @@ class Carrier:
         self._spare_pilots = True
 
     def lose(self, pilot: PilotId, reason: str) -> None:
-        """Answer for all that was on a pilot: nothing of it lives."""
+        """Answer for all that was on a supervised pilot: nothing of it lives.
+
+        For others we see ourselves when their workers go; they may be back by now.
+        """
+        contact = self._contacts.get(pilot)
+        if contact is not None and not contact.worker:
+            return
         self._contacts.pop(pilot, None)
         self._stops.pop(pilot, None)
         self._retired.pop(pilot, None)
