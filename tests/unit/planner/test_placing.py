@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from euclid_dask.core.effects import CancelAttempt, RefuseTask, StartBundle
-from euclid_dask.core.events import CancelRequested, PilotLeft
+from euclid_dask.core.events import CancelRequested, PilotAway, PilotLeft
 from euclid_dask.core.flow import Body
 from euclid_dask.core.ids import PilotId, RunId, TaskId
 from euclid_dask.core.resources import GB, Resources
@@ -131,6 +131,18 @@ def test_a_pilot_that_left_gets_nothing(bench: MakeBench) -> None:
     run.pilot()
     run.fleet.apply(PilotLeft(pilot=PilotId("p"), reason="over", at_s=1.0))
     assert run.decide() == []
+
+
+def test_a_pilot_that_is_away_gets_nothing_new_and_what_runs_there_counts(
+    bench: MakeBench,
+) -> None:
+    run = bench(singles("a", "b", "c"))
+    run.pilot(cores=2)
+    run.order("a")
+    run.fleet.apply(PilotAway(pilot=PilotId("p"), reason="no heartbeat", at_s=1.0))
+    assert run.bundles() == []
+    run.pilot(cores=2)  # it is back
+    assert run.bundles() == [("b",)]
 
 
 # ---- fusing and grouping
@@ -300,11 +312,9 @@ def test_of_pilots_with_equal_room_that_which_ends_first_is_taken(bench: MakeBen
 
 
 def test_a_task_that_waits_too_long_goes_before_all_others(bench: MakeBench) -> None:
-    top = body(
-        task("old"), task("new", "w"), task("n", "w", x=out("new")), task("later", "w"), r=out("n")
-    )
-    run = bench(top, policy="critical-path", fuse=False)
-    run.run.board.now_s = 50.0
+    top = body(task("old"), task("new", "w"), task("n", "w", x=out("new")), r=out("n"))
+    needs = {"w": Resources(walltime_s=7200.0)}
+    run = bench(top, needs=needs, policy="critical-path", fuse=False)
     run.pilot(cores=1)
     assert run.bundles() == [("new",)]
     run.now_s = 6 * 3600.0 + 1.0
