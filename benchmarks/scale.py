@@ -1,8 +1,8 @@
 """Does the cost of a task stay the same from a thousand to a hundred thousand branches?
 
 Runs a split with the real runner and planner in a simulated world and prints the CPU time of the
-runner's process for each task, the part of it that the planner takes, its peak memory, and the time
-to replay the journal:
+runner's process for each task, the parts of it in which the planner decides and applies events,
+its peak memory, and the time to replay the journal:
 
     python benchmarks/scale.py
     python benchmarks/scale.py --json 1000 10000
@@ -52,13 +52,13 @@ def main(arguments: list[str]) -> int:
     if given.json:
         print(json.dumps({"machine": platform.platform(), "seed": 0, "sizes": rows}, indent=2))
         return 0
-    heads = f"{'branches':>9} {'us/task':>9} {'planner':>9} {'ratio':>6}"
+    heads = f"{'branches':>9} {'us/task':>9} {'decide':>7} {'apply':>7} {'ratio':>6}"
     print(f"{heads} {'peak MB':>8} {'replay s':>9}")
     for row in rows:
         print(
-            f"{row['branches']:>9} {row['us_per_task']:>9.1f} {row['planner_us']:>9.1f}"
-            f" {row['us_per_task'] / rows[0]['us_per_task']:>6.2f} {row['peak_mb']:>8.0f}"
-            f" {row['replay_s']:>9.2f}"
+            f"{row['branches']:>9} {row['us_per_task']:>9.1f} {row['decide_us']:>7.1f}"
+            f" {row['apply_us']:>7.1f} {row['us_per_task'] / rows[0]['us_per_task']:>6.2f}"
+            f" {row['peak_mb']:>8.0f} {row['replay_s']:>9.2f}"
         )
     return 0
 
@@ -77,13 +77,13 @@ def measure_here(branches: int, cores: int, pilots: int) -> dict[str, Any]:
         for number in range(pilots):
             world.add_pilot(f"p{number}", Resources(cores=cores, ram_bytes=1000 * GB))
         active = begin(world, pipeline(with_large=pilots > 1), Path(workdir))
-        planner = Stopwatch()
-        loop.decide = planner.timed(loop.decide)
-        Run.apply = planner.timed(Run.apply)  # type: ignore[method-assign]
+        decide, apply = Stopwatch(), Stopwatch()
+        loop.decide = decide.timed(loop.decide)
+        Run.apply = apply.timed(Run.apply)  # type: ignore[method-assign]
         before_s = time.process_time()
         simulate(world, active)
         cpu_s = time.process_time() - before_s
-        planner_s = planner.spent_s
+        decide_s, apply_s = decide.spent_s, apply.spent_s
         tasks = len(active.run.tasks)
         assert active.run.count(TaskState.DONE) == tasks
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
@@ -100,7 +100,8 @@ def measure_here(branches: int, cores: int, pilots: int) -> dict[str, Any]:
         "tasks": tasks,
         "cpu_s": round(cpu_s, 3),
         "us_per_task": round(cpu_s / tasks * 1e6, 1),
-        "planner_us": round(planner_s / tasks * 1e6, 1),
+        "decide_us": round(decide_s / tasks * 1e6, 1),
+        "apply_us": round(apply_s / tasks * 1e6, 1),
         "peak_mb": round(peak_mb, 1),
         "replay_s": round(replay_s, 3),
         "journal_bytes": journal,
