@@ -6,16 +6,21 @@ from pathlib import Path
 
 import euclid_dask
 from euclid_dask.api.preparing import prepare
+from euclid_dask.api.profiles import keep, learn, profiles_of
 from euclid_dask.api.results import RunResult, moved_to_now
 from euclid_dask.api.settings import Script, Settings
 from euclid_dask.core.errors import InputError
+from euclid_dask.core.events import CancelRequested
 from euclid_dask.core.states import RUN_ENDED, RunState
 from euclid_dask.core.values import replace
+from euclid_dask.pilots.site import Site
+from euclid_dask.planner import Run
 from euclid_dask.report.notebook import NotebookProgress, in_notebook
 from euclid_dask.report.words import counted
 from euclid_dask.runner import views
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.again import dependents, reasons_again
+from euclid_dask.runner.believed import believed_pilots
 from euclid_dask.runner.changes import changes_since, request_like
 from euclid_dask.runner.history import replay
 from euclid_dask.runner.loop import Runner
@@ -98,6 +103,7 @@ def resume(
             f"tried again: {counted(settled, 'task')} that {known} put up with the failure of"
         )
     if told:
+        _end_on_pilots(before, workspace, settings)
         return start(request_like(before, workspace), settings, told)
     tasks, joined = results_gone(before, workspace.workdir)
     told += [f"made again: task '{task}', since {reason}" for task, reason in tasks.items()]
@@ -108,6 +114,17 @@ def resume(
     active = resume_run(workspace, known, SystemClock())
     moved_to_now(active.run, workspace)
     return carry_out(active, settings, told)
+
+
+def _end_on_pilots(before: Run, workspace: Workspace, settings: Settings) -> None:
+    """Cancel a run whose tasks may still run on pilots, since another one takes its place."""
+    living = believed_pilots(workspace)
+    if any(bundle.pilot in living for bundle in before.bundles.values()):
+        clock = SystemClock()
+        active = resume_run(workspace, before.id, clock)
+        reason = "another run takes its place"
+        active.record(CancelRequested(at_s=clock.now_s(), reason=reason, now=True))
+        carry_out(active, dataclasses.replace(settings, on_start=None, on_turn=None), ())
 
 
 def rerun(
@@ -139,8 +156,13 @@ def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) ->
     if settings.on_start is None and settings.on_turn is None and in_notebook():
         display = NotebookProgress()
         settings = dataclasses.replace(settings, on_start=display.on_start, on_turn=display.on_turn)
+    if settings.executor == "auto" and not settings.site:
+        settings = dataclasses.replace(settings, site=active.run.options.site or None)
     try:
-        runner = _runner(active, settings)
+        site = settings.read_site()
+        store = profiles_of(active.workspace, settings, site)
+        runner = _runner(active, settings, site)
+        learn(active.run, store)
         runner.add(active)
         if settings.on_start is not None:
             settings.on_start(active, runner)
@@ -148,11 +170,12 @@ def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) ->
             runner.run_until_ended()
     finally:
         active.close()
+    keep(active.workspace, store)
     why = reasons_again(active.run, active.earlier)
     return RunResult(active.run, active.workspace.workdir, tuple(warnings), reruns=why)
 
 
-def _runner(active: ActiveRun, settings: Settings) -> Runner:
+def _runner(active: ActiveRun, settings: Settings, site: Site | None) -> Runner:
     """Return what carries out a run: here, or on pilots of the site that it belongs to.
 
     Raises:
@@ -160,9 +183,6 @@ def _runner(active: ActiveRun, settings: Settings) -> Runner:
         SiteError: The site cannot be used.
     """
     clock = SystemClock()
-    if settings.executor == "auto" and not settings.site:
-        settings = dataclasses.replace(settings, site=active.run.options.site or None)
-    site = settings.read_site()
     if site is not None:
         source = active.place.source
         executor, desk = make_pilots(site, active.workspace, clock, source=source)

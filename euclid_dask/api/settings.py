@@ -25,7 +25,7 @@ class Settings:
 
     With `site`, a site file, tasks run on pilots of that site; else `executor` is "auto", "dask",
     "inline" or the address of a Dask scheduler. `identity_by` says how input files are compared:
-    "mtime" (size and mtime) or "content" (SHA-256).
+    "mtime" (size and mtime) or "content" (SHA-256). `profiles` is the file with what attempts used.
     """
 
     site: str | Path | None = None
@@ -48,6 +48,7 @@ class Settings:
     source: str = ""
     environments: Path | None = None
     logdir: str | None = None
+    profiles: str | Path | None = None
     on_start: "Callable[[ActiveRun, Runner], None] | None" = None
     on_turn: OnTurn | None = None
 

@@ -54,6 +54,14 @@ EXECUTION: Final[Sequence[Option[Any]]] = (
         "seconds), or a scheduler's address.",
     ),
     *MACHINE,
+    click.option(
+        "--profiles",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar="EUCLID_DASK_PROFILES",
+        metavar="FILE",
+        help="Where to keep what tasks used, for later runs; default: with the records of the "
+        "workdir, or of the site's workspace.",
+    ),
     click.option("--quiet", "-q", is_flag=True, help="Show no progress."),
 )
 LIMITS: Final[Sequence[Option[Any]]] = (
@@ -157,6 +165,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         source=given.get("source", ""),
         environments=given.get("environments"),
         logdir=given.get("logdir"),
+        profiles=given.get("profiles"),
     )
 
 
