@@ -12,7 +12,9 @@ import pytest
 
 from euclid_dask.core.events import PilotRequested, RunEvent, RunResumed, TaskLost, TaskSucceeded
 from euclid_dask.core.ids import PilotId
+from euclid_dask.core.states import RunState
 from euclid_dask.core.values import to_json
+from euclid_dask.runner.history import replay
 from euclid_dask.runner.journal import read_journal
 from euclid_dask.runner.workspace import Workspace
 
@@ -21,7 +23,7 @@ PROGRAM = """\
 import os, sys, time
 from pathlib import Path
 
-options = dict(word[2:].split("=", 1) for word in sys.argv[1:])
+options = dict(word[2:].split("=", 1) for word in sys.argv[1:] if "=" in word)
 with open(os.environ["STARTS"], "a") as starts:
     starts.write(Path(options["logdir"]).name + "\\n")
 while not os.path.exists(os.environ["GO"]):
@@ -94,8 +96,8 @@ class Site:
         return self._start("-m", "euclid_dask.pilots.supervisor", "--pilot", PILOT, *words,
                            "--ram", "4000000000")  # fmt: skip
 
-    def runner(self, mode: str) -> "subprocess.Popen[bytes]":
-        return self._start("runner.py", mode)
+    def runner(self, *words: str) -> "subprocess.Popen[bytes]":
+        return self._start("runner.py", *words)
 
     def _start(self, *words: str) -> "subprocess.Popen[bytes]":
         command = [sys.executable, *words]
@@ -165,3 +167,43 @@ def test_a_runner_killed_with_its_scheduler_costs_no_start(site: Site, end_befor
     done = Counter(one.task for one in events if isinstance(one, TaskSucceeded))
     assert (len(done), set(done.values())) == (4, {1})
     assert not any(isinstance(one, TaskLost) for one in events)
+
+
+SITE = """\
+name = "here"
+batch = "local"
+workspace = "{workspace}"
+[templates.light]
+cores = 2
+ram = "4GB"
+walltime = "10m"
+max_running = 1
+"""
+COMMAND = """\
+import sys
+from euclid_dask.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.dask
+@pytest.mark.slow
+def test_a_run_that_has_changed_ends_on_its_pilots_before_another_takes_its_place(
+    site: Site,
+) -> None:
+    (site.workspace.records / "pilots.jsonl").unlink()
+    (site.folder / "site.toml").write_text(SITE.format(workspace=site.folder))
+    (site.folder / "runner.py").write_text(COMMAND)
+    first = site.runner("run", "flow.py", "--workdir", "w", "--site", "site.toml")
+    site.until_started(2)
+    first.kill()
+    first.wait()
+    flow = site.folder / "flow.py"
+    flow.write_text(flow.read_text().replace("program.py", "program.py new"))
+    second = site.runner("resume", "w")
+    site.until_started(4)
+    before, after = (replay(site.workspace.files(one).journal) for one in site.workspace.runs())
+    assert (before.state, len(before.active)) == (RunState.CANCELLED, 0)
+    assert after.state is RunState.ACTIVE
+    site.go()
+    assert second.wait(60) == 0

@@ -139,9 +139,9 @@ def _hasten(scheduler: Scheduler, worker: Worker, client: Any) -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Dask's chatter below warnings, and its complaint about a missing network."""
-    with silence_logging_cmgr(logging.WARNING), warnings.catch_warnings():
+def quiet(level: int = logging.WARNING) -> Iterator[None]:
+    """Keep Dask's chatter below a level, and its complaint about a missing network."""
+    with silence_logging_cmgr(level), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Couldn't detect a suitable IP", RuntimeWarning)
         yield
 

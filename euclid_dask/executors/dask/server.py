@@ -4,6 +4,7 @@ Only those join who hold the files of the workspace's own authority (`security`)
 to a scheduler may run programs as its user. That goes for this host too, which others may use.
 """
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -26,7 +27,7 @@ async def serving(
     inbox: Inbox, server: Server, adopted: Sequence[BundleOrder]
 ) -> AsyncIterator[Carrier]:
     """Be a scheduler that writes its address where pilots look for it, and its client."""
-    with quiet(), dask.config.set(CONFIG):
+    with quiet(logging.ERROR), dask.config.set(CONFIG):  # that workers go is no news to anybody
         scheduler = await _start(server)
         page.serve_when_asked(scheduler)
         inner, outer = (listener.contact_address for listener in scheduler.listeners)
