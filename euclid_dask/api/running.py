@@ -6,12 +6,14 @@ from pathlib import Path
 
 import euclid_dask
 from euclid_dask.api.preparing import prepare
+from euclid_dask.api.profiles import keep, learn, profiles_of
 from euclid_dask.api.results import RunResult, moved_to_now
 from euclid_dask.api.settings import Script, Settings
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.events import CancelRequested
 from euclid_dask.core.states import RUN_ENDED, RunState
 from euclid_dask.core.values import replace
+from euclid_dask.pilots.site import Site
 from euclid_dask.planner import Run
 from euclid_dask.report.notebook import NotebookProgress, in_notebook
 from euclid_dask.report.words import counted
@@ -154,8 +156,13 @@ def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) ->
     if settings.on_start is None and settings.on_turn is None and in_notebook():
         display = NotebookProgress()
         settings = dataclasses.replace(settings, on_start=display.on_start, on_turn=display.on_turn)
+    if settings.executor == "auto" and not settings.site:
+        settings = dataclasses.replace(settings, site=active.run.options.site or None)
     try:
-        runner = _runner(active, settings)
+        site = settings.read_site()
+        store = profiles_of(active.workspace, settings, site)
+        runner = _runner(active, settings, site)
+        learn(active.run, store)
         runner.add(active)
         if settings.on_start is not None:
             settings.on_start(active, runner)
@@ -163,11 +170,12 @@ def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) ->
             runner.run_until_ended()
     finally:
         active.close()
+    keep(active.workspace, store)
     why = reasons_again(active.run, active.earlier)
     return RunResult(active.run, active.workspace.workdir, tuple(warnings), reruns=why)
 
 
-def _runner(active: ActiveRun, settings: Settings) -> Runner:
+def _runner(active: ActiveRun, settings: Settings, site: Site | None) -> Runner:
     """Return what carries out a run: here, or on pilots of the site that it belongs to.
 
     Raises:
@@ -175,9 +183,6 @@ def _runner(active: ActiveRun, settings: Settings) -> Runner:
         SiteError: The site cannot be used.
     """
     clock = SystemClock()
-    if settings.executor == "auto" and not settings.site:
-        settings = dataclasses.replace(settings, site=active.run.options.site or None)
-    site = settings.read_site()
     if site is not None:
         source = active.place.source
         executor, desk = make_pilots(site, active.workspace, clock, source=source)
