@@ -7,6 +7,7 @@ to a scheduler may run programs as its user. That goes for this host too, which 
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import dask.config
 from distributed import Scheduler
@@ -52,7 +53,7 @@ async def serving(
             await scheduler.close()
 
 
-async def _start(server: Server) -> Scheduler:
+async def _start(server: Server) -> Any:
     """Return a scheduler that listens; our own client talks to it inside this process."""
     try:
         return await Scheduler(
