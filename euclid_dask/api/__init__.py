@@ -8,6 +8,7 @@ result.outputs, result.failures
 
 from euclid_dask.api.lowering import to_dask
 from euclid_dask.api.preparing import check, folder_of, load, prepare, read_isf, report
+from euclid_dask.api.profiles import advise, open_profiles, profiles_of
 from euclid_dask.api.results import (
     CheckReport,
     RunResult,
@@ -23,13 +24,16 @@ __all__ = [
     "RunResult",
     "Script",
     "Settings",
+    "advise",
     "carry_out",
     "check",
     "folder_of",
     "is_ended",
     "load",
+    "open_profiles",
     "open_run",
     "prepare",
+    "profiles_of",
     "read_isf",
     "report",
     "rerun",
