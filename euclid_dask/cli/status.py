@@ -11,9 +11,12 @@ from euclid_dask import api
 from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import json_option, run_argument
 from euclid_dask.core.states import RUN_ENDED, TaskState
+from euclid_dask.planner import Fleet
+from euclid_dask.report.pilots import pilots_rows, pilots_text
 from euclid_dask.report.terminal import as_json, failures_text, state_text
 from euclid_dask.report.words import counted, duration, moment
 from euclid_dask.runner import views
+from euclid_dask.runner.believed import known_fleet
 from euclid_dask.runner.workspace import Workspace, holder, is_locked
 from euclid_dask.worker.clock import now_s
 
@@ -39,7 +42,12 @@ def command(workdir: str, run_id: str | None, **given: Any) -> int:
     runner = _runner(result, workspace)
     if given["as_json"]:
         at = views.progress(result.run, now_s())
-        more = {"runner": runner, "running": list(at.running), "eta_s": at.eta_s}
+        more = {
+            "runner": runner,
+            "running": list(at.running),
+            "eta_s": at.eta_s,
+            "pilots": pilots_rows(_fleet(workspace, runner)),
+        }
         click.echo(json.dumps({**as_json(result.summary()), **more}))
     else:
         for line in _lines(result, workspace, runner):
@@ -52,6 +60,11 @@ def _runner(result: api.RunResult, workspace: Workspace) -> str:
     if result.run.state in RUN_ENDED:
         return ""
     return "active" if is_locked(workspace) else "died"
+
+
+def _fleet(workspace: Workspace, runner: str) -> Fleet:
+    """Return the pilots that may live: some outlive a runner that died, none a run that ended."""
+    return known_fleet(workspace) if runner else Fleet()
 
 
 def _lines(result: api.RunResult, workspace: Workspace, runner: str) -> Iterator[str]:
@@ -77,6 +90,8 @@ def _lines(result: api.RunResult, workspace: Workspace, runner: str) -> Iterator
     told = ", ".join(f"{number:,} {name}" for name, number in parts.items() if number)
     left = f", about {duration(at.eta_s)} left" if at.eta_s is not None and runner else ""
     yield f"  {counted(at.total, 'task')}: {told or 'none yet'}; {duration(at.elapsed_s)}{left}"
+    if pilots := pilots_text(_fleet(workspace, runner), end_s):
+        yield f"  {pilots}"
     if runner == "active":
         yield from _running(result, end_s)
     yield from failures_text(result.failures)

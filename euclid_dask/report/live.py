@@ -11,6 +11,7 @@ from rich.text import Text
 
 from euclid_dask.planner.nodes import Task
 from euclid_dask.planner.run import Run
+from euclid_dask.report.pilots import pilots_text
 from euclid_dask.report.progress import Remarks, begin_text, progress_text, time_text
 from euclid_dask.report.words import duration
 from euclid_dask.runner import views
@@ -51,7 +52,8 @@ class LiveProgress:
         now_s = runner.clock.now_s()
         if now_s >= self._next_s:
             self._next_s = now_s + REFRESH_S
-            self._live.update(_picture(self._run, now_s), refresh=True)
+            pilots = pilots_text(runner.fleet, now_s)
+            self._live.update(_picture(self._run, pilots, now_s), refresh=True)
 
     def end(self) -> None:
         """Take the display away."""
@@ -60,7 +62,7 @@ class LiveProgress:
             self._live.stop()
 
 
-def _picture(run: Run, now_s: float) -> RenderableType:
+def _picture(run: Run, pilots: str, now_s: float) -> RenderableType:
     at = views.progress(run, now_s)
     bar = Table.grid(padding=(0, 1))
     ended = at.done + at.skipped + at.failed + at.blocked
@@ -70,7 +72,8 @@ def _picture(run: Run, now_s: float) -> RenderableType:
         Text(f"{100 * ended // max(1, at.total)} %"),
         Text(time_text(at), style="dim"),
     )
-    return Group(bar, Text(progress_text(at)), *_running(run, at, now_s))
+    told = [Text(text) for text in (progress_text(at), pilots) if text]
+    return Group(bar, *told, *_running(run, at, now_s))
 
 
 def _running(run: Run, at: Progress, now_s: float) -> Iterator[RenderableType]:

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from euclid_dask.core.states import RunState
 from euclid_dask.planner.run import Run
+from euclid_dask.report.pilots import pilots_text
 from euclid_dask.report.words import counted, duration, printable
 from euclid_dask.runner import views
 from euclid_dask.runner.active import ActiveRun
@@ -105,7 +106,8 @@ class LineProgress:
             return
         at = views.progress(self._run, now_s)
         self._next_s = now_s + min(60.0, max(5.0, at.elapsed_s / 10))
-        line = progress_text(at)
+        pilots = pilots_text(runner.fleet, now_s)
+        line = progress_text(at) + (f"; {pilots}" if pilots else "")
         if line != self._last:
             self._last = line
             self._write(f"{line} ({time_text(at)})")

@@ -11,15 +11,24 @@ PILOTS: Final = "pilots.jsonl"
 """The journal of pilots, among the records of a workdir."""
 
 
+def known_fleet(workspace: Workspace) -> Fleet:
+    """Return the pilots as their journal tells, without the templates of their site.
+
+    Raises:
+        JournalError: The journal cannot be read, so nobody knows.
+    """
+    fleet = Fleet()
+    path = workspace.records / PILOTS
+    if path.exists():
+        for event in read_pilots(path):
+            fleet.apply(event)
+    return fleet
+
+
 def believed_pilots(workspace: Workspace) -> frozenset[PilotId]:
     """Return the pilots that may live.
 
     Raises:
         JournalError: The journal cannot be read, so nobody knows.
     """
-    path = workspace.records / PILOTS
-    fleet = Fleet()
-    if path.exists():
-        for event in read_pilots(path):
-            fleet.apply(event)
-    return frozenset(fleet.pilots)
+    return frozenset(known_fleet(workspace).pilots)

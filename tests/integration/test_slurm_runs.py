@@ -267,8 +267,10 @@ def test_a_pipeline_runs_on_pilots_of_three_sizes_that_end_with_it(
 ) -> None:
     site = make_site(batch)
     process = site.run(4)
+    status = finished(site.start("status", str(site.workdir), "--json"))
     site.hold.unlink()
     told = finished(process)
+    assert "up" in {pilot["state"] for pilot in status["pilots"]}
     assert told["tasks"]["done"] == len(TASKS)
     assert site.starts() == Counter(TASKS)
     joined = {event.template for event in site.pilots() if isinstance(event, PilotJoined)}

@@ -6,6 +6,7 @@ import pytest
 
 from euclid_dask.core.events import CancelRequested
 from euclid_dask.core.seams import Clock
+from euclid_dask.planner import Fleet
 from euclid_dask.planner.run import Run
 from euclid_dask.report.notebook import NotebookProgress, in_notebook, progress_html
 from euclid_dask.report.progress import LineProgress, Remarks, progress_text
@@ -25,7 +26,7 @@ class StandingRunner:
     """As much of a runner as a display looks at."""
 
     clock: Clock = field(default_factory=StandingClock)
-    fleet: Any = field(default_factory=lambda: SimpleNamespace(pilots={"p": 1}))
+    fleet: Any = field(default_factory=Fleet)
     executor: Any = field(default_factory=lambda: SimpleNamespace(dashboard_address="http://d"))
 
 
