@@ -95,13 +95,14 @@ def _lines(found: Sequence[Advice]) -> Iterator[str]:
 
 def _row(one: Advice) -> tuple[str, ...]:
     asked, advised = one.asked, one.advised
+    cores = f"{one.cores_used:.2g}" if one.cores_used else "-"
     return (
         one.executable,
         f"{one.count:,}",
-        _cell(f"{asked.cores:g}", f"{advised.cores:g}", f"{one.cores_used:.2g}"),
+        _cell(f"{asked.cores:g}", f"{advised.cores:g}", cores),
         _cell(size(asked.ram_bytes), size(advised.ram_bytes), ram(one.peak_ram_bytes)),
         _cell(duration(asked.walltime_s), duration(advised.walltime_s), duration(one.longest_s)),
-        "-" if one.risk is None else percent(one.risk),
+        "-" if one.risk is None else f"< {percent(one.risk)}",
         _saved(one.saved_core_hours, one.core_hours),
         _saved(one.saved_gb_hours, one.gb_hours),
     )

@@ -182,6 +182,8 @@ class _Definition:
         wanted = _largest([change.wanted for change in changes] + [now] * (target.others > 0))
         new = {name: _text(wanted, name) for name in FIELDS}
         new = {name: text for name, text in new.items() if text != _text(now, name)}
+        if not new and any(change.wanted != now for change in changes):
+            raise _RefusedError("it shares its resources with others that need as much, or may")
         for name in new.keys() & written.keys():
             yield self._span(written[name][1], new[name])
         more = ", ".join(f"{name}={text}" for name, text in new.items() if name not in written)

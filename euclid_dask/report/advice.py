@@ -111,11 +111,10 @@ def advise(
 
 
 def _outcomes(usages: Iterable[Usage]) -> list[Usage]:
-    """Return of each task the attempt that succeeded, or else the latest; the latest come first."""
+    """Return the latest attempt of each task; the latest come first."""
     found: dict[tuple[str, str], Usage] = {}
     for use in usages:
-        if use.verdict == DONE or (use.run, use.task) not in found:
-            found[use.run, use.task] = use
+        found.setdefault((use.run, use.task), use)
     return list(found.values())
 
 

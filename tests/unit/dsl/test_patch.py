@@ -111,8 +111,12 @@ def test_what_others_share_of_which_nothing_is_known_never_gets_less() -> None:
     source = SHARED.encode()
     less = patched(source, [change("a", 2, needs(), needs(ram=0.2))])
     assert less.source == source
+    assert "shares its resources" in less.refused["a"]
     more = patched(source, [change("a", 2, needs(), needs(ram=4))])
     assert more.source.decode() == SHARED.replace("ram=1", "ram=4")
+
+
+TWICE = "small = ComputingResources()\nif late:\n    small = of(small)\n"
 
 
 @pytest.mark.parametrize(
@@ -124,6 +128,7 @@ def test_what_others_share_of_which_nothing_is_known_never_gets_less() -> None:
         ('a = Executable("a", resources=ComputingResources(**given))\n', "is computed"),
         ('a = Executable("a", resources=ComputingResources(*given))\n', "is computed"),
         ('a = Executable("a", resources=small)\n', "'small' is not set once"),
+        (f'a = Executable("a", resources=small)\n{TWICE}', "'small' is not set once"),
         ('a = Executable("a", resources=ComputingResources(ram=7))\n', "the file has changed"),
         ('b = Executable("a", resources=ComputingResources())\n', "there is no 'a = ...(...)'"),
         ("a = (\n", "cannot be read"),
