@@ -27,9 +27,9 @@ from euclid_dask.runner.workspace import Workspace
 DONE: Final = "done"
 """The verdict of an attempt that succeeded; else it is the kind of its failure."""
 MOST_SAMPLES: Final = 10_000
-"""How many attempts of an executable are looked at for advice, the latest."""
+"""How many attempts of an executable are looked at for advice, of the latest runs."""
 MOST_DURATIONS: Final = 200
-"""How many attempts of an executable a run begins with, the latest."""
+"""How many attempts of an executable a run begins with, of the latest runs."""
 WAIT_S: Final = 10.0
 
 _VERSION: Final = 1
@@ -50,7 +50,7 @@ CREATE TABLE attempts (
   pilot TEXT NOT NULL, ended_s REAL NOT NULL, wall_s REAL NOT NULL, cpu_s REAL NOT NULL,
   peak_ram_bytes INTEGER NOT NULL, read_bytes INTEGER NOT NULL, written_bytes INTEGER NOT NULL,
   input_bytes INTEGER NOT NULL,
-  PRIMARY KEY (executable, task, attempt)) WITHOUT ROWID;
+  PRIMARY KEY (executable, task, attempt DESC)) WITHOUT ROWID;
 PRAGMA user_version = {_VERSION};
 """
 
@@ -207,14 +207,26 @@ class ProfileStore:
         return list(latest.values())
 
     def usages(self, executable: str, version: str, most: int = MOST_SAMPLES) -> list[Usage]:
-        """Return what the latest attempts of an executable used, the latest first."""
-        rows = self._db.execute(
-            "SELECT r.run, task, attempt, verdict, wall_s, cpu_s, peak_ram_bytes, input_bytes "
-            "FROM executables e JOIN runs r ON r.id = e.run JOIN attempts a ON a.executable = e.id "
-            "WHERE e.executable = ? AND e.version = ? ORDER BY ended_s DESC LIMIT ?",
-            (executable, version, most),
-        )
-        return [Usage(*row) for row in rows]
+        """Return what attempts of an executable used, at most so many.
+
+        Those of the latest runs come first; of a task, the latest attempt.
+        """
+        runs = self._db.execute(
+            "SELECT e.id, r.run FROM executables e JOIN runs r ON r.id = e.run "
+            "WHERE executable = ? AND version = ? ORDER BY began_s DESC, e.id DESC",
+            (executable, version),
+        ).fetchall()
+        found: list[Usage] = []
+        for number, run in runs:
+            if len(found) >= most:
+                break
+            rows = self._db.execute(
+                "SELECT task, attempt, verdict, wall_s, cpu_s, peak_ram_bytes, input_bytes "
+                "FROM attempts WHERE executable = ? ORDER BY task, attempt DESC LIMIT ?",
+                (number, most - len(found)),
+            )
+            found += [Usage(run, *row) for row in rows]
+        return found
 
     def durations(
         self, versions: Mapping[str, str], *, but: RunId | None = None

@@ -208,6 +208,21 @@ def test_durations_are_of_successes_of_the_same_version_and_other_runs(
     assert store.durations(dict.fromkeys(version, "another")) == {}
 
 
+def test_what_is_looked_at_is_of_the_latest_runs_and_attempts(
+    store: ProfileStore, workspace: Workspace
+) -> None:
+    a_run(workspace.workdir, after_s=100.0)
+    earlier, later = workspace.runs()
+    for run in (later, earlier):
+        store.take_in(workspace.files(run).journal)
+    (work,) = (one for one in store.definitions() if one.executable == "work")
+    found = store.usages("work", work.version, 6)
+    assert [(use.run, use.task.split(".")[2], use.attempt) for use in found] == [
+        (later, "1", 1), (later, "2", 2), (later, "2", 1), (later, "3", 1),
+        (earlier, "1", 1), (earlier, "2", 2),
+    ]  # fmt: skip
+
+
 def test_the_definition_is_that_of_the_latest_run(
     store: ProfileStore, workspace: Workspace
 ) -> None:
