@@ -1,4 +1,4 @@
-"""`site`: write, convert and look at site files."""
+"""`site`: write, convert, look at and try site files."""
 
 import dataclasses
 import json
@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
-from euclid_dask.cli.exits import DONE
+from euclid_dask.cli.exits import DONE, REFUSED
 from euclid_dask.cli.options import json_option
 from euclid_dask.core.amounts import duration_text
 from euclid_dask.core.errors import InputError
+from euclid_dask.core.values import to_json
+from euclid_dask.pilots.checkup import Check, checkup, scripts
 from euclid_dask.pilots.ial import Imported, read_ial, render_import
 from euclid_dask.pilots.site import Site, Template, doubts, example, read_site, tables_of
 from euclid_dask.pilots.tables import help_of, rendered
@@ -24,6 +26,7 @@ Examples:
   euclid-dask site new --output site.toml
   euclid-dask site import server.cfg --output site.toml
   euclid-dask site show site.toml
+  euclid-dask site check site.toml               (submits a job)
 """
 _MORE = ("account", "prologue", "directives", "boot", "starve")
 output_option = click.option(
@@ -33,7 +36,7 @@ output_option = click.option(
 
 @click.group("site", epilog=EPILOG)
 def command() -> None:
-    """Write, convert and look at site files.
+    """Write, convert, look at and try site files.
 
     A site file is TOML and says everything about a data centre: the folder where runs work, the
     batch system, the kinds of pilots, the environments.
@@ -86,6 +89,49 @@ def show(file: Path, *, as_json: bool) -> int:
         click.echo(line)
     _warn(warnings)
     return DONE
+
+
+@command.command("check")
+@click.argument("file", metavar="SITE.toml", type=click.Path(path_type=Path))
+@click.option("--no-job", is_flag=True, help="Only try what needs no job.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the job.",
+)
+@json_option
+def check(file: Path, *, no_job: bool, wait: float, as_json: bool) -> int:
+    """Try whether a site does what pilots need, and say what to do where it does not.
+
+    The commands of the batch system, the workspace and the network are tried, by a small job too:
+    it must run, see the workspace as this host does, and reach this host. The job scripts of the
+    pilots are printed. Exit code 0, or 2 if something failed.
+    """
+    site = read_site(file, os.environ)
+    found: list[Check] = []
+    for one in checkup(site, job=not no_job, patience_s=wait):
+        found.append(one)
+        if not as_json:
+            _tell_check(one)
+    code = DONE if all(one.ok for one in found) else REFUSED
+    written = scripts(site) if found[0].ok else {}
+    if as_json:
+        checks = [json.loads(to_json(one)) for one in found]
+        state = "ok" if code == DONE else "failed"
+        click.echo(json.dumps({"state": state, "checks": checks, "scripts": written}))
+        return code
+    for name, text in written.items():
+        click.echo(click.style(f"\n# the job of a pilot '{name}'", fg="cyan"))
+        click.echo(text.rstrip("\n"))
+    return code
+
+
+def _tell_check(one: Check) -> None:
+    label = click.style("ok     ", fg="green") if one.ok else click.style("failed ", fg="red")
+    click.echo(f"{label} {one.name + ':':<11}{one.found}" + ("" if one.ok else f"; {one.fix}"))
 
 
 def _write(text: str, output: str | None) -> None:

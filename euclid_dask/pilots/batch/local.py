@@ -91,6 +91,8 @@ class LocalBatch:
                     procfs.send(process, number)
                 number = signal.SIGKILL
             poll().poll(_ROUND_MS)
+        for child in (self._children[job] for job in jobs if job in self._children):
+            child.wait()
 
     def last_words(self, name: str) -> str:
         """See `BatchSystem.last_words`."""
