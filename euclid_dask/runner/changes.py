@@ -58,6 +58,7 @@ def request_like(before: Run, workspace: Workspace) -> RunRequest:
         enforce_ram=place.enforce_ram,
         enforce_walltime=place.enforce_walltime,
         grace_s=place.grace_s,
+        sample_interval_s=place.sample_interval_s,
         identity_by=before.options.identity_by,
     )
 

@@ -63,6 +63,7 @@ class RunRequest:
     enforce_ram: bool = True
     enforce_walltime: bool = True
     grace_s: float = 5.0
+    sample_interval_s: float = 1.0
     identity_by: IdentityBy = "mtime"
     fresh: bool = False
     traces: Traces = HOST_TRACES
@@ -261,6 +262,7 @@ def place_of(request: RunRequest, workspace: Workspace, run: RunId) -> Place:
         enforce_ram=request.enforce_ram,
         enforce_walltime=request.enforce_walltime,
         grace_s=request.grace_s,
+        sample_interval_s=request.sample_interval_s,
     )
 
 
