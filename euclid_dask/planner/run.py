@@ -123,7 +123,9 @@ class Run:
     def share(self, durations: dict[str, Duration]) -> None:
         """Learn durations together with others: from now on in `durations`."""
         for key, own in self.durations.items():
-            durations.setdefault(key, Duration()).merge(own)
+            known = durations.setdefault(key, own)
+            if known is not own:
+                known.merge(own)
         self.durations = durations
 
     def count(self, state: TaskState) -> int:
