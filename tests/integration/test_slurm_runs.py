@@ -26,7 +26,6 @@ from euclid_dask.core.events import (
     PilotLeft,
     PilotSubmitted,
     RunEvent,
-    RunResumed,
     TaskLost,
     TasksOrdered,
     TaskStarted,
@@ -307,8 +306,9 @@ def test_a_killed_runner_finds_its_pilots_and_their_tasks_again(
     site.place_of(attempts=4)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    elsewhere = site.start("resume", str(site.workdir), "--executor", "inline", "--json")
+    assert "may still run on pilots" in elsewhere.communicate(timeout=PATIENCE_S)[0]
     again = site.start("resume", str(site.workdir), "--json")  # the run knows its site
-    wait_for(lambda: _count(site.events(), RunResumed))
     wait_for(lambda: _carried_after_restart(site.pilots()) >= 4)
     site.hold.unlink()
     finished(again)
