@@ -12,9 +12,8 @@ from euclid_dask.core.ids import PilotId
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.seams import Clock, Executor
 from euclid_dask.executors.server import Server
-from euclid_dask.pilots.batch.commands import Calls
-from euclid_dask.pilots.batch.systems import LOCAL, open_batch
-from euclid_dask.pilots.launch import job_prefix, pilot_script
+from euclid_dask.pilots.batch.systems import LOCAL
+from euclid_dask.pilots.launch import batch_of, job_prefix, pilot_script
 from euclid_dask.pilots.reconciler import Pace
 from euclid_dask.pilots.site import Site
 from euclid_dask.pilots.supply import BatchSupply
@@ -96,8 +95,7 @@ def make_pilots(
     for name in site.templates:
         script(PilotId(name), name)
     prefix = job_prefix(site, workdir)
-    calls = Calls(timeout_s=site.intervals.command_s)
-    batch = open_batch(site.batch, prefix=prefix, folder=workspace.records / JOBS, calls=calls)
+    batch = batch_of(site, prefix=prefix, folder=workspace.records / JOBS)
     poll_s = site.intervals.poll_s
     pace = Pace(
         poll_s=poll_s, watch_s=max(LEAST_POLL_S, poll_s / 10), submit_s=site.intervals.submit_s

@@ -23,9 +23,8 @@ from euclid_dask.core.ids import PilotId
 from euclid_dask.core.pilots import Job, JobState
 from euclid_dask.core.seams import BatchSystem
 from euclid_dask.core.values import Value, json_reader
-from euclid_dask.pilots.batch.commands import Calls
-from euclid_dask.pilots.batch.systems import LOCAL, open_batch
-from euclid_dask.pilots.launch import pilot_script, script_of
+from euclid_dask.pilots.batch.systems import LOCAL
+from euclid_dask.pilots.launch import batch_of, pilot_script, script_of
 from euclid_dask.pilots.probe import ANSWER, QUESTION, Answer
 from euclid_dask.pilots.site import DEFAULT_ENVIRONMENT, Site
 from euclid_dask.worker.clock import now_s
@@ -69,12 +68,7 @@ def checkup(site: Site, *, job: bool, patience_s: float) -> Iterator[Check]:
             return
         yield Check(name="workspace", ok=True, found=f"{site.workspace} can be written here")
         name = f"euclid-dask-{site.name}-check-{secrets.token_hex(4)}"
-        batch = open_batch(
-            site.batch,
-            prefix=name,
-            folder=folder / "jobs",
-            calls=Calls(timeout_s=site.intervals.command_s),
-        )
+        batch = batch_of(site, prefix=name, folder=folder / "jobs")
         answered = _batch_answers(site, batch)
         yield answered
         with _listening(site) as listener:

@@ -1,4 +1,4 @@
-"""The job that becomes a pilot: its name, its script, and the supervisor's words in it."""
+"""The job that becomes a pilot: where it is submitted, its name, its script, its words."""
 
 import hashlib
 import sys
@@ -7,6 +7,9 @@ from typing import Final
 
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.resources import Resources
+from euclid_dask.core.seams import BatchSystem
+from euclid_dask.pilots.batch.commands import Calls
+from euclid_dask.pilots.batch.systems import open_batch
 from euclid_dask.pilots.scripts import JobRequest, job_script
 from euclid_dask.pilots.site import Site, Template
 
@@ -22,6 +25,16 @@ def job_prefix(site: Site, workdir: Path) -> str:
     """Return how the names of the jobs of a workdir begin; those of no other workdir do."""
     digest = hashlib.sha256(str(workdir).encode()).hexdigest()[:8]
     return f"euclid-dask-{site.name}-{digest}-"
+
+
+def batch_of(site: Site, *, prefix: str, folder: Path) -> BatchSystem:
+    """Return the batch system of a site, for jobs whose names begin with `prefix`.
+
+    Scripts, and what jobs say, are kept in `folder`.
+    """
+    remote = ("ssh", "-o", "BatchMode=yes", site.batch_host) if site.batch_host else ()
+    calls = Calls(remote=remote, timeout_s=site.intervals.command_s)
+    return open_batch(site.batch, prefix=prefix, folder=folder, calls=calls)
 
 
 def pilot_script(

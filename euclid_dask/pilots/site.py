@@ -41,6 +41,9 @@ _Name = Annotated[
 _Line = Annotated[
     str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z", extra={"words": "one line of text"})
 ]
+_Word = Annotated[
+    str, Meta(pattern=r"\A(?!-)[^\s\x00-\x1f\x7f]*\Z", extra={"words": "a name of a host"})
+]
 _Count = Annotated[int, Meta(ge=0, le=HUGE)]
 _VARIABLE: Final = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
@@ -210,6 +213,10 @@ class Site(Value, frozen=True, kw_only=True):
         Meta(description="folder that this machine and all nodes share; may hold $VARIABLES"),
     ]
     batch: Annotated[BatchKind, Meta(description="the batch system")]
+    batch_host: Annotated[
+        _Word,
+        Meta(description="host on which its commands run, by ssh without a password; empty: here"),
+    ] = ""
     policy: Annotated[_Line, Meta(description="which ready task goes first")] = "fifo"
     templates: dict[_Name, Template]
     environments: dict[_Line, _Line] = {}

@@ -163,7 +163,7 @@ class CommandBatch:
 
     def _hint(self, done: subprocess.CompletedProcess[str]) -> str:
         if done.returncode == _NOT_FOUND:
-            return "is it on the PATH of this host? Or set the submission host in the site file"
+            return "is it on the PATH of this host? Or set `batch_host` in the site file"
         for found, hint in self._dialect.hints:
             if found.search(done.stdout + done.stderr):
                 return hint
