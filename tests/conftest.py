@@ -19,6 +19,7 @@ def _dump(run: Run) -> dict[str, Any]:
             task.id: (
                 (task.state, task.missing, task.attempt, task.science_failures, task.losses),
                 (task.no_reuse, task.failure, task.blocked_by, task.pilot, task.bundle),
+                (task.enlargements, task.expiries, task.asked, task.avoids, task.careful),
                 (task.ready_key, task.started_s, task.ended_s, task.outputs, task.profile),
                 (task.sequence, task.tolerated, task.warnings, len(task.consumers)),
             )

@@ -149,6 +149,7 @@ def prepare(  # noqa: PLR0913  what `run` takes
         policy=dials.policy,
         science_retries=dials.science_retries,
         lost_retries=dials.lost_retries,
+        larger_retries=dials.larger_retries,
         until=settings.until,
         from_=settings.from_,
         skip=settings.skip,
@@ -169,6 +170,7 @@ def prepare(  # noqa: PLR0913  what `run` takes
         enforce_ram=dials.enforce_ram,
         enforce_walltime=dials.enforce_walltime,
         grace_s=dials.grace_s,
+        sample_interval_s=site.intervals.sample_s if site is not None else 1.0,
         identity_by=settings.identity_by,
         fresh=settings.fresh,
     )

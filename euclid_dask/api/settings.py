@@ -35,6 +35,7 @@ class Settings:
     policy: str | None = None
     science_retries: int | None = None
     lost_retries: int | None = None
+    larger_retries: int | None = None
     until: tuple[str, ...] = ()
     from_: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
@@ -91,9 +92,10 @@ class CompleteSettings:
     policy: str = "fifo"
     science_retries: int = 0
     lost_retries: int = 5
+    larger_retries: int = 1
     enforce_ram: bool = True
     enforce_walltime: bool = True
-    grace_s: float = 5.0
+    grace_s: float = 3.0
 
     @classmethod
     def of(cls, site: Site) -> "CompleteSettings":
@@ -102,6 +104,7 @@ class CompleteSettings:
             policy=site.policy,
             science_retries=site.retries.science,
             lost_retries=site.retries.lost,
+            larger_retries=site.retries.larger,
             enforce_ram=site.limits.enforce_ram,
             enforce_walltime=site.limits.enforce_walltime,
             grace_s=site.limits.grace_s,

@@ -81,6 +81,12 @@ LIMITS: Final[Sequence[Option[Any]]] = (
         help="Further attempts of a task that was lost with its machine; default: the site's, "
         "or 5.",
     ),
+    click.option(
+        "--larger-retries",
+        type=click.IntRange(min=0),
+        help="Further attempts of a task that was killed at its limit, with more RAM or walltime; "
+        "default: the site's, or 1.",
+    ),
     click.option("--fresh", is_flag=True, help="Do everything again, whatever is done already."),
     click.option(
         "--identity",
@@ -105,7 +111,7 @@ LIMITS: Final[Sequence[Option[Any]]] = (
         "--grace",
         type=click.FloatRange(min=0),
         metavar="SECONDS",
-        help="Time between SIGTERM and SIGKILL; default: the site's, or 5.",
+        help="Time between SIGTERM and SIGKILL; default: the site's, or 3.",
     ),
     click.option(
         "--source",
@@ -152,6 +158,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         policy=given.get("policy"),
         science_retries=given.get("retries"),
         lost_retries=given.get("lost_retries"),
+        larger_retries=given.get("larger_retries"),
         until=given.get("until", ()),
         from_=given.get("from_", ()),
         skip=given.get("skip", ()),

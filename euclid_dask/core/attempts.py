@@ -28,6 +28,8 @@ class FailureKind(StrEnum):
     """The machine failed us: disk full, no more processes."""
     LOST = "lost"
     """The pilot or the runner died under it."""
+    EXPIRED = "expired"
+    """The pilot reached its walltime under it; that is nobody's fault."""
     CANCELLED = "cancelled"
     """We killed it on request."""
     OMITTED = "omitted"
@@ -37,11 +39,15 @@ class FailureKind(StrEnum):
 
 
 class Failure(Value, frozen=True, kw_only=True):
-    """Why an attempt did not succeed: a kind for machines and one sentence for people."""
+    """Why an attempt did not succeed: a kind for machines and one sentence for people.
+
+    `used` is what it used, as far as is known, of what it had too little of: bytes or seconds.
+    """
 
     kind: FailureKind
     message: str
     exit_code: int | None = None
+    used: float = 0.0
 
 
 class Fingerprint(Value, frozen=True, kw_only=True):
@@ -133,7 +139,7 @@ class Place(Value, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     enforce_ram: bool = True
     enforce_walltime: bool = True
-    grace_s: float = 5.0
+    grace_s: float = 3.0
     sample_interval_s: float = 1.0
 
 

@@ -36,7 +36,8 @@ IdentityBy = Literal["mtime", "content"]
 class RunOptions(Value, frozen=True, kw_only=True):
     """What the caller chose for a run.
 
-    `science_retries` and `lost_retries` are further attempts after a failed or lost one.
+    `science_retries` and `lost_retries` are further attempts after a failed or lost one,
+    `larger_retries` those with more RAM or walltime after one that had too little of it.
     `until`, `from_`, `skip` are task or block paths; `given` maps `task.port` to a file;
     `pkgrepo` is the folder that package definitions were imported from, "" for the script's own.
     `site` is the site file of its pilots, "" for none.
@@ -47,6 +48,7 @@ class RunOptions(Value, frozen=True, kw_only=True):
     policy: str = "fifo"
     science_retries: int = 0
     lost_retries: int = 5
+    larger_retries: int = 1
     until: tuple[str, ...] = ()
     from_: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
@@ -121,23 +123,34 @@ class TaskSucceeded(Event, frozen=True, kw_only=True):
 class TaskErred(Event, frozen=True, kw_only=True):
     """An attempt failed through the science program, its outputs or its limits.
 
-    `noted_s` is when the runner knew it.
+    `noted_s` is when the runner knew it. `larger` is what the next attempt asks for instead, if
+    this one asked for too little; `final` says that no further attempt helps. `host` is to be
+    avoided by the next attempt, "" if it is not to blame.
     """
 
     task: TaskId
     attempt: int
     failure: Failure
+    larger: Resources | None = None
+    final: bool = False
+    host: str = ""
     profile: Profile = Profile()
     started_s: float = 0.0
     noted_s: float = 0.0
 
 
 class TaskLost(Event, frozen=True, kw_only=True):
-    """An attempt was lost with its pilot or runner; it is provably dead."""
+    """An attempt was lost with its pilot or runner; it is provably dead.
+
+    `expired` says that the pilot only reached its walltime. `host` is to be avoided by the next
+    attempt, "" if it is not to blame.
+    """
 
     task: TaskId
     attempt: int
     reason: str
+    expired: bool = False
+    host: str = ""
 
 
 class TaskReturned(Event, frozen=True, kw_only=True):

@@ -59,16 +59,17 @@ class Bundles:
     def stop(self, request: Stop) -> None:
         """End attempts."""
         for key in request.attempts:
-            if request.how == "abandon":
-                abandon(*key, request.reason)
+            if request.how in {"abandon", "expire"}:
+                abandon(*key, request.reason, expired=request.how == "expire")
             else:
                 cancel(*key, only_waiting=request.how == "withdraw")
 
-    def abandon_all(self, reason: str) -> None:
-        """End all that runs, as lost."""
+    def abandon_all(self, reason: str, *, expired: bool = False) -> None:
+        """End all that runs, as lost, or as expired: the pilot has reached its walltime."""
         with self._lock:
             carried = tuple(self._carried)
-        self.stop(Stop(attempts=carried, how="abandon", reason=reason))
+        how: Final = "expire" if expired else "abandon"
+        self.stop(Stop(attempts=carried, how=how, reason=reason))
 
     def news(self) -> list[News]:
         """Return what has not been told yet; it counts as told now."""

@@ -137,7 +137,7 @@ class Limits(Value, frozen=True, kw_only=True):
         bool, Meta(description="kill a task that runs longer than it asked for")
     ] = True
     grace_s: Annotated[_Duration, Meta(description="time between SIGTERM and SIGKILL")] = field(
-        name="grace", default=5.0
+        name="grace", default=3.0
     )
 
 

@@ -158,7 +158,7 @@ class Supervisor:
             self._tell_of_draining()
         if urgent and not self._urgent:
             self._urgent = True
-            self._bundles.abandon_all(reason)
+            self._bundles.abandon_all(reason, expired=not self._told_to_end)
 
     def _tell_of_draining(self) -> None:
         pilot = self._pilot.pilot

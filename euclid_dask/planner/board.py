@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from euclid_dask.core.attempts import FailureKind
 from euclid_dask.core.events import InputFile, RunStarted
 from euclid_dask.core.ids import SplitId, TaskId
 from euclid_dask.core.states import (
@@ -100,7 +101,7 @@ class Board:
         """Queue a task that is in state READY."""
         task.ready_key = self._rank(task, self.made_ready)
         self.made_ready += 1
-        shape = Shape(task.node.executable, task.spec.needs)
+        shape = task.shape
         queue = self.ready.get(shape)
         if queue is None:
             queue = self.ready[shape] = ReadyQueue()
@@ -109,8 +110,7 @@ class Board:
 
     def unready(self, task: Task) -> None:
         """Take a task out of the queue."""
-        shape = Shape(task.node.executable, task.spec.needs)
-        self.ready[shape].remove(task.ready_key, task.id)
+        self.ready[task.shape].remove(task.ready_key, task.id)
 
     def reconsider(self, task: Task) -> None:
         """Settle a waiting task by the state of its producers."""
@@ -347,7 +347,10 @@ class Board:
         ]
         revived: list[Task | Split] = []
         for task in dead:
-            task.science_failures = task.losses = 0
+            task.science_failures = task.losses = task.enlargements = task.expiries = 0
+            task.avoids = ()
+            if task.failure is not None and task.failure.kind is FailureKind.UNPLACEABLE:
+                task.asked, task.careful = None, False
             task.failure, task.blocked_by = None, ""
             if task.scope.template + task.node.name in self.selection.omitted:
                 self.move(task, TaskCue.OMIT)

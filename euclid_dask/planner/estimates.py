@@ -11,6 +11,7 @@ from typing import Final
 ENOUGH: Final = 5
 """With fewer samples the declared walltime is the 90 % quantile; the weight of the declaration."""
 _Z90: Final = 1.2816
+_Z95: Final = 1.6449
 _LEAST_S: Final = 1e-3
 
 
@@ -48,13 +49,22 @@ class Duration:
     def merge(self, other: "Duration") -> None:
         """Take the attempts of `other` into account."""
         count = self.count + other.count
-        if not count:
+        if not self.count:  # exactly: a replayed run is to be as the one that was
+            self.count, self.mean_s = other.count, other.mean_s
+            self.mean_log, self.squares_log = other.mean_log, other.squares_log
             return
         apart = other.mean_log - self.mean_log
         self.squares_log += other.squares_log + apart * apart * self.count * other.count / count
         self.mean_s += (other.mean_s - self.mean_s) * other.count / count
         self.mean_log += apart * other.count / count
         self.count = count
+
+    @property
+    def q95_s(self) -> float:
+        """Seconds that 19 of 20 attempts stay below; 0 with too few samples."""
+        if self.count < ENOUGH:
+            return 0.0
+        return exp(self.mean_log + _Z95 * sqrt(self.squares_log / (self.count - 1)))
 
 
 NO_SAMPLES: Final = Duration()

@@ -45,6 +45,8 @@ class Why(StrEnum):
     """They end too early."""
     RESERVED = "reserved"
     """They are kept for another task."""
+    AVOIDED = "avoided"
+    """They are on a host where it was lost before, and others are not."""
     QUARANTINED = "quarantined"
     """They are on a host that takes nothing new."""
     NOT_UP = "not up"
@@ -81,7 +83,7 @@ def explain(run: Run, task: Task, runs: Sequence[Run], fleet: Fleet, now_s: floa
     if task.state is TaskState.WAITING:
         makers = [_standing(maker) for maker in task.producers() if not maker.is_finished]
         return [Reason(Why.INPUT, f"waits for {_some(makers)}")]
-    if text := misfit(task.spec.needs, fleet):
+    if text := misfit(task.needs, fleet):
         return [Reason(Why.MISFIT, text)]
     return _Question(run, task, runs, fleet, now_s).reasons()
 
@@ -97,8 +99,8 @@ class _Question:
         self, run: Run, task: Task, runs: Sequence[Run], fleet: Fleet, now_s: float
     ) -> None:
         self.runs, self.fleet, self.now_s = runs, fleet, now_s
-        self.key: tuple[RunId, Shape] = (run.id, Shape(task.node.executable, task.spec.needs))
-        self.needs: Resources = task.spec.needs
+        self.key: tuple[RunId, Shape] = (run.id, task.shape)
+        self.needs: Resources = task.needs
         self.expected: Estimate | None = run.estimate(self.key[1])
 
     def reasons(self) -> list[Reason]:
@@ -133,8 +135,10 @@ class _Question:
         if not self.fleet.takes_work(pilot, self.now_s):
             bad = self.fleet.quarantined[pilot.host]
             return Why.QUARANTINED, f"is on {bad.host}, which is quarantined: {bad.reason}"
-        left_s = None if pilot.until_s is None else pilot.until_s - self.now_s
         needed_s = time_needed(self.expected, self.fleet.rules)
+        if pilot.id in self.fleet.avoided(self.key[1], self.now_s + needed_s, self.now_s):
+            return Why.AVOIDED, f"is on {pilot.host}, where an attempt before was lost"
+        left_s = None if pilot.until_s is None else pilot.until_s - self.now_s
         if left_s is not None and left_s < needed_s:
             return Why.TIME, f"ends in {_time(left_s)}, the task needs {_time(needed_s)}"
         used = total(run.usage[pilot.id] for run in self.runs if pilot.id in run.usage)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.rules import Rules
+from euclid_dask.core.values import replace
 from euclid_dask.planner.estimates import Estimate
 from euclid_dask.planner.fleet import Fleet, Pilot
 from euclid_dask.planner.rooms import ROUNDING
@@ -64,14 +65,18 @@ def shortfalls(needs: Resources, template: PilotTemplate, fleet: Fleet) -> Itera
     wanted_s = declared_time(needs, fleet.rules)
     if wanted_s > offered_s + ROUNDING:
         lost_s = offer.walltime_s - offered_s
-        may_s = max(offered_s - fleet.rules.margin_s, offered_s / 2) / fleet.rules.kappa
         yield Shortfall(
             "walltime",
             " h",
             offer.walltime_s / 3600,
             (wanted_s + lost_s) / 3600,
-            max(0.0, may_s) / 3600,
+            _longest(offered_s, fleet.rules) / 3600,
         )
+
+
+def _longest(offered_s: float, rules: Rules) -> float:
+    """Return the most walltime that a task may ask for on a pilot with so many seconds left."""
+    return max(0.0, offered_s - rules.margin_s, offered_s / 2) / rules.kappa
 
 
 def declared_time(needs: Resources, rules: Rules) -> float:
@@ -91,6 +96,47 @@ def misfit(needs: Resources, fleet: Fleet) -> str:
     return found
 
 
+def largest(wish: Resources, *, at_least: Resources, fleet: Fleet) -> Resources:
+    """Return `wish` with as much of its RAM and walltime as some pilot can give it.
+
+    That is never less than `at_least`. Where pilots come on their own, their ends say nothing of
+    those that may follow.
+    """
+    others = replace(wish, ram_bytes=0)
+    ram = [float(at_least.ram_bytes)]
+    walltime = [at_least.walltime_s] if fleet.templates else [inf]
+    for template in (one for one in fleet.templates.values() if one.enabled):
+        if not [*shortfalls(others, template, fleet)]:
+            ram.append(template.offer.ram_bytes)
+        if not [*shortfalls(replace(wish, walltime_s=0), template, fleet)]:
+            walltime.append(_longest(time_offered(template, fleet), fleet.rules))
+    joined = [pilot for pilot in fleet.pilots.values() if pilot.joined_s is not None]
+    ram += [pilot.offer.ram_bytes for pilot in joined if pilot.size.holds(others)]
+    if not fleet.templates and not (joined and fleet.complete):
+        ram.append(inf)
+    return replace(
+        wish,
+        ram_bytes=int(min(wish.ram_bytes, max(ram))),
+        walltime_s=min(wish.walltime_s, max(walltime)),
+    )
+
+
+def nothing_larger(wish: Resources, fleet: Fleet) -> str:
+    """Return why a task does not get what it needs for a second try, and the smallest fix."""
+    if fleet.templates:
+        found = {t.name: [*shortfalls(wish, t, fleet)] for t in fleet.templates.values()}
+        name, fixes, _ = _smallest_fix(found, fleet)
+        return (
+            f"a second try would need {amounts(wish)}, and no template holds that. "
+            f"Give {name!r} {', '.join(fixes)}"
+        )
+    ram = max((pilot.offer.ram_bytes for pilot in fleet.pilots.values()), default=0)
+    return (
+        f"a second try would need {amounts(wish)}, and the largest pilot has {ram / GB:g} GB "
+        "of RAM. Have a larger one"
+    )
+
+
 def _misfit(needs: Resources, fleet: Fleet) -> str:
     joined = [pilot for pilot in fleet.pilots.values() if pilot.joined_s is not None]
     if any(pilot.size.holds(needs) for pilot in joined):
@@ -100,11 +146,20 @@ def _misfit(needs: Resources, fleet: Fleet) -> str:
     found = {t.name: [*shortfalls(needs, t, fleet)] for t in fleet.templates.values()}
     if any(t.enabled and not found[t.name] for t in fleet.templates.values()):
         return ""
-    return f"needs {amounts(needs)}; no template holds it. {_smallest_fix(found, fleet)}"
+    name, fixes, limits = _smallest_fix(found, fleet)
+    or_less = f", or ask for at most {', '.join(limits)}" if limits else ""
+    return (
+        f"needs {amounts(needs)}; no template holds it. Give {name!r} {', '.join(fixes)}{or_less}"
+    )
 
 
-def _smallest_fix(found: Mapping[str, Sequence[Shortfall]], fleet: Fleet) -> str:
-    """Return the smallest change after which a template holds what `found` says it does not."""
+def _smallest_fix(
+    found: Mapping[str, Sequence[Shortfall]], fleet: Fleet
+) -> tuple[str, list[str], list[str]]:
+    """Return the smallest change after which a template holds what `found` says it does not.
+
+    It is the template's name, what it needs more of, and what a task may ask for instead.
+    """
     name, lacks = min(
         found.items(),
         key=lambda item: (len(item[1]), max((s.must / (s.has or 1) for s in item[1]), default=0)),
@@ -112,8 +167,7 @@ def _smallest_fix(found: Mapping[str, Sequence[Shortfall]], fleet: Fleet) -> str
     fixes = [short.fix() for short in lacks]
     if not fleet.templates[name].enabled:
         fixes.append("max_running 1 (it is off)")
-    limits = ", ".join(short.limit() for short in lacks)
-    return f"Give {name!r} {', '.join(fixes)}" + (f", or ask for at most {limits}" * bool(limits))
+    return name, fixes, [short.limit() for short in lacks]
 
 
 def _larger_than(pilots: Sequence[Pilot], needs: Resources) -> str:

@@ -91,7 +91,8 @@ class Fleet:
     """All pilots that are not gone. `complete` says that no larger pilot will ever join.
 
     `templates` are the kinds of pilots that may be requested; there are none where pilots come on
-    their own. `quarantined` hosts get nothing new. `changes` counts changes.
+    their own. `quarantined` hosts get nothing new. `hosts` are those of all pilots, also of those
+    that are gone. `changes` counts changes.
 
     The rest is memory that placing keeps: `touched` are pilots whose `rooms` are to be looked at
     again, `idle_since` tells since when pilots had nothing to do, `reservations` which are kept,
@@ -102,6 +103,7 @@ class Fleet:
     complete: bool = True
     templates: Mapping[str, PilotTemplate] = field(default_factory=dict)
     quarantined: dict[str, HostQuarantined] = field(default_factory=dict)
+    hosts: dict[PilotId, str] = field(default_factory=dict)
     starts: dict[str, Starts] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
     changes: int = 0
@@ -150,6 +152,7 @@ class Fleet:
             left_s = inf if event.until_s is None else event.until_s - event.at_s
             self._starts(before).succeeded(event.at_s - before.requested_s, left_s)
         self.touched.add(event.pilot)
+        self.hosts[event.pilot] = event.host or before.host
         self.pilots[event.pilot] = replace(
             before,
             offer=event.offer,
@@ -175,6 +178,7 @@ class Fleet:
             case PilotQueued(reason=reason):
                 self._move(pilot, PilotCue.QUEUE, event, reason)
             case PilotStarting(host=host):
+                self.hosts[pilot.id] = host or pilot.host
                 self._move(replace(pilot, host=host or pilot.host), PilotCue.START, event)
             case PilotAway(reason=reason):
                 self._move(pilot, PilotCue.AWAY, event, reason)
@@ -206,6 +210,21 @@ class Fleet:
             return False
         bad = self.quarantined.get(pilot.host)
         return bad is None or bad.until_s <= now_s
+
+    def avoided(self, shape: Shape, until_s: float, now_s: float) -> frozenset[PilotId]:
+        """Return the pilots on hosts that tasks of `shape` avoid, if another one will do.
+
+        That is one which holds such a task and does not end before `until_s`, busy or not.
+        """
+        on_hosts = {p.id for p in self.pilots.values() if p.host in shape.avoids}
+        is_another = any(
+            pilot.id not in on_hosts
+            and self.takes_work(pilot, now_s)
+            and pilot.size.holds(shape.needs)
+            and (pilot.until_s is None or pilot.until_s >= until_s)
+            for pilot in self.pilots.values()
+        )
+        return frozenset(on_hosts if is_another else ())
 
     def refresh(self, runs: "Sequence[Run]", now_s: float) -> Rooms:
         """Bring the rooms up to date with what `runs` hold, and return them."""

@@ -23,7 +23,9 @@ from euclid_dask.core.flow import (
 )
 from euclid_dask.core.ids import PilotId, RunId, SplitId, TaskId
 from euclid_dask.core.ports import ExecutableSpec
+from euclid_dask.core.resources import Resources
 from euclid_dask.core.states import TASK_DEAD, TASK_FINISHED, SplitState, TaskState
+from euclid_dask.planner.ready import Shape
 
 
 @dataclass(slots=True, eq=False)
@@ -31,7 +33,9 @@ class Task:
     """One planned execution of an executable.
 
     `missing` counts producers that are not finished; `sequence` is the order of planting;
-    `returns` counts attempts in a row that were given back because something went wrong;
+    `returns` counts attempts in a row that were given back because something went wrong,
+    `enlargements` those that asked for more after one had too little, `expiries` those whose
+    pilot reached its walltime. `asked` is what it asks for now, None for what was declared;
     `tolerated` says that its failure does not fail the run.
     """
 
@@ -47,6 +51,11 @@ class Task:
     science_failures: int = 0
     losses: int = 0
     returns: int = 0
+    enlargements: int = 0
+    expiries: int = 0
+    asked: Resources | None = None
+    avoids: tuple[str, ...] = ()
+    careful: bool = False
     no_reuse: bool = False
     identity: str = ""
     failure: Failure | None = None
@@ -60,6 +69,16 @@ class Task:
     profile: Profile | None = None
     warnings: tuple[str, ...] = ()
     consumers: "list[Consumer]" = field(default_factory=list)
+
+    @property
+    def needs(self) -> Resources:
+        """What its next attempt asks for, or its current one."""
+        return self.spec.needs if self.asked is None else self.asked
+
+    @property
+    def shape(self) -> Shape:
+        """What it has in common with tasks that can take its place."""
+        return Shape(self.node.executable, self.needs, self.avoids, self.careful)
 
     def output_path(self, port: str) -> str:
         """Return where the output of that port is, relative to the workdir."""

@@ -28,7 +28,7 @@ def order(task: Task, attempt: int) -> Order:
             )
             for port in spec.outputs
         ),
-        needs=spec.needs,
+        needs=task.needs,
     )
 
 

@@ -14,8 +14,9 @@ rooms; not to what waits, nor to the number of pilots.
 """
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from math import ceil, inf
 from typing import Final
 
@@ -208,8 +209,26 @@ class _Placing:
 
     # ---- rooms and reservations
 
+    @contextmanager
+    def _without(self, head: _Head) -> Iterator[frozenset[PilotId]]:
+        """Leave out the pilots that the task of `head` avoids; yields them."""
+        until_s = self.now_s + time_needed(head.expected, self.rules)
+        avoided = self.fleet.avoided(head.shape, until_s, self.now_s)
+        shown = [pilot for pilot in avoided if self.rooms.shows(pilot)]
+        for pilot in shown:
+            self.rooms.hide(pilot)
+        yield avoided
+        for pilot in shown:
+            self.rooms.show(pilot)
+
     def _room(self, head: _Head) -> PilotId | None:
         """Return where the task of `head` starts now, if anywhere."""
+        if not head.shape.avoids:
+            return self._search(head, frozenset())
+        with self._without(head) as avoided:
+            return self._search(head, avoided)
+
+    def _search(self, head: _Head, avoided: AbstractSet[PilotId]) -> PilotId | None:
         own = self.fleet.reservations.get(head.key)
         needs, until_s = head.shape.needs, self.now_s + time_needed(head.expected, self.rules)
         unknown = head.expected is None
@@ -223,7 +242,8 @@ class _Placing:
                 self._release(own)
             return pilot
         for kept in self.fleet.reservations.values():
-            if kept is not own and self._may_pass(kept, head):
+            passable = kept is not own and kept.pilot not in avoided
+            if passable and self._may_pass(kept, head):
                 return self._if_free(kept, needs, until_s)
         return None
 
@@ -262,7 +282,8 @@ class _Placing:
             too_many = len(self.fleet.reservations) * KEPT_SHARE >= len(self.rooms)
             if too_many or head.key in self.fleet.reservations:
                 continue
-            kept = self._reservation(head)
+            with self._without(head):
+                kept = self._reservation(head)
             if kept is not None:
                 self.fleet.reservations[head.key] = kept
                 self.rooms.hide(kept.pilot)
@@ -320,16 +341,16 @@ def _extend_chain(bundle: list[Task], run: Run, known: AbstractSet[str], left_s:
     What they will probably take together is at most `left_s`.
     """
     awaited: dict[Task, int] = {}
-    needs = bundle[0].spec.needs
+    needs = bundle[0].needs
     while len(bundle) < CHAIN_LIMIT and len(bundle[-1].consumers) <= FAN_LIMIT:
         for consumer in bundle[-1].consumers:
             if isinstance(consumer, Task) and consumer.state is TaskState.WAITING:
                 awaited[consumer] = awaited.get(consumer, 0) + 1
         free = [task for task, count in awaited.items() if count == task.missing]
-        if len(free) != 1 or not _fits(free[0].spec.needs, needs):
+        if len(free) != 1 or not _fits(free[0].needs, needs):
             return
         (task,) = free
-        expected = run.estimate(Shape(task.node.executable, task.spec.needs))
+        expected = run.estimate(task.shape)
         left_s -= expected.q90_s if expected else 0.0
         if left_s < 0:
             return

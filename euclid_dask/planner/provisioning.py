@@ -205,7 +205,7 @@ def _soon(run: Run, fleet: Fleet, now_s: float, horizon_s: float) -> Iterator[Sh
                     continue
                 awaited[task] += 1
                 if awaited[task] == task.missing:
-                    shape = Shape(task.node.executable, task.spec.needs)
+                    shape = task.shape
                     if leaves_place and _follows(run, shape, bundle, fleet, now_s):
                         leaves_place = False
                     else:

@@ -13,10 +13,16 @@ Key = tuple[float, ...]
 
 
 class Shape(NamedTuple):
-    """What tasks have in common that can take each other's place: an executable and its needs."""
+    """What tasks have in common that can take each other's place: an executable and its needs.
+
+    They rather not run on hosts in `avoids`. Careful ones are expected to take all the walltime
+    that they ask for: an attempt before ran longer than others like it.
+    """
 
     executable: str
     needs: Resources
+    avoids: tuple[str, ...] = ()
+    careful: bool = False
 
 
 class Turn(NamedTuple):

@@ -231,6 +231,10 @@ class Rooms:
         if spot is not None:
             self._insert(pilot, spot)
 
+    def shows(self, pilot: PilotId) -> bool:
+        """Tell whether a pilot is there and may be found."""
+        return pilot in self._spots
+
     def __contains__(self, pilot: PilotId) -> bool:
         return pilot in self._spots or pilot in self._hidden
 

@@ -51,6 +51,9 @@ from euclid_dask.planner.rooms import Usage
 RETURNS_LIMIT: Final = 100
 """How often in a row a task may come back un-started; that costs none of its retries."""
 
+EXPIRIES_LIMIT: Final = 5
+"""How often a task may be lost to the walltime of its pilot; that costs none of its retries."""
+
 
 @dataclass(slots=True)
 class Bundle:
@@ -112,6 +115,8 @@ class Run:
 
     def estimate(self, shape: Shape) -> Estimate | None:
         """Return how long a task of `shape` will probably take; None if nothing is known."""
+        if shape.careful:
+            return Estimate(shape.needs.walltime_s, shape.needs.walltime_s, 0)
         duration = self.durations.get(self.duration_key(shape.executable), NO_SAMPLES)
         return estimate(duration, shape.needs.walltime_s)
 
@@ -232,11 +237,11 @@ class Run:
 
     def _order(self, event: TasksOrdered) -> None:
         number, self._bundle_count = self._bundle_count, self._bundle_count + 1
-        needs = _largest([self.tasks[task_id].spec.needs for task_id, _ in event.tasks])
+        needs = _largest([self.tasks[task_id].needs for task_id, _ in event.tasks])
         expected_s = event.at_s
         for task_id, _ in event.tasks:
             task = self.tasks[task_id]
-            found = self.estimate(Shape(task.node.executable, task.spec.needs))
+            found = self.estimate(task.shape)
             expected_s += found.q90_s if found else inf
         self.bundles[number] = Bundle(event.pilot, needs, {t for t, _ in event.tasks}, expected_s)
         self.on_pilot.setdefault(event.pilot, set()).add(number)
@@ -279,8 +284,20 @@ class Run:
         if event.failure.kind is FailureKind.CANCELLED:
             self._stop(task)
             return
+        self._avoid(task, event.host)
+        if event.host:
+            task.losses += 1
+            self._try_again(task, left=task.losses <= self.options.lost_retries)
+            return
+        if event.larger is not None:
+            task.enlargements += 1
+            task.careful = task.careful or event.larger.walltime_s > task.needs.walltime_s
+            task.asked = event.larger
+            self._try_again(task, left=True)
+            return
         task.science_failures += 1
-        self._try_again(task, left=task.science_failures <= self.options.science_retries)
+        left = task.science_failures <= self.options.science_retries and not event.final
+        self._try_again(task, left=left)
 
     def _stop(self, task: Task) -> None:
         """Cancel a task; if nobody asked for that, it was killed from outside: a loss."""
@@ -295,10 +312,20 @@ class Run:
         if task is None:
             return
         self._leave_bundle(task)
-        task.losses += 1
+        self._avoid(task, event.host)
+        if event.expired and task.expiries < EXPIRIES_LIMIT:
+            task.expiries += 1
+            task.careful = task.needs.walltime_s > 0
+        else:
+            task.losses += 1
         task.ended_s = event.at_s
         task.failure = Failure(kind=FailureKind.LOST, message=event.reason)
         self._try_again(task, left=task.losses <= self.options.lost_retries)
+
+    def _avoid(self, task: Task, host: str) -> None:
+        """Have the next attempt of a task avoid a host."""
+        if host and host not in task.avoids:
+            task.avoids = (*task.avoids, host)
 
     def _try_again(self, task: Task, *, left: bool) -> None:
         task.returns = 0

@@ -83,11 +83,11 @@ def view_of(run: Run, task: Task) -> TaskView:
 def added_environment(run: Run, task: Task) -> dict[str, str]:
     """Return the variables that an attempt of `task` gets besides those of the caller."""
     markers_ = markers(RunId(run.id), task.id, max(1, task.attempt))
-    return {**environment_of(run.place, task.spec.needs.cores, {}), **markers_}
+    return {**environment_of(run.place, task.needs.cores, {}), **markers_}
 
 
 def _needs(task: Task) -> str:
-    needs = task.spec.needs
+    needs = task.needs
     cores = f"{needs.cores:g} core{'' if needs.cores == 1 else 's'}"
     return (
         f"{cores}, {needs.ram_bytes / 1e9:g} GB of RAM, {needs.walltime_s / 3600:g} h of walltime"

@@ -43,6 +43,7 @@ from euclid_dask.core.seams import (
 from euclid_dask.core.states import RUN_ENDED
 from euclid_dask.planner import Fleet, decide, is_due
 from euclid_dask.planner.estimates import Duration
+from euclid_dask.planner.verdicts import judged
 from euclid_dask.runner import lists, missing, reuse
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.earlier import write_index
@@ -144,7 +145,7 @@ class Runner:
             case AttemptStarted() | AttemptEnded() | AttemptsReturned() | AttemptsLost():
                 active = self.runs[item.run]
                 for event in events_of(active, item, self.clock.now_s()):
-                    active.record(event)
+                    active.record(judged(event, active.run, self.fleet))
             case _:
                 self._note_of_pilot(item)
 

@@ -1,7 +1,7 @@
 """From the news of executors to the events of a run. The receipt decides, not the carrier."""
 
 from collections.abc import Iterator, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from euclid_dask.core.attempts import FailureKind, Receipt
 from euclid_dask.core.errors import WorkdirError
@@ -21,6 +21,8 @@ from euclid_dask.core.values import replace
 from euclid_dask.planner.identity import task_identity
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.missing import after_failure
+
+_LOST: Final = frozenset({FailureKind.LOST, FailureKind.EXPIRED})
 
 AttemptNews = AttemptStarted | AttemptEnded | AttemptsReturned | AttemptsLost
 
@@ -68,7 +70,7 @@ def ended(active: ActiveRun, receipt: Receipt, now_s: float) -> Iterator[RunEven
             warnings=receipt.warnings,
         )
         return
-    if failure.kind is FailureKind.LOST:
+    if failure.kind in _LOST:
         yield from lost(active, task_id, attempt, failure.message, now_s)
         return
     if failure.kind is FailureKind.INPUT:
@@ -118,10 +120,11 @@ def lost(
         receipt = traces.receipt(place, task, attempt)
         if alive and receipt is None:
             raise _undead(task, alive)
-    if receipt is not None and not _is_lost(receipt):
+    if receipt is not None and _kind(receipt) not in _LOST:
         yield from ended(active, receipt, now_s)
     else:
-        yield TaskLost(at_s=now_s, task=task, attempt=attempt, reason=reason)
+        expired = receipt is not None and _kind(receipt) is FailureKind.EXPIRED
+        yield TaskLost(at_s=now_s, task=task, attempt=attempt, reason=reason, expired=expired)
 
 
 def _undead(task: TaskId, alive: Sequence[int]) -> WorkdirError:
@@ -131,8 +134,8 @@ def _undead(task: TaskId, alive: Sequence[int]) -> WorkdirError:
     )
 
 
-def _is_lost(receipt: Receipt) -> bool:
-    return receipt.failure is not None and receipt.failure.kind is FailureKind.LOST
+def _kind(receipt: Receipt) -> FailureKind | None:
+    return None if receipt.failure is None else receipt.failure.kind
 
 
 def _is_current(active: ActiveRun, task_id: TaskId, attempt: int) -> bool:

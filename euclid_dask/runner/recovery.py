@@ -14,7 +14,9 @@ from euclid_dask.core.events import RunResumed
 from euclid_dask.core.ids import RunId
 from euclid_dask.core.seams import BundleOrder, Clock, Traces
 from euclid_dask.core.values import replace
+from euclid_dask.planner import Fleet
 from euclid_dask.planner.run import Bundle, Run
+from euclid_dask.planner.verdicts import judged
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.believed import believed_pilots
 from euclid_dask.runner.earlier import Known, earlier_runs, write_index
@@ -94,8 +96,9 @@ def _settled(workspace: Workspace, run: Run, lock: Lock, clock: Clock, traces: T
     in_flight = [task for task in run.active if task.pilot not in living]
     for task in sorted(in_flight, key=lambda task: (task.bundle, task.sequence)):
         reason = "the runner ended while it ran"
+        unknown = Fleet(complete=False)
         for event in lost(active, task.id, task.attempt, reason, clock.now_s()):
-            active.record(event)
+            active.record(judged(event, run, unknown))
     return active
 
 

@@ -62,7 +62,7 @@ class RunRequest:
     environment: Mapping[str, str] = field(default_factory=dict)
     enforce_ram: bool = True
     enforce_walltime: bool = True
-    grace_s: float = 5.0
+    grace_s: float = 3.0
     sample_interval_s: float = 1.0
     identity_by: IdentityBy = "mtime"
     fresh: bool = False

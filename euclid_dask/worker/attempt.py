@@ -18,7 +18,7 @@ from typing import Final
 
 from euclid_dask.core.attempts import Failure, Fingerprint, Order, Place, Profile, Receipt
 from euclid_dask.core.values import replace
-from euclid_dask.worker import commands, failures, guard, procfs, records, trees
+from euclid_dask.worker import commands, failures, guard, oom, procfs, records, trees
 from euclid_dask.worker.clock import now_s
 from euclid_dask.worker.environment import Scene
 from euclid_dask.worker.failures import AttemptError
@@ -39,6 +39,10 @@ _KILLED: Final = frozenset(
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGUSR2, signal.SIGXCPU)
     for code in (-number, 128 + number)  # a shell tells it of its child by the latter
 )
+
+_SIGKILLED: Final = frozenset({-signal.SIGKILL, 128 + signal.SIGKILL})
+_NEAR: Final = 0.8
+"""An attempt whose RAM came so near to what it asked for may have been killed for lack of it."""
 
 _SAMPLER = Sampler()
 
@@ -126,6 +130,7 @@ class _Work:
         self._arrived_s = self._left_s = monotonic()
         self._input_bytes = 0
         self._profile = Profile()
+        self._kills = oom.kills()
         self._warnings: tuple[str, ...] = ()
 
     def run(self, on_start: Callable[[float], None]) -> Receipt:
@@ -207,12 +212,15 @@ class _Work:
             child.tree,
             interval_s=place.sample_interval_s,
             ram_limit_bytes=order.needs.ram_bytes if place.enforce_ram else None,
-            on_excess=lambda used: self._control.stop(failures.over_ram(order, used)),
+            on_excess=lambda excess: self._control.stop(failures.over_ram(order, excess)),
         )
         began_s = monotonic()
+        failure: Failure | None = None
+        stubborn: tuple[str, ...] = ()
         try:
             woken = self._wait(child, watch, on_start)
-            failure = None if woken is Woken.ENDED else self._kill(child, woken)
+            if woken is not Woken.ENDED:
+                failure, stubborn = self._kill(child, woken)
         finally:
             _SAMPLER.remove(watch)
         status, usage, left = child.reap()
@@ -223,10 +231,23 @@ class _Work:
         if failure is None and status != 0:
             failure = self._asked(os.waitstatus_to_exitcode(status))
         if failure is not None:
-            raise AttemptError(failure)
+            raise AttemptError(failures.with_evidence(failure, stubborn, self._profile.cpu_s))
+        self._judge(status)
+
+    def _judge(self, status: int) -> None:
+        """Fail if the executable ended badly on its own, or the kernel killed a part of it."""
+        order, place, profile = self._order, self._place, self._profile
+        kills = oom.kills() - self._kills
+        is_killed = os.waitstatus_to_exitcode(status) in _SIGKILLED
+        is_near = profile.peak_ram_bytes >= _NEAR * order.needs.ram_bytes
+        if (kills and (is_killed or is_near)) or (is_killed and is_near):
+            end, peak = failures.end_text(status), profile.peak_ram_bytes
+            raise AttemptError(failures.out_of_memory(order, end, kills, peak, profile.samples))
         if status != 0:
             _, stderr = log_paths(order, place)
             raise AttemptError(failures.bad_end(order, place, status, stderr))
+        if kills:
+            self._warnings += (failures.killed_meanwhile(kills),)
 
     def _used(self, wall_s: float, usage: struct_rusage, watch: Watch) -> Profile:
         """Return what the executable used; the time of the checks is not known yet."""
@@ -276,12 +297,11 @@ class _Work:
             self._control.close()
         return self._control.failure
 
-    def _kill(self, child: Child, woken: Woken) -> Failure | None:
-        """Kill the executable; return why it had to be."""
+    def _kill(self, child: Child, woken: Woken) -> tuple[Failure | None, tuple[str, ...]]:
+        """Kill the executable; return why it had to be, and what SIGTERM did not end."""
         late = woken is Woken.LATE
         failure = failures.over_walltime(self._order) if late else self._control.failure
-        child.kill(grace_s=self._place.grace_s)
-        return failure
+        return failure, child.kill(grace_s=self._place.grace_s)
 
 
 def _check_inputs(order: Order, workdir: str) -> int:

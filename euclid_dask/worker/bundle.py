@@ -128,9 +128,13 @@ def cancel(run: RunId, task: TaskId, attempt: int, *, only_waiting: bool = False
     _ONGOING.stop((run, task, attempt), failure, only_waiting=only_waiting)
 
 
-def abandon(run: RunId, task: TaskId, attempt: int, reason: str) -> None:
-    """End an attempt as lost, since the pilot it runs on closes; `reason` says why."""
-    failure = Failure(kind=FailureKind.LOST, message=f"task '{task}' was lost: {reason}")
+def abandon(run: RunId, task: TaskId, attempt: int, reason: str, *, expired: bool = False) -> None:
+    """End an attempt as lost, since the pilot it runs on closes; `reason` says why.
+
+    It may be `expired`: the pilot has only reached its walltime.
+    """
+    kind = FailureKind.EXPIRED if expired else FailureKind.LOST
+    failure = Failure(kind=kind, message=f"task '{task}' was lost: {reason}")
     _ONGOING.stop((run, task, attempt), failure)
 
 

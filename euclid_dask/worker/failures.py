@@ -9,12 +9,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from euclid_dask.core.attempts import Failure, FailureKind, Order, Place
+from euclid_dask.core.attempts import Failure, FailureKind, Order, Place, Sample
+from euclid_dask.core.values import replace
+from euclid_dask.worker.sampler import Excess
 
 _TAIL_BYTES = 4096
 _LINE_CHARS = 300
 _COMMAND_CHARS = 80
 _MOST_COMMANDS = 5
+_CURVE = 3
 _NEARLY_FULL_BYTES = 64 * 1024
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_TEXTS: Final = ("No space left on device", "Disk quota exceeded")
@@ -45,10 +48,8 @@ def _shortened(command: str) -> str:
 
 def left_behind(commands: Sequence[str]) -> str:
     """Return the warning about processes that a task left behind and that were killed."""
-    told = list(dict.fromkeys(_shortened(command) for command in commands))
-    told[_MOST_COMMANDS:] = ["..."] if len(told) > _MOST_COMMANDS else []
     plural = "process" if len(commands) == 1 else "processes"
-    return f"left {len(commands)} {plural} behind; killed: {', '.join(told)}"
+    return f"left {len(commands)} {plural} behind; killed: {_some(commands)}"
 
 
 def missing_inputs(order: Order, missing: Sequence[tuple[str, str]]) -> Failure:
@@ -81,16 +82,75 @@ def over_walltime(order: Order) -> Failure:
         kind=FailureKind.WALLTIME,
         message=f"{name_of(order)} ran longer than its walltime of "
         f"{order.needs.walltime_s:g} s and was killed",
+        used=order.needs.walltime_s,
     )
 
 
-def over_ram(order: Order, used_bytes: int) -> Failure:
+def over_ram(order: Order, excess: Excess) -> Failure:
     """Return the failure of an attempt whose processes used too much RAM."""
+    plural = "es" if excess.processes > 1 else ""
     return Failure(
         kind=FailureKind.MEMORY,
-        message=f"{name_of(order)} used {used_bytes / 1e9:.3g} GB of RAM, "
-        f"more than its {order.needs.ram_bytes / 1e9:.3g} GB, and was killed",
+        message=f"{name_of(order)} used {_gb(excess.used_bytes)} of RAM, "
+        f"more than its {_gb(order.needs.ram_bytes)}, and was killed "
+        f"({excess.processes} process{plural}, the largest: {_shortened(excess.largest)}, "
+        f"{_gb(excess.largest_bytes)}{_curve(excess.samples)})",
+        used=excess.used_bytes,
     )
+
+
+def out_of_memory(
+    order: Order, end: str, kills: int, peak_bytes: int, samples: Sequence[Sample]
+) -> Failure:
+    """Return the failure of an attempt of which the kernel killed something for lack of memory.
+
+    `end` says how it ended, `kills` how many processes were killed so in its cgroup meanwhile.
+    """
+    plural = "es" if kills > 1 else ""
+    told = f"; its cgroup lost {kills} process{plural} so" if kills else ""
+    return Failure(
+        kind=FailureKind.MEMORY,
+        message=f"{name_of(order)} {end}: the kernel was out of memory and killed it, or a part "
+        f"of it (SIGKILL, not by us{told}); of its {_gb(order.needs.ram_bytes)} of RAM it used "
+        f"{_gb(peak_bytes)}{_curve(samples)}",
+        used=peak_bytes,
+    )
+
+
+def killed_meanwhile(kills: int) -> str:
+    """Return the warning that the kernel killed for lack of memory, perhaps a part of a task."""
+    plural = "es" if kills > 1 else ""
+    return (
+        f"while it ran, the kernel was out of memory and killed {kills} process{plural} "
+        "of this pilot, perhaps of this task: look at its outputs"
+    )
+
+
+def with_evidence(failure: Failure, stubborn: Sequence[str], cpu_s: float) -> Failure:
+    """Add to a failure what was seen when it was killed: processes that SIGTERM did not end."""
+    told = failure.message
+    if failure.kind is FailureKind.WALLTIME:
+        told += f"; it had used {cpu_s:.2f} s of CPU"
+    if stubborn:
+        told += f"; SIGTERM did not end {_some(stubborn)}, SIGKILL did"
+    return replace(failure, message=told)
+
+
+def _curve(samples: Sequence[Sample]) -> str:
+    """Return the last samples of RAM in words, to be appended."""
+    last = [f"{_gb(one.rss_bytes)} at {one.t_s:.3g} s" for one in samples[-_CURVE:]]
+    return f"; before: {', '.join(last)}" if last else ""
+
+
+def _gb(amount: float) -> str:
+    return f"{amount / 1e9:.3g} GB"
+
+
+def _some(commands: Sequence[str]) -> str:
+    """Return commands, each once, the first ones of many."""
+    told = list(dict.fromkeys(_shortened(command) for command in commands))
+    told[_MOST_COMMANDS:] = ["..."] if len(told) > _MOST_COMMANDS else []
+    return ", ".join(told)
 
 
 def bad_end(order: Order, place: Place, status: int, stderr: str) -> Failure:
@@ -110,7 +170,7 @@ def bad_end(order: Order, place: Place, status: int, stderr: str) -> Failure:
         kind = FailureKind.LAUNCH
     return Failure(
         kind=kind,
-        message=f"{name_of(order)} ended with exit code {code}{_code_hint(code)}{where}",
+        message=f"{name_of(order)} {end_text(status)}{where}",
         exit_code=code,
     )
 
@@ -188,6 +248,14 @@ def _system(order: Order, reason: str) -> Failure:
     return Failure(kind=FailureKind.SYSTEM, message=f"{name_of(order)} failed: {reason}")
 
 
+def end_text(status: int) -> str:
+    """Return how a wait status says that an executable ended, in words."""
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        return f"was ended by {_signal_name(-code)}"
+    return f"ended with exit code {code}{_code_hint(code)}"
+
+
 def _signal_text(order: Order, status: int) -> str:
     number = os.WTERMSIG(status)
     hint = {
@@ -195,7 +263,7 @@ def _signal_text(order: Order, status: int) -> str:
         signal.SIGXCPU: ": it used more CPU time than `ulimit -t` allows",
         signal.SIGXFSZ: ": it wrote a larger file than `ulimit -f` allows",
     }.get(signal.Signals(number) if number in _SIGNALS else signal.SIGTERM, "")
-    return f"{name_of(order)} was ended by {_signal_name(number)}{hint}"
+    return f"{name_of(order)} {end_text(status)}{hint}"
 
 
 _SIGNALS: Final = frozenset(int(number) for number in signal.Signals)

@@ -26,12 +26,12 @@ SUPERVISOR: Final = "EUCLID_DASK_SUPERVISOR"
 class Stop(Value, frozen=True, kw_only=True):
     """Request: end these attempts.
 
-    `how` is "cancel" (on request), "withdraw" (the same, unless they have begun) or "abandon" (as
-    lost, for `reason`).
+    `how` is "cancel" (on request), "withdraw" (the same, unless they have begun), "abandon" (as
+    lost, for `reason`) or "expire" (the same, since the pilot has reached its walltime).
     """
 
     attempts: tuple[AttemptKey, ...]
-    how: Literal["cancel", "withdraw", "abandon"]
+    how: Literal["cancel", "withdraw", "abandon", "expire"]
     reason: str = ""
 
 

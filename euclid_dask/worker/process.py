@@ -77,19 +77,24 @@ class Child:
         ended = any(descriptor == self._handle for descriptor, _ in ready)
         return Woken.ENDED if ended else Woken.ASKED
 
-    def kill(self, *, grace_s: float) -> None:
+    def kill(self, *, grace_s: float) -> tuple[str, ...]:
         """End the whole tree: SIGTERM, up to `grace_s` seconds for all to end, SIGKILL.
 
-        Returns when the leader has ended (and is not reaped) and all others are dead.
+        Returns when the leader has ended (and is not reaped) and all others are dead: the
+        commands of those that SIGTERM did not end.
         """
+        stubborn: tuple[str, ...] = ()
         if grace_s > 0:
             asked = self.tree.living()
             for process in asked:
                 procfs.send(process, signal.SIGTERM)
             _wait_for(asked, grace_s)
+            left = [procfs.command_line(process.pid) for process in asked if procfs.lives(process)]
+            stubborn = tuple(command for command in left if command)
         while self._kill_living():
             _pause()
         _until_readable(self._handle)
+        return stubborn
 
     def reap(self) -> tuple[int, struct_rusage, tuple[str, ...]]:
         """Return wait status, resource usage, and the commands of what was left behind.

@@ -7,7 +7,7 @@ thinned, so that a receipt stays small.
 from collections.abc import Callable, Sequence
 from threading import Condition, Thread
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from euclid_dask.core.attempts import Sample
 from euclid_dask.worker import procfs
@@ -19,11 +19,21 @@ MOST_SAMPLES: Final = 120
 _LINGER_S = 1.0
 
 
+class Excess(NamedTuple):
+    """More RAM in use than allowed: by how many processes, the largest, and the samples before."""
+
+    used_bytes: int
+    processes: int
+    largest: str
+    largest_bytes: int
+    samples: tuple[Sample, ...]
+
+
 class Watch:
     """What is known of the processes of one attempt.
 
-    `on_excess` is called, once, with the bytes used when they are more than `ram_limit_bytes`;
-    None means that there is no limit.
+    `on_excess` is called, once, when more than `ram_limit_bytes` are in use; None means that
+    there is no limit.
     """
 
     def __init__(
@@ -32,7 +42,7 @@ class Watch:
         *,
         interval_s: float,
         ram_limit_bytes: int | None,
-        on_excess: Callable[[int], None],
+        on_excess: Callable[[Excess], None],
     ) -> None:
         self.tree = tree
         self.samples: list[Sample] = []
@@ -70,7 +80,10 @@ class Watch:
         used = sum(procfs.shared_ram_bytes(process) for process in processes)
         if used > self._limit:
             self._limit = None
-            self._on_excess(used)
+            largest = max(processes, key=lambda process: process.rss_bytes)
+            command = procfs.command_line(largest.pid)
+            samples = tuple(self.samples)
+            self._on_excess(Excess(used, len(processes), command, largest.rss_bytes, samples))
 
     def _keep(self, processes: Sequence[procfs.Process], rss: int, since_s: float) -> None:
         before = (

@@ -326,7 +326,7 @@ def test_a_pilot_ends_what_runs_before_its_own_end(rig: Rig) -> None:
     left = rig.box.until(_is(PilotLeft))
     assert isinstance(left, PilotLeft)
     assert left.reason == "the pilot has reached its walltime"
-    assert rig.box.answers() == {"t": ["lost"]}
+    assert rig.box.answers() == {"t": ["expired"]}
 
 
 def test_a_walltime_counts_from_the_start_of_the_job(rig: Rig) -> None:

@@ -112,6 +112,12 @@ class Nature:
             failure = Failure(kind=FailureKind.EXIT, message="it fails once", exit_code=2)
         elif self.unsteady and stumble == 2 and self.tries[run, order.task] == 1:
             failure = Failure(kind=FailureKind.LOST, message="it is lost once")
+        elif self.unsteady and stumble == 3 and order.needs.ram_bytes < 1.4 * GB:
+            failure = Failure(kind=FailureKind.MEMORY, message="it needs more RAM")
+        elif self.unsteady and stumble == 4 and order.needs.walltime_s < 2 * 3600.0:
+            failure = Failure(kind=FailureKind.WALLTIME, message="it needs more time")
+        elif self.unsteady and stumble == 5 and self.tries[run, order.task] == 1:
+            failure = Failure(kind=FailureKind.EXPIRED, message="its pilot ends")
         entries = tuple(f"data/{order.task}.{n}.txt" for n in range(draw.randrange(5)))
         return Outcome(
             duration_s=draw.choice([0.01, 1.0, 1.0, 3.0]), failure=failure, lists={"items": entries}
@@ -371,7 +377,8 @@ def check_history(world: World, active: ActiveRun) -> None:
     reused = {task.id for task in active.run.tasks.values() if task.state is TaskState.SKIPPED}
     assert not [name for name in reused if active.run.options.fresh or name in asked]
     kinds = {event.failure.kind for event in events if isinstance(event, TaskErred)}
-    assert kinds <= {FailureKind.EXIT}, "a task was started without its inputs"
+    limits = {FailureKind.MEMORY, FailureKind.WALLTIME}
+    assert kinds <= {FailureKind.EXIT, *limits}, "a task was started without its inputs"
 
 
 def test_at_every_point_only_what_was_in_flight_is_started_once_more(validate: Validate) -> None:

@@ -55,7 +55,7 @@ def test_show_json_has_numbers_in_bytes_and_seconds(cli, site: str) -> None:
     medium = told["site"]["templates"]["medium"]
     assert told["state"] == "ok"
     assert (medium["ram_bytes"], medium["walltime_s"], medium["slots"]) == (16 * 10**9, 7200, 32)
-    assert told["site"]["limits"]["grace_s"] == 5
+    assert told["site"]["limits"]["grace_s"] == 3
 
 
 def test_a_wrong_key_is_refused_with_file_and_line(cli, site: str, tmp_path: Path) -> None:
