@@ -24,6 +24,7 @@ ASKED: Final = 1.5
 ELAPSED: Final = 2.0
 """A second try gets at least so many times the walltime after which the first was killed."""
 
+_MB: Final = 10**6
 _LIMITS: Final = frozenset({FailureKind.MEMORY, FailureKind.WALLTIME})
 
 
@@ -63,7 +64,8 @@ def _wish(event: TaskErred, run: Run, task: Task) -> Resources:
     needs, failure, profile = task.needs, event.failure, event.profile
     if failure.kind is FailureKind.MEMORY:
         observed = failure.used or profile.peak_ram_bytes
-        return replace(needs, ram_bytes=int(max(OBSERVED * observed, ASKED * needs.ram_bytes)))
+        wish = int(max(OBSERVED * observed, ASKED * needs.ram_bytes))
+        return replace(needs, ram_bytes=-(-wish // _MB) * _MB)
     others = run.durations.get(run.duration_key(task.node.executable), NO_SAMPLES)
     elapsed_s = max(failure.used, needs.walltime_s)
     return replace(needs, walltime_s=max(ELAPSED * elapsed_s, others.q95_s))

@@ -18,6 +18,7 @@ import pytest
 from euclid_dask.core.attempts import FailureKind
 from euclid_dask.core.events import PilotAway, PilotDraining, PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId
+from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptStarted
 from euclid_dask.executors.dask.executor import DaskExecutor
 from euclid_dask.executors.server import Server
@@ -327,6 +328,18 @@ def test_a_pilot_ends_what_runs_before_its_own_end(rig: Rig) -> None:
     assert isinstance(left, PilotLeft)
     assert left.reason == "the pilot has reached its walltime"
     assert rig.box.answers() == {"t": ["expired"]}
+
+
+def test_a_task_beyond_its_walltime_is_killed_whole(
+    rig: Rig, find_living: Callable[[str], list[int]]
+) -> None:
+    rig.begin()
+    naps = f"301.{os.getpid()}"
+    script = f"trap '' TERM; (setsid sh -c \"trap '' TERM; sleep {naps}; :\" &); sleep {naps}"
+    needs = Resources(cores=1, walltime_s=1.0)
+    rig.bench.start(rig.bench.bundle(rig.bench.order("t", script, needs=needs)))
+    assert rig.box.until_answered("t") == {"t": ["walltime"]}
+    assert find_living(naps) == []
 
 
 def test_a_walltime_counts_from_the_start_of_the_job(rig: Rig) -> None:
