@@ -299,8 +299,12 @@ def _unfit(fleet: Fleet, now_s: float) -> Iterator[PilotEffect]:
 
 
 def _idle(fleet: Fleet, wants: Sequence[_Want], now_s: float) -> Iterator[PilotEffect]:
-    """Yield retirements of pilots with nothing to do, or with too little time for what waits."""
+    """Yield retirements of pilots with nothing to do, or with too little time for what waits.
+
+    Where it is for pilots in the queue that something waits, idle ones may be in their way.
+    """
     rules = fleet.rules
+    is_queued = any(pilot.state is PilotState.QUEUED for pilot in fleet.pilots.values())
     for pilot_id, since_s in fleet.idle_since.items():
         pilot = fleet.pilots[pilot_id]
         if not pilot.template:
@@ -309,7 +313,9 @@ def _idle(fleet: Fleet, wants: Sequence[_Want], now_s: float) -> Iterator[PilotE
         fitting = [want for want in wants if pilot.size.holds(want.needs)]
         if fitting and all(want.needed_s > left_s for want in fitting):
             limit_s, reason = rules.hysteresis_s, "it has too little time left for what waits"
+        elif wants and not fitting and is_queued:
+            limit_s, reason = rules.hysteresis_s, "what waits is too large for it"
         else:
             limit_s, reason = rules.idle_s, f"it had nothing to do for {rules.idle_s:g} s"
-        if now_s >= since_s + limit_s:
+        if now_s >= since_s + min(limit_s, rules.idle_s):
             yield RetirePilot(pilot=pilot_id, reason=reason)

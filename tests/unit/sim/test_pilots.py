@@ -9,7 +9,14 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from euclid_dask.core.events import FleetOpened, PilotJoined, PilotLeft, PilotRequested, RunOptions
+from euclid_dask.core.events import (
+    FleetOpened,
+    PilotDraining,
+    PilotJoined,
+    PilotLeft,
+    PilotRequested,
+    RunOptions,
+)
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
@@ -234,6 +241,25 @@ def test_pilots_that_nobody_needs_any_more_are_cancelled(tmp_path: Path) -> None
     assert text.count("nothing waits for it any more") == 3
     assert (supply.requested, supply.alive("light")) == (4, 0)
     active.close()
+
+
+def test_an_idle_pilot_that_holds_nothing_that_waits_makes_room_for_one_in_the_queue(
+    tmp_path: Path,
+) -> None:
+    templates = {t.name: t for t in (template("light", 1), template("heavy", 8))}
+    world = World(Workload(usual_s=10.0))
+    waits = {8: 2000.0, 1: 5.0}
+    needs = {"x": Resources(cores=1, walltime_s=60.0), "y": Resources(cores=8, walltime_s=60.0)}
+    order = iter(sorted(waits, reverse=True))  # the largest is requested first
+    supply = SimulatedSupply(world, templates, Queue(wait_s=lambda _: waits[next(order)]))
+    desk = make_desk(world, supply, tmp_path, Rules(idle_s=1500.0, hysteresis_s=60.0))
+    active = begin(world, independent(needs, 1), tmp_path / "w")
+    simulate(world, active, pilots=desk)
+    assert active.run.state is RunState.DONE
+    [ended] = [e for e in read_pilots(tmp_path / "pilots.jsonl") if isinstance(e, PilotDraining)]
+    [light] = [one for one in world.log if one.cores == 1]
+    assert ended.pilot.startswith("light")
+    assert ended.at_s - light.at_s < 100.0
 
 
 def test_a_successor_is_requested_before_the_last_pilot_ends(tmp_path: Path) -> None:
