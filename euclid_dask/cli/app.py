@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "run": Entry("run", "Run a pipeline."),
     "resume": Entry("resume", "Go on with a run that ended early, or run what has changed."),
     "status": Entry("status", "Tell how a run stands, also while it goes on."),
+    "explain": Entry("explain", "Tell why tasks do not run, or how they came to their ends."),
     "report": Entry("report", "Report on a run: text, or one HTML file."),
     "advise": Entry("advise", "Say what executables should ask for, from what they used."),
     "show": Entry("show", "Show one task: command, files, attempts, logs."),

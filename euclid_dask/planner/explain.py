@@ -1,4 +1,7 @@
-"""Why a task does not run: the reasons of the policy itself, asked of the same rooms."""
+"""Why a task does not run: the reasons of the policy itself, asked of the same rooms.
+
+Of a task that does not wait, `standing` says how it came to its state.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -61,6 +64,8 @@ class Why(StrEnum):
     """There are as many pilots of the template that would hold it as there may be."""
     SOON = "soon"
     """It can start; the next turn of the runner starts it."""
+    STATE = "state"
+    """It does not wait: it is on a pilot, or has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,41 @@ def explain(run: Run, task: Task, runs: Sequence[Run], fleet: Fleet, now_s: floa
     if text := misfit(task.needs, fleet):
         return [Reason(Why.MISFIT, text)]
     return _Question(run, task, runs, fleet, now_s).reasons()
+
+
+def standing(run: Run, task: Task, now_s: float) -> Reason:
+    """Return how a task that does not wait came to its state."""
+    match task.state:
+        case TaskState.RUNNING:
+            text = f"runs on {task.pilot} for {_time(now_s - task.started_s)}"
+        case TaskState.ORDERED:
+            text = f"was given to {task.pilot}, and has not been seen to start"
+        case TaskState.SKIPPED:
+            text = "an earlier run made the same outputs from the same inputs"
+        case TaskState.OMITTED:
+            text = "was left out of the run by --until, --from or --skip"
+        case TaskState.BLOCKED:
+            text = f"needs what {_cause(run, task.blocked_by)}"
+        case TaskState.CANCELLED:
+            text = "was cancelled" + (f": {run.cancel_reason}" if run.cancel_reason else "")
+        case _:
+            done = f"attempt {task.attempt} succeeded"
+            text = done if task.state is TaskState.DONE else _message(task)
+    return Reason(Why.STATE, text)
+
+
+def _cause(run: Run, name: str) -> str:
+    """Return what was to make an input, and why it does not."""
+    if name in run.tasks:
+        return f"{name} would make: {_message(run.tasks[name])}"
+    split = run.splits[name]
+    failed = (task for task in run.failed.values() if task.id.startswith(f"{name}.iterations."))
+    why = split.failure or next(map(_message, failed), "")
+    return f"{name} would join" + (f": {why}" if why else "")
+
+
+def _message(task: Task) -> str:
+    return "it failed" if task.failure is None else task.failure.message
 
 
 def _standing(maker: Task | Split) -> str:

@@ -46,6 +46,7 @@ from euclid_dask.planner.estimates import Duration
 from euclid_dask.planner.verdicts import judged
 from euclid_dask.runner import lists, missing, reuse
 from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.believed import note_pilots
 from euclid_dask.runner.earlier import write_index
 from euclid_dask.runner.inbox import CancelNews, QueueInbox, TakingInbox
 from euclid_dask.runner.news import events_of
@@ -83,6 +84,7 @@ class Runner:
         self.runs: dict[RunId, ActiveRun] = {}
         self._on_turn = on_turn
         self._turned_s = 0.0
+        self._noted = 0
         self._durations: dict[str, Duration] = {}
 
     def add(self, active: ActiveRun) -> None:
@@ -127,8 +129,16 @@ class Runner:
             self.executor.start(bundles)
         for (run, only_waiting), attempts in cancels.items():
             self.executor.cancel(run, attempts, only_waiting=only_waiting)
+        self._note_pilots()
         if self._on_turn is not None:
             self._on_turn(self)
+
+    def _note_pilots(self) -> None:
+        """Note which pilots there are, where they have no journal."""
+        if self.pilots is None and self._noted != self.fleet.changes:
+            self._noted = self.fleet.changes
+            for active in self.runs.values():
+                note_pilots(active.workspace.files(active.run.id), self.fleet)
 
     def _carry_out_pilots(self, desk: PilotDesk) -> None:
         for draining in desk.carry_out():

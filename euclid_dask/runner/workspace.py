@@ -2,6 +2,7 @@
 
     lock                      held by the one runner that works here
     <run>/journal.jsonl       the truth about a run
+    <run>/pilots.jsonl        which pilots it has, where nobody asks for pilots
     <run>/index.json          what it finished, in short; made again if it is gone
     <run>/attempts/           the records of its attempts (worker room)
     <run>/script/             the pipeline script as it was
@@ -32,6 +33,11 @@ class RunFiles:
     def journal(self) -> Path:
         """The journal."""
         return self.folder / "journal.jsonl"
+
+    @property
+    def pilots(self) -> Path:
+        """Which pilots the run has, where they are not those of a site."""
+        return self.folder / "pilots.jsonl"
 
     @property
     def index(self) -> Path:

@@ -151,6 +151,17 @@ def test_a_quarantined_host_takes_nothing(run: Any) -> None:
     assert why(run)[Why.QUARANTINED] == "p is on n1, which is quarantined: disk full"
 
 
+def test_a_host_where_it_was_lost_before_is_avoided(run: Any) -> None:
+    join(run, host="n1")
+    join(run, "q", host="n2", slots=1)
+    run.order("b", pilot="q")
+    run.run.tasks["a"].avoids = ("n1",)
+    assert why(run) == {
+        Why.AVOIDED: "p is on n1, where an attempt before was lost",
+        Why.SLOTS: "q runs 1 bundles, as many as it may",
+    }
+
+
 def test_a_draining_pilot_takes_nothing(run: Any) -> None:
     join(run)
     run.fleet.apply(PilotDraining(pilot=PilotId("p"), reason="idle", at_s=60.0))
