@@ -311,10 +311,11 @@ class PilotDraining(Event, frozen=True, kw_only=True):
 
 
 class PilotLeft(Event, frozen=True, kw_only=True):
-    """A pilot is gone, with all that ran on it."""
+    """A pilot is gone, with all that ran on it. `unfit` is a host that failed its test, or ""."""
 
     pilot: PilotId
     reason: str
+    unfit: str = ""
 
 
 class HostQuarantined(Event, frozen=True, kw_only=True):

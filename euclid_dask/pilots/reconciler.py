@@ -28,6 +28,7 @@ from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.core.pilots import Job, JobState
 from euclid_dask.core.seams import BatchSystem
 from euclid_dask.core.values import Value
+from euclid_dask.pilots.selftest import unfit_host
 from euclid_dask.worker.clock import now_s
 
 log = logging.getLogger(__name__)
@@ -286,9 +287,11 @@ class Reconciler:
 
     def _leave(self, pilot: _Pilot, reason: str) -> None:
         del self._pilots[pilot.id]
-        if not pilot.cancelled and (words := self._last_line(pilot)):
+        words = "" if pilot.cancelled else self._last_line(pilot)
+        if words:
             reason = f"{reason}; it said: {words}"
-        self._tell(PilotLeft(pilot=pilot.id, reason=pilot.cancelled or reason, at_s=now_s()))
+        reason, unfit = pilot.cancelled or reason, unfit_host(words)
+        self._tell(PilotLeft(pilot=pilot.id, reason=reason, unfit=unfit, at_s=now_s()))
 
     def _last_line(self, pilot: _Pilot) -> str:
         """Return the end of what a pilot's job wrote to its stderr: most often an error."""

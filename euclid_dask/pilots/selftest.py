@@ -1,6 +1,7 @@
 """What a pilot tries before it takes work, so that a bad host costs no task."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,18 @@ from euclid_dask.worker.commands import sourced
 
 _PATIENCE_S: Final = 120.0
 _MOST_SAID: Final = 1000
+_UNFIT: Final = re.compile(r"host (\S+) is unfit: ")
+
+
+def unfit_text(host: str, trouble: str) -> str:
+    """Return what a pilot says of a host that is unfit."""
+    return f"host {host} is unfit: {trouble}"
+
+
+def unfit_host(said: str) -> str:
+    """Return the host of which a pilot said that it is unfit, "" if it said something else."""
+    found = _UNFIT.match(said)
+    return found[1] if found else ""
 
 
 def troubles(*, workspace: Path, scratch: Path, disk_bytes: int, source: str) -> list[str]:

@@ -34,7 +34,7 @@ from euclid_dask.pilots.bundles import Bundles
 from euclid_dask.pilots.child import Child
 from euclid_dask.pilots.deadline import AUTO, deadline
 from euclid_dask.pilots.door import Door
-from euclid_dask.pilots.selftest import troubles
+from euclid_dask.pilots.selftest import troubles, unfit_text
 from euclid_dask.worker import guard, procfs, trees
 from euclid_dask.worker.clock import now_s
 from euclid_dask.worker.link import SUPERVISOR, Request, Retire, Stop
@@ -197,7 +197,7 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     if wrong:
         for trouble in wrong:
-            _say(f"this host is unfit: {trouble}")
+            _say(unfit_text(os.uname().nodename, trouble))
         return UNFIT
     try:
         started_s = now_s() - procfs.own_age_s()  # that of the job script, which was replaced

@@ -23,7 +23,7 @@ _WITH_REASONS: Final = frozenset({PilotState.AWAY, PilotState.QUEUED})
 
 def pilots_text(fleet: Fleet, now_s: float) -> str:
     """Return how the pilots stand, in one line; "" where pilots are not asked for."""
-    parts = [*_states(fleet), *_paused(fleet, now_s)]
+    parts = [*_states(fleet), *_paused(fleet, now_s), *_quarantined(fleet, now_s)]
     if not parts and fleet.templates:
         parts = ["none yet"]
     return f"pilots: {', '.join(parts)}" if parts else ""
@@ -55,6 +55,12 @@ def _states(fleet: Fleet) -> Iterator[str]:
             reasons = Counter(pilot.reason for pilot in there if told and pilot.reason)
             some = ", ".join(printable(reason) for reason, _ in reasons.most_common(MOST_REASONS))
             yield f"{len(there):,} {state}" + (f" ({some})" if some else "")
+
+
+def _quarantined(fleet: Fleet, now_s: float) -> Iterator[str]:
+    for bad in fleet.quarantined.values():
+        if bad.until_s > now_s:
+            yield f"nothing more on host {bad.host} for now: {printable(bad.reason)}"
 
 
 def _paused(fleet: Fleet, now_s: float) -> Iterator[str]:

@@ -26,7 +26,11 @@ from euclid_dask.core.events import (
     PilotEvent,
     PilotLeft,
     RunEnded,
+    RunEvent,
+    TaskErred,
+    TaskLost,
     TasksOrdered,
+    TaskSucceeded,
     TaskUnplaceable,
 )
 from euclid_dask.core.ids import RunId, TaskId
@@ -41,7 +45,7 @@ from euclid_dask.core.seams import (
     News,
 )
 from euclid_dask.core.states import RUN_ENDED
-from euclid_dask.planner import Fleet, decide, is_due
+from euclid_dask.planner import Fleet, Run, decide, is_due
 from euclid_dask.planner.estimates import Duration
 from euclid_dask.planner.verdicts import judged
 from euclid_dask.runner import lists, missing, reuse
@@ -156,8 +160,13 @@ class Runner:
                 active = self.runs[item.run]
                 for event in events_of(active, item, self.clock.now_s()):
                     active.record(judged(event, active.run, self.fleet))
+                    self._learn(active.run, event)
             case _:
                 self._note_of_pilot(item)
+
+    def _learn(self, run: Run, event: RunEvent) -> None:
+        if self.pilots is not None and isinstance(event, TaskSucceeded | TaskErred | TaskLost):
+            self.pilots.learn(event, run.tasks[event.task].pilot)
 
     def _note_of_pilot(self, event: PilotEvent) -> None:
         if isinstance(event, PilotLeft):

@@ -14,11 +14,14 @@ from euclid_dask.core.events import (
     FleetOpened,
     PilotDraining,
     PilotEvent,
+    PilotLeft,
     PilotRequested,
+    RunEvent,
 )
 from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.core.seams import Clock, Inbox, PilotSupply
 from euclid_dask.planner import Fleet, Provisioning, Run
+from euclid_dask.planner.hosts import Hosts, quarantine
 from euclid_dask.runner.journal import Journal, read_pilots
 
 
@@ -40,7 +43,7 @@ class PilotDesk:
     ) -> None:
         self.fleet = fleet
         self._supply, self._clock, self._new_id = supply, clock, new_id
-        self._provisioning = Provisioning()
+        self._provisioning, self._hosts = Provisioning(), Hosts()
         self._todo: list[PilotRequested | PilotDraining] = []
         path.touch()
         for event in read_pilots(path):
@@ -58,6 +61,17 @@ class PilotDesk:
         """Let an event happen: into the journal's buffer, and into the fleet."""
         self._journal.append(event)
         self.fleet.apply(event)
+        if isinstance(event, PilotLeft) and event.unfit:
+            now_s = self._clock.now_s()
+            self.record(quarantine(event.unfit, event.reason, now_s, self.fleet.rules))
+
+    def learn(self, event: RunEvent, pilot: PilotId | None) -> None:
+        """Take into account how an attempt on a pilot ended: its host may be a bad one."""
+        if pilot is not None:
+            host = self.fleet.hosts.get(pilot, "")
+            verdict = self._hosts.learn(event, host, pilot, self.fleet.rules)
+            if verdict is not None:
+                self.record(verdict)
 
     def decide(self, runs: Sequence[Run]) -> None:
         """Work out what is to be done about pilots, and write it down."""

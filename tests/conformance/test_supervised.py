@@ -22,6 +22,8 @@ from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptStarted
 from euclid_dask.executors.dask.executor import DaskExecutor
 from euclid_dask.executors.server import Server
+from euclid_dask.pilots.reconciler import SPEAKER
+from euclid_dask.pilots.selftest import unfit_host
 from euclid_dask.worker.clock import now_s
 from euclid_dask.worker.records import read_receipt
 
@@ -553,4 +555,6 @@ def test_the_files_are_for_their_owner_only(rig: Rig) -> None:
 def test_an_unfit_host_is_left_with_a_reason(rig: Rig, capfd: Any) -> None:
     rig.start_pilot("--source", "/nowhere/setup.sh")
     assert rig.supervisors[0].wait(30) == 3
-    assert "/nowhere/setup.sh: No such file" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "/nowhere/setup.sh: No such file" in said
+    assert unfit_host(said.removeprefix(SPEAKER)) == os.uname().nodename

@@ -116,12 +116,12 @@ def test_what_has_not_changed_is_told_once(bench: Bench) -> None:
 
 def test_the_end_of_a_failed_job_has_its_last_words(bench: Bench) -> None:
     bench.submitted()
-    bench.batch.words[PREFIX + P] = "some noise\neuclid-dask pilot: this host is unfit: no disk\n"
+    bench.batch.words[PREFIX + P] = "some noise\neuclid-dask pilot: host n1 is unfit: no disk\n"
     bench.batch.become(ENDED, "FAILED")
     bench.step(2)
-    assert bench.news() == [
-        ("left", "its job ended (FAILED); it said: this host is unfit: no disk")
-    ]
+    (left,) = [one for one in bench.told if isinstance(one, PilotLeft)]
+    assert left.unfit == "n1"
+    assert bench.news() == [("left", "its job ended (FAILED); it said: host n1 is unfit: no disk")]
 
 
 def test_a_held_job_says_so(bench: Bench) -> None:

@@ -1,0 +1,65 @@
+"""The runner's side of pilots: bad hosts are written down and take nothing new."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from euclid_dask.core.attempts import Failure, FailureKind
+from euclid_dask.core.events import (
+    HostQuarantined,
+    PilotJoined,
+    PilotLeft,
+    TaskErred,
+    TaskSucceeded,
+)
+from euclid_dask.core.ids import PilotId, TaskId
+from euclid_dask.core.resources import Resources
+from euclid_dask.planner import Fleet
+from euclid_dask.report.pilots import pilots_text
+from euclid_dask.runner.journal import read_pilots
+from euclid_dask.runner.pilots import PilotDesk
+
+
+class Clock:
+    def now_s(self) -> float:
+        return 100.0
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> PilotDesk:
+    supply: Any = None
+    return PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(), Clock())
+
+
+def join(desk: PilotDesk, pilot: str, host: str) -> None:
+    offer = Resources(cores=1)
+    joined = PilotJoined(pilot=PilotId(pilot), offer=offer, slots=1, host=host, at_s=1.0)
+    desk.record(joined)
+
+
+def test_a_host_that_failed_its_own_test_is_quarantined(desk: PilotDesk, tmp_path: Path) -> None:
+    desk.record(PilotLeft(pilot=PilotId("p"), reason="no disk", unfit="n1", at_s=1.0))
+    join(desk, "q", "n1")
+    assert not desk.fleet.takes_work(desk.fleet.pilots[PilotId("q")], 101.0)
+    assert pilots_text(desk.fleet, 101.0) == "pilots: nothing more on host n1 for now: no disk"
+    assert pilots_text(desk.fleet, 1e9) == ""
+    desk._journal.sync()
+    (bad,) = [one for one in read_pilots(tmp_path / "pilots.jsonl") if _is_bad(one)]
+    assert (bad.host, bad.until_s) == ("n1", 3700.0)
+
+
+def test_a_host_where_tasks_fail_by_the_machine_is_quarantined(desk: PilotDesk) -> None:
+    join(desk, "p", "n1")
+    join(desk, "q", "n2")
+    failure = Failure(kind=FailureKind.SYSTEM, message="no more processes")
+    task = TaskId("a")
+    for _ in range(3):
+        desk.learn(TaskErred(task=task, attempt=1, failure=failure, at_s=2.0), PilotId("p"))
+        desk.learn(TaskSucceeded(task=task, attempt=1, at_s=3.0), PilotId("q"))
+    assert list(desk.fleet.quarantined) == ["n1"]
+    desk.learn(TaskSucceeded(task=task, attempt=1, at_s=3.0), None)
+
+
+def _is_bad(event: Any) -> bool:
+    return isinstance(event, HostQuarantined)
