@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from euclid_dask.core.errors import EuclidDaskError
 from euclid_dask.core.events import IdentityBy
-from euclid_dask.worker.lists import read_list
+from euclid_dask.worker.lists import is_list_file, read_list
 from euclid_dask.worker.products import file_names
 
 _BLOCK: Final = 1 << 20
@@ -62,15 +62,18 @@ def closure(workdir: Path, path: str) -> list[str]:
         if name in found:
             continue
         found[name] = None
-        work += named_by(workdir, name)
+        work += named_by(workdir, name, look=name == path)
     return list(found)
 
 
-def named_by(workdir: Path, path: str) -> list[str]:
-    """Return the files that a list or product names, as paths relative to the workdir."""
-    if not _may_name(path):
-        return []
+def named_by(workdir: Path, path: str, *, look: bool = True) -> list[str]:
+    """Return the files that a list or product names, as paths relative to the workdir.
+
+    A list may have any name, which takes a look into it; without, its suffix is `.json`.
+    """
     file = workdir / path
+    if not _may_name(path) and not (look and is_list_file(file)):
+        return []
     try:
         if file.stat().st_size > _PARSE_LIMIT:
             return []
@@ -84,8 +87,6 @@ def named_by(workdir: Path, path: str) -> list[str]:
 
 def _named(workdir: Path, path: str, by: IdentityBy) -> list[str]:
     """Return the identities of the files that `path` names, directly or not."""
-    if not _may_name(path):
-        return []
     return [_one(_join(workdir, name), by) for name in closure(workdir, path) if name != path]
 
 

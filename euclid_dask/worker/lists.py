@@ -10,10 +10,14 @@ import os
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.texts import argument_problem
+
+_START_BYTES: Final = 64
+_KNOWN: Final = frozenset({".json", ".xml", ".fits"})
+"""Suffixes that tell what a file is, so that it need not be opened."""
 
 
 class _ValuesOnly(pickle.Unpickler):
@@ -39,6 +43,20 @@ def read_list(path: str | Path) -> list[Any]:
     except OSError as error:
         raise InputError(f"list file {path} cannot be read: {error.strerror}") from error
     return parse_list(content, str(path))
+
+
+def is_list_file(path: Path) -> bool:
+    """Tell whether a file looks like a list: by its suffix, else by its first bytes."""
+    suffix = path.suffix.lower()
+    if suffix in _KNOWN:
+        return suffix == ".json"
+    if not path.is_file():  # to open a pipe is to wait
+        return False
+    try:
+        with path.open("rb", buffering=0) as file:
+            return file.read(_START_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"[", b"(l"))
+    except OSError:
+        return False
 
 
 def parse_list(content: bytes, where: str) -> list[Any]:

@@ -51,6 +51,21 @@ def test_a_product_stands_for_the_files_it_names(tmp_path: Path) -> None:
     assert file_identity(tmp_path, "p.xml") != before
 
 
+@pytest.mark.parametrize("text", ['\n["d.txt"]', "(lp0\nS'd.txt'\np1\na."])
+def test_a_list_of_any_name_stands_for_its_entries(tmp_path: Path, text: str) -> None:
+    write(tmp_path / "frames.lst", text)
+    write(tmp_path / "d.txt", "one")
+    before = file_identity(tmp_path, "frames.lst")
+    write(tmp_path / "d.txt", "two!")
+    assert file_identity(tmp_path, "frames.lst") != before
+    assert named_identity(tmp_path, "frames.lst") != ""
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert file_identity(tmp_path, "pipe") == "no file"
+
+
 def test_a_list_stands_for_all_below_it(tmp_path: Path) -> None:
     write(tmp_path / "l.json", '[["m.json"], "p.xml", "a word", 5]')
     write(tmp_path / "m.json", '["l.json", "d.fits"]')
