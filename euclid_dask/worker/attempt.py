@@ -5,10 +5,11 @@ reap, check outputs, write the receipt. Whatever goes wrong is a `Failure` in th
 """
 
 import os
+import re
 import select
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import inf
 from resource import RUSAGE_SELF, getrusage, struct_rusage
@@ -44,6 +45,7 @@ _SIGKILLED: Final = frozenset({-signal.SIGKILL, 128 + signal.SIGKILL})
 _NEAR: Final = 0.8
 """An attempt whose RAM came so near to what it asked for may have been killed for lack of it."""
 
+_FURTHER_LOG: Final = re.compile(r"(stdout|stderr)\.\d+\.log")
 _SAMPLER = Sampler()
 
 
@@ -172,14 +174,19 @@ class _Work:
             ),
         )
         try:
-            self._input_bytes = _check_inputs(order, self._place.workdir)
-            _clear_the_way(order, self._place)
+            inputs = _check_inputs(order, self._place.workdir)
+            self._input_bytes = sum(one.st_size for one in inputs)
+            _clear_the_way(order, self._place, inputs)
             child = self._launch()
             records.note_pid(record, child.pid)
         finally:
             os.close(record)
         self._see_through(child, on_start)
-        return check_outputs(order, self._place.workdir)
+        try:
+            return check_outputs(order, self._place.workdir)
+        except AttemptError as error:  # perhaps by what was left behind, had it lived on
+            told = "; ".join((error.failure.message, *self._warnings))
+            raise AttemptError(replace(error.failure, message=told)) from None
 
     def _launch(self) -> Child:
         order, place = self._order, self._place
@@ -304,27 +311,27 @@ class _Work:
         return failure, child.kill(grace_s=self._place.grace_s)
 
 
-def _check_inputs(order: Order, workdir: str) -> int:
-    """Return the bytes of the input files, without what these name."""
-    missing, size = [], 0
+def _check_inputs(order: Order, workdir: str) -> list[os.stat_result]:
+    """Return what is known of the input files."""
+    missing, found = [], []
     for given in order.inputs:
         if given.is_file and given.text:
             try:
-                size += os.stat(os.path.join(workdir, given.text)).st_size  # noqa: PTH116, PTH118
+                found.append(os.stat(os.path.join(workdir, given.text)))  # noqa: PTH116, PTH118
             except (OSError, ValueError):
                 missing.append((given.port, given.text))
     if missing:
         raise AttemptError(failures.missing_inputs(order, missing))
-    return size
+    return found
 
 
-def _clear_the_way(order: Order, place: Place) -> None:
+def _clear_the_way(order: Order, place: Place, inputs: Sequence[os.stat_result]) -> None:
     """Make the directories an executable expects; remove what an earlier attempt left there."""
     workdir = place.workdir
     taken = {one.text for one in order.inputs if one.is_file} & {o.path for o in order.outputs}
     if taken:
         raise AttemptError(failures.input_is_output(order, min(taken)))
-    _make_directory(f"{workdir}/{place.logdir}/{order.task}")
+    _make_log_directory(f"{workdir}/{place.logdir}/{order.task}", order.attempt)
     _make_directory(f"{workdir}/data")
     fresh = {order.task} if _make_directory(f"{workdir}/{order.task}") else set()
     for output in order.outputs:
@@ -335,11 +342,26 @@ def _clear_the_way(order: Order, place: Place) -> None:
         if directory != order.task:
             _make_directory(f"{workdir}/{directory}")
         try:
+            if _is_one_of(os.lstat(path), inputs):
+                raise AttemptError(failures.input_is_output(order, output.path))
             os.unlink(path)  # noqa: PTH108
         except FileNotFoundError:
             continue
         except IsADirectoryError:
             shutil.rmtree(path)
+
+
+def _is_one_of(found: os.stat_result, inputs: Sequence[os.stat_result]) -> bool:
+    """Tell whether an input leads to a file that has no other name."""
+    file = (found.st_dev, found.st_ino)
+    return found.st_nlink == 1 and any((one.st_dev, one.st_ino) == file for one in inputs)
+
+
+def _make_log_directory(folder: str, attempt: int) -> None:
+    """Make the directory for logs; a first attempt removes those of attempts of earlier runs."""
+    if not _make_directory(folder) and attempt == 1:
+        for name in filter(_FURTHER_LOG.fullmatch, os.listdir(folder)):  # noqa: PTH208
+            os.unlink(f"{folder}/{name}")  # noqa: PTH108
 
 
 def _make_directory(path: str) -> bool:

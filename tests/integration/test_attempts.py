@@ -96,6 +96,39 @@ def failure_of(place: Place, one: Order) -> Failure:
 # What an attempt leaves
 
 
+def test_the_first_attempt_of_a_run_removes_logs_of_further_attempts_of_another(
+    place: Place, workdir: Path
+) -> None:
+    receipt_of(place, shell("true"))
+    receipt_of(place, shell("true", attempt=2))
+    (workdir / "logs/task/notes.2.log").touch()
+    other = replace(place, records=f"{place.records}-2")
+    receipt_of(other, shell("true"))
+    names = sorted(path.name for path in (workdir / "logs/task").iterdir())
+    assert names == ["notes.2.log", "stderr.log", "stdout.log"]
+
+
+@pytest.mark.parametrize("given", ["task/out.txt", "first.txt"])
+def test_an_input_that_leads_to_an_output_is_not_removed(
+    place: Place, workdir: Path, given: str
+) -> None:
+    (workdir / "task").mkdir()
+    (workdir / "task/out.txt").write_text("precious")
+    (workdir / "first.txt").symlink_to("task/out.txt")
+    inputs = (InputArgument(port="i", text=given),)
+    failure = failure_of(place, shell("true", inputs=inputs, outputs=("out",)))
+    assert "would write over its own input task/out.txt" in failure.message
+    assert (workdir / "task/out.txt").read_text() == "precious"
+
+
+def test_an_output_that_a_killed_child_would_have_written_tells_of_the_child(place: Place) -> None:
+    script = "(sleep 7; echo late > task/out.txt) & true"
+    failure = failure_of(place, shell(script, outputs=("out",)))
+    assert failure.kind is FailureKind.OUTPUT
+    assert "was not written; left " in failure.message
+    assert "behind; killed: " in failure.message
+
+
 def test_stdout_and_stderr_go_to_the_log_directory(place: Place, workdir: Path) -> None:
     receipt_of(place, shell("echo out; echo err >&2"))
     assert (workdir / "logs/task/stdout.log").read_text() == "out\n"
@@ -342,6 +375,15 @@ def test_a_cancelled_attempt_says_so(place: Place) -> None:
     assert isinstance(ended, AttemptEnded)
     assert ended.receipt.failure is not None
     assert ended.receipt.failure.kind is FailureKind.CANCELLED
+
+
+def test_an_executable_that_heard_first_that_it_is_to_end_was_cancelled(place: Place) -> None:
+    """A batch system ends all processes of a job; the news of it may reach us last."""
+    timer = threading.Timer(0.3, cancel, (RUN, TaskId("task"), 1))
+    timer.start()
+    failure = failure_of(place, shell("sleep 0.1; kill -TERM $$"))
+    timer.join()
+    assert failure.kind is FailureKind.CANCELLED
 
 
 # Disks
