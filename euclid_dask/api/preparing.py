@@ -22,6 +22,7 @@ from euclid_dask.pilots.site import Site
 from euclid_dask.planner.fitting import misfit
 from euclid_dask.runner.environments import read_environments, source_text, sourcing_script
 from euclid_dask.runner.isf import Isf, parse_isf
+from euclid_dask.runner.staging import inside
 from euclid_dask.runner.start import RunRequest
 from euclid_dask.runner.workspace import Workspace
 from euclid_dask.wiring import site_fleet
@@ -241,10 +242,20 @@ def _given_files(
 
 def _given_file(folder: Path, file: str | Path) -> InputFile:
     path = next((p for p in (folder / file, Path.cwd() / file) if p.is_file()), None)
-    if path is None or not path.is_relative_to(folder):
+    name = None if path is None else _name_inside(folder, path)
+    if name is None:
         raise InputError(
             f"{file}: there is no such file in {folder}",
             hint="a file that stands for an output must be in the workdir: copy or link it there",
         )
-    inside = path.relative_to(folder)
-    return InputFile(path=str(inside), identity=file_identity(folder, str(inside)))
+    return InputFile(path=name, identity=file_identity(folder, name))
+
+
+def _is_one(file: Path, other: Path) -> bool:
+    return file.exists() and file.samefile(other)
+
+
+def _name_inside(folder: Path, path: Path) -> str | None:
+    """Return the path of a file relative to the workdir, by any of its names; None if outside."""
+    names = (inside(folder, path), inside(folder.resolve(), path.resolve()))
+    return next((name for name in names if name and _is_one(folder / name, path)), None)

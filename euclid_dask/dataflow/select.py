@@ -6,12 +6,16 @@ name of a task, block or executable, which means all that have it.
 
 import re
 from collections.abc import Iterable
+from typing import Final
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.flow import Flow
 from euclid_dask.dataflow.graph import Graph
 from euclid_dask.dataflow.names import did_you_mean
 from euclid_dask.dataflow.steps import tasks
+
+BRANCH: Final = ".iterations.*"
+"""What stands for all branches of a split in a template path."""
 
 
 def select(
@@ -70,7 +74,7 @@ def named(flow: Flow, names: Iterable[str]) -> set[str]:
 
 def template(path: str) -> str:
     """Return the template path of a task's path: branch numbers become `*`."""
-    return re.sub(r"\.iterations\.\d+(?=\.|$)", ".iterations.*", path)
+    return re.sub(r"\.iterations\.\d+(?=\.|$)", BRANCH, path)
 
 
 def _means(name: str, path: str, executable: str) -> bool:

@@ -6,14 +6,15 @@ that is missing is named at once; nothing is linked before everything was found.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from euclid_dask.core.errors import EuclidDaskError, InputError, WorkdirError
 from euclid_dask.dataflow.select import template
 from euclid_dask.runner.workspace import unusable
-from euclid_dask.worker.lists import read_list
+from euclid_dask.worker.lists import is_list_file, read_list
 from euclid_dask.worker.products import file_names
 
 _DATA_FOLDERS = ("data", ".", "..", "../data")
@@ -31,16 +32,28 @@ class _Plan:
     missing: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
+    real: Callable[[str], str] = field(default_factory=lambda: cache(os.path.realpath))
 
     def link(self, port: str, target: Path, source: Path) -> None:
         """Plan a link, unless another file has that name in the workdir."""
-        if _inside(self.workdir, target) is None:
+        if inside(self.workdir, target) is None:
             self.conflicts.append(f"{port}: {source} would be {target}, outside of the workdir")
             return
         other = self.links.setdefault(target, source)
         if other != source and not other.samefile(source):
             name = target.relative_to(self.workdir)
             self.conflicts.append(f"{port}: {source} and {other} would both be {name}")
+
+    def refuse_made(self, port: str, source: str) -> None:
+        """Refuse a file that leads into a folder whose files would be written over."""
+        folder, name = os.path.split(source)
+        file = f"{self.real(folder)}/{name}"
+        if os.path.islink(file):  # noqa: PTH114
+            file = os.path.realpath(file)
+        home = f"{self.real(str(self.workdir))}/"
+        first = file.removeprefix(home).partition("/")[0] if file.startswith(home) else ""
+        if owner := self.taken.get(f"{template(first)}/") if first else None:
+            self.conflicts.append(f"{port}: {source} is in {owner}, and would be written over")
 
 
 def stage_inputs(
@@ -55,6 +68,7 @@ def stage_inputs(
     An input of None is absent: its path is "". Relative paths are looked for in the folder that
     `first` has for the port, if any, and then in the `search` folders, in order. `taken` are names
     in the workdir that no input can have, each with what has it: template paths of tasks, folders.
+    With a slash at its end it is a folder in which no input, or file named by one, can be.
 
     Raises:
         InputError: Files are missing, or different files would have one name in the workdir.
@@ -77,7 +91,8 @@ def stage_inputs(
         raise InputError(
             "input files cannot have these names in the workdir:\n"
             + "\n".join(f"  {line}" for line in plan.conflicts),
-            hint="rename them; each needs a name of its own, inside the workdir",
+            hint="rename or copy them; each needs a name of its own, inside the workdir and "
+            "outside of the folders of tasks",
         )
     for target, source in plan.links.items():
         _link(target, source)
@@ -95,7 +110,8 @@ def _stage(plan: _Plan, port: str, value: str, search: Sequence[Path]) -> str:
         is_folder = any(path.is_dir() for path in places)
         plan.missing.append(f"{port}: {value}" + " is a directory, not a file" * is_folder)
         return value
-    name = _inside(plan.workdir, source)
+    plan.refuse_made(port, str(source))
+    name = inside(plan.workdir, source)
     if name is None:
         name = value if not Path(value).is_absolute() and ".." not in Path(value).parts else ""
         name = name or source.name
@@ -111,12 +127,11 @@ def _follow(plan: _Plan, port: str, source: Path) -> None:
     if source in plan.seen:
         return
     plan.seen.add(source)
-    suffix = source.suffix.lower()
     try:
-        if suffix == ".xml":
+        if source.suffix.lower() == ".xml":
             for name in file_names(source):
                 _follow_data(plan, port, source, name)
-        elif suffix == ".json":
+        elif is_list_file(source):
             _follow_list(plan, port, source)
     except (ValueError, EuclidDaskError, OSError):
         return  # neither product nor list: the executable knows what it is
@@ -127,6 +142,7 @@ def _follow_data(plan: _Plan, port: str, product: Path, name: str) -> None:
     for folder in _DATA_FOLDERS:
         found = product.parent / folder / name
         if found.is_file():
+            plan.refuse_made(port, str(found))
             if not _is_same(wanted, found):
                 plan.link(port, wanted, found)
             return
@@ -140,16 +156,17 @@ def _follow_list(plan: _Plan, port: str, listing: Path) -> None:
     Entries of a list in the workdir are relative to the workdir, others to their list. A list may
     be long and most entries are where they belong, so paths are texts here.
     """
-    at_home = _inside(plan.workdir, listing) is not None
+    at_home = inside(plan.workdir, listing) is not None
     for entry in _texts(read_list(listing)):
-        inside = os.path.join(plan.workdir, entry)  # noqa: PTH118
-        found = inside if at_home else os.path.join(listing.parent, entry)  # noqa: PTH118
+        wanted = os.path.join(plan.workdir, entry)  # noqa: PTH118
+        found = wanted if at_home else os.path.join(listing.parent, entry)  # noqa: PTH118
         if not os.path.isfile(found):  # noqa: PTH113
-            found = inside
+            found = wanted
         suffix = os.path.splitext(entry)[1].lower()  # noqa: PTH122
         if os.path.isfile(found):  # noqa: PTH113
-            if found != inside and not _is_same(Path(inside), Path(found)):
-                plan.link(port, Path(inside), Path(found))
+            plan.refuse_made(port, found)
+            if found != wanted and not _is_same(Path(wanted), Path(found)):
+                plan.link(port, Path(wanted), Path(found))
             if suffix in _NAMING:
                 _follow(plan, port, Path(found))
         elif suffix in _FILES:
@@ -168,7 +185,7 @@ def _texts(value: object) -> list[str]:
     return []
 
 
-def _inside(workdir: Path, file: Path) -> str | None:
+def inside(workdir: Path, file: Path) -> str | None:
     """Return the path of `file` relative to the workdir, None if it is not under it."""
     absolute = Path(*file.parts) if file.is_absolute() else file.absolute()
     parts: list[str] = []

@@ -4,9 +4,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
+from typing import Final
 
 from euclid_dask.core.attempts import Place
 from euclid_dask.core.effects import ReadList
@@ -24,6 +26,7 @@ from euclid_dask.core.ids import RunId
 from euclid_dask.core.seams import Clock, Traces
 from euclid_dask.core.states import RUN_ENDED, TaskState
 from euclid_dask.core.values import replace
+from euclid_dask.dataflow.select import BRANCH, select, template
 from euclid_dask.dataflow.steps import tasks
 from euclid_dask.planner.nodes import Given, Made, Resolved
 from euclid_dask.planner.orders import text_of
@@ -34,11 +37,13 @@ from euclid_dask.runner.earlier import EarlierRun, Known, earlier_runs, write_in
 from euclid_dask.runner.journal import Journal
 from euclid_dask.runner.missing import absent_outputs
 from euclid_dask.runner.programs import program_versions
-from euclid_dask.runner.recovery import settle
+from euclid_dask.runner.recovery import end_processes, settle
 from euclid_dask.runner.staging import stage_inputs
 from euclid_dask.runner.traces import HOST_TRACES
-from euclid_dask.runner.workspace import RECORDS, Lock, Workspace, unusable
+from euclid_dask.runner.workspace import RECORDS, Lock, Workspace, begun_of, unusable
 from euclid_dask.worker.fingerprints import file_identity
+
+_MOMENT: Final = "%Y%m%dT%H%M%S.%f"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,10 +152,11 @@ def _start(
 def _look_back(
     before: EarlierRun, workspace: Workspace, lock: Lock, clock: Clock, traces: Traces
 ) -> None:
-    """End what is left of an earlier run, and write its index; no run if it is unreadable."""
+    """End what is left of an earlier run, and write its index unless it is unreadable."""
     try:
         run = before.replayed()
     except EuclidDaskError:
+        end_processes(before.id, traces)
         return
     if run.state in RUN_ENDED:
         write_index(workspace.files(run.id), run)
@@ -161,6 +167,7 @@ def _look_back(
 def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: str) -> RunStarted:
     """Stage the inputs; return the first event of the run."""
     workdir = workspace.workdir
+    _refuse_logdir(request)
     search = [*request.search, workdir]
     staged = stage_inputs(workdir, request.inputs, search, request.search_first, _taken(request))
     inputs = {
@@ -176,7 +183,7 @@ def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: st
         fresh=request.fresh or request.options.fresh,
     )
     at_s = clock.now_s()
-    run_id = new_run_id(request.flow.name, at_s)
+    run_id = new_run_id(request.flow.name, at_s, after=workspace.runs()[-1:])
     return RunStarted(
         at_s=at_s,
         run=run_id,
@@ -240,14 +247,50 @@ def _make_folders(request: RunRequest, workspace: Workspace, run: RunId) -> None
 
 
 def _taken(request: RunRequest) -> dict[str, str]:
-    """Return the names in the workdir that are those of folders: template paths, and whose."""
-    logdir = PurePath(request.logdir)
+    """Return the names in the workdir that are those of folders: template paths, and whose.
+
+    With a slash at its end it is a folder in which files are written over.
+    """
+    logdir, options = PurePath(request.logdir), request.options
+    known = tasks(request.flow)
+    part = {"until": options.until, "start": options.from_, "skip": options.skip}
+    runs = select(request.flow, **part) if known else frozenset()
     return {
-        **{path: f"the folder of task '{path}'" for path in tasks(request.flow)},
+        **{f"{path}/": f"the folder of task '{path}'" for path in runs},
+        **{
+            f"{split}{kind}/": f"the folder of lists of split '{split}'"
+            for path in runs
+            for split in _splits_around(path)
+            for kind in (".reduce", ".map")
+        },
+        **{path: f"the folder of task '{path}'" for path in known},
         **{str(folder): "the folder of logs" for folder in (logdir, *logdir.parents)},
         "data": "the folder of data files",
         RECORDS: "the folder of our records",
+        f"{RECORDS}/": "the folder of our records",
     }
+
+
+def _splits_around(path: str) -> list[str]:
+    """Return the template paths of the splits that a task is in."""
+    parts = path.split(BRANCH)
+    return [BRANCH.join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _refuse_logdir(request: RunRequest) -> None:
+    """Refuse a folder of logs that is not one of its own, inside the workdir.
+
+    Raises:
+        InputError: It is not.
+    """
+    logdir = PurePath(request.logdir)
+    first = logdir.parts[0] if logdir.parts else ""
+    owners = {**tasks(request.flow), "data": "", RECORDS: ""}
+    if logdir.is_absolute() or not first or ".." in logdir.parts or template(first) in owners:
+        raise InputError(
+            f"the folder of logs cannot be {request.logdir!r}",
+            hint="give one of its own, relative to the workdir, such as logs",
+        )
 
 
 def place_of(request: RunRequest, workspace: Workspace, run: RunId) -> Place:
@@ -266,10 +309,22 @@ def place_of(request: RunRequest, workspace: Workspace, run: RunId) -> Place:
     )
 
 
-def new_run_id(name: str, at_s: float) -> RunId:
-    """Return an id for a run that begins at `at_s`; ids of one workdir sort by their times."""
-    begun = datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+def new_run_id(name: str, at_s: float, after: Sequence[RunId] = ()) -> RunId:
+    """Return an id for a run that begins at `at_s`; ids of one workdir sort by their times.
+
+    It sorts behind those of `after`, whatever the clock says.
+    """
+    begun = _moment(at_s)
+    for before in after:
+        latest = begun_of(before)
+        with suppress(ValueError):
+            moment = datetime.strptime(f"{latest}+0000", f"{_MOMENT}%z")
+            begun = max(begun, _moment(moment.timestamp() + 0.001))
     return RunId(f"{name}-{begun}-{secrets.token_hex(2)}")
+
+
+def _moment(at_s: float) -> str:
+    return datetime.fromtimestamp(round(at_s, 3), UTC).strftime(_MOMENT)[:-3]
 
 
 def sync_folder(folder: Path) -> None:

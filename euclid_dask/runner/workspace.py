@@ -15,12 +15,17 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Final, Self
 
 from euclid_dask.core.errors import InputError, WorkdirError
 from euclid_dask.core.ids import RunId
 
 RECORDS: Final = ".euclid-dask"
+LOCK: Final = "lock"
+"""The name of the lock, among the records."""
+LOCK_TRIES: Final = 6
+LOCK_PAUSE_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class Workspace:
         if not self.records.is_dir():
             return []
         names = [path.parent.name for path in self.records.glob("*/journal.jsonl")]
-        return [RunId(name) for name in sorted(names, key=_begun)]
+        return [RunId(name) for name in sorted(names, key=begun_of)]
 
     def find(self, run: str | None) -> RunId:
         """Return the run of that name or beginning, or the latest one for None.
@@ -135,39 +140,52 @@ class Lock:
 
     @classmethod
     def take(cls, workspace: Workspace) -> Self:
-        """Take the lock.
+        """Take the lock; who only looks whether it is taken has it for a moment too.
 
         Raises:
             WorkdirError: Another runner has it, or the workdir cannot be written.
         """
-        path = workspace.records / "lock"
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise unusable(workspace.workdir, error) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 200).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise WorkdirError(
-                f"another runner works in {workspace.workdir}" + (f" ({holder})" if holder else ""),
-                hint="wait for it, or look at it: euclid-dask status "
-                f"{workspace.workdir}; runs that go on at once need a workdir each",
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
-        return cls(descriptor)
+        for left in reversed(range(LOCK_TRIES)):
+            try:
+                descriptor = _locked(workspace.records / LOCK)
+            except OSError as error:
+                raise unusable(workspace.workdir, error) from error
+            if descriptor is not None:
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
+                return cls(descriptor)
+            if left:
+                Event().wait(LOCK_PAUSE_S)
+        known = holder(workspace)
+        raise WorkdirError(
+            f"another runner works in {workspace.workdir}" + (f" ({known})" if known else ""),
+            hint="wait for it, or look at it: euclid-dask status "
+            f"{workspace.workdir}; runs that go on at once need a workdir each",
+        )
 
     def release(self) -> None:
         """Let go."""
         os.close(self._descriptor)
 
 
+def _locked(path: Path) -> int | None:
+    """Return the open lock, None if another has it, or it was removed while we took it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    if not os.fstat(descriptor).st_nlink:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
 def holder(workspace: Workspace) -> str:
     """Return who has or had the lock last, in words; "" if nobody."""
     try:
-        return (workspace.records / "lock").read_text(errors="replace").strip()
+        return (workspace.records / LOCK).read_text(errors="replace").strip()
     except OSError:
         return ""
 
@@ -175,7 +193,7 @@ def holder(workspace: Workspace) -> str:
 def is_locked(workspace: Workspace) -> bool:
     """Tell whether a runner works in the workdir."""
     try:
-        descriptor = os.open(workspace.records / "lock", os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(workspace.records / LOCK, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -196,6 +214,6 @@ def unusable(workdir: Path, error: OSError) -> WorkdirError:
     )
 
 
-def _begun(run: str) -> str:
+def begun_of(run: str) -> str:
     """Return the part of a run's id that says when it began."""
     return run.rsplit("-", 2)[-2] if run.count("-") >= 2 else ""

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from euclid_dask import api
-from euclid_dask.core.attempts import FailureKind
 from euclid_dask.core.errors import InputError
 from euclid_dask.runner.cleaning import cleaning
 from euclid_dask.runner.workspace import Workspace
@@ -89,12 +88,28 @@ def test_clean_leaves_files_that_a_task_only_found(site: Path) -> None:
     assert not (site / "w" / "a").exists()
 
 
-def test_a_task_does_not_write_over_its_own_input(site: Path) -> None:
-    result = run(site, x="a/out.txt")
-    (failure,) = result.failures
-    assert failure.kind == FailureKind.LAUNCH
-    assert "would write over its own input a/out.txt" in failure.reason
-    assert (site / "w" / "a" / "out.txt").read_text() == "x"
+@pytest.mark.parametrize("x", ["a/out.txt", "b/out.txt"])
+def test_an_input_is_no_output_of_the_same_pipeline(site: Path, x: str) -> None:
+    with pytest.raises(InputError, match=f"{x} is in the folder of task"):
+        run(site, x=x)
+    assert (site / "w" / x).read_text() == "x"
+
+
+def test_a_given_file_is_in_the_workdir(site: Path) -> None:
+    (site / "w" / "given.txt").write_text("given")
+    (site / "outside.txt").write_text("outside")
+    (site / "link").symlink_to(site / "w")
+    for given in ("../outside.txt", site / "outside.txt", "../w/../outside.txt"):
+        with pytest.raises(InputError, match="there is no such file in"):
+            run_from_b(site / "w", site, given)
+    for workdir, given in ((site / "w", "../w/given.txt"), (site / "link", site / "w/given.txt")):
+        assert run_from_b(workdir, site, given).outputs["out"].read_text() == "given"
+
+
+def run_from_b(workdir: Path, site: Path, given: str | Path) -> api.RunResult:
+    settings = api.Settings(executor="inline", from_=("b",))
+    files = {"a.out": given}
+    return api.run(site / "script.py", workdir=workdir, x="x.txt", given=files, settings=settings)
 
 
 @pytest.mark.parametrize(

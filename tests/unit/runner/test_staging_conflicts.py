@@ -87,6 +87,32 @@ def test_an_input_with_the_name_of_a_folder_of_the_run_is_refused(
     assert f"would be {name}, which is {owner}" in caught.value.message
 
 
+@pytest.mark.parametrize("name", ["direct", "link", "folder", "list", "product"])
+def test_a_file_that_would_be_written_over_is_refused(tmp_path: Path, name: str) -> None:
+    """An input, or what it names, leads into the folder of a task that runs."""
+    w = tmp_path / "w"
+    (w / "s.iterations.2.a").mkdir(parents=True)
+    (w / "s.iterations.2.a" / "out.txt").write_text("precious")
+    (w / "data").mkdir()
+    (w / "first.txt").symlink_to(w / "s.iterations.2.a" / "out.txt")
+    (w / "data" / "first.txt").symlink_to(w / "s.iterations.2.a" / "out.txt")
+    (w / "sub").symlink_to(w / "s.iterations.2.a")
+    (w / "l.json").write_text('["first.txt"]')
+    (w / "p.xml").write_text("<p><FileName>first.txt</FileName></p>")
+    value = {
+        "direct": "s.iterations.2.a/out.txt",
+        "link": "first.txt",
+        "folder": "sub/out.txt",
+        "list": "l.json",
+        "product": "p.xml",
+    }[name]
+    taken = {"s.iterations.*.a/": "the folder of task 's.iterations.*.a'"}
+    with pytest.raises(InputError, match=r"is in the folder of task .*would be written over"):
+        stage_inputs(w, {"x": value}, [w], taken=taken)
+    taken = {"s.iterations.*.b/": "the folder of task 's.iterations.*.b'"}
+    assert stage_inputs(w, {"x": value}, [w], taken=taken) == {"x": value}
+
+
 def test_a_directory_given_as_an_input_is_told_to_be_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"x: {tmp_path} is a directory, not a file"):
         stage_inputs(tmp_path / "w", {"x": str(tmp_path)}, [])

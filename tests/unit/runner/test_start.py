@@ -14,9 +14,9 @@ from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptsReturned,
 from euclid_dask.core.states import RunState
 from euclid_dask.runner.history import replay
 from euclid_dask.runner.news import events_of
-from euclid_dask.runner.start import RunRequest, plan_run, start_run
+from euclid_dask.runner.start import RunRequest, new_run_id, plan_run, start_run
 from euclid_dask.runner.traces import HOST_TRACES
-from euclid_dask.runner.workspace import Workspace, is_locked
+from euclid_dask.runner.workspace import Workspace, begun_of, is_locked
 from euclid_dask.sim import Outcome, Workload, World, begin, make_runner, simulate
 from euclid_dask.sim.flows import arg, body, flow, out, split, task
 from euclid_dask.worker.records import Started, claim, write_receipt
@@ -63,7 +63,17 @@ def test_a_run_has_begun_when_its_journal_and_its_names_are_on_disk(
     active = start_run(request, world.agenda, software="test")
     active.close()
     files = Workspace(tmp_path).files(active.run.id)
-    assert synced == [str(files.journal), str(files.folder), str(files.folder.parent)]
+    assert Path(synced[0]).parent == files.folder  # by rename
+    assert synced[1:] == [str(files.folder), str(files.folder.parent)]
+
+
+def test_a_run_sorts_behind_those_before_though_the_clock_was_set_back() -> None:
+    first = new_run_id("zoo", 1e9 + 0.001)
+    second = new_run_id("ant", 1e9 - 3600, after=[first])
+    third = new_run_id("ant", 1e9 + 7, after=[second])
+    begun = [begun_of(run) for run in (first, second, third)]
+    assert begun == ["20010909T014640.001", "20010909T014640.002", "20010909T014647.000"]
+    assert begun_of(new_run_id("ant", 1e9, after=[RunId("odd")])) == "20010909T014640.000"
 
 
 def test_a_plan_of_a_list_that_is_none_is_refused(tmp_path: Path, world: World) -> None:

@@ -1,8 +1,10 @@
 """The workdir: runs in it, and the lock."""
 
+import fcntl
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,34 @@ def test_a_second_lock_is_refused_and_names_who_has_it(workspace: Workspace) -> 
     lock.release()
     assert not is_locked(workspace)
     Lock.take(workspace).release()
+
+
+def test_who_looks_whether_a_workdir_is_locked_does_not_keep_a_runner_out(
+    workspace: Workspace,
+) -> None:
+    Lock.take(workspace).release()
+    with (workspace.records / "lock").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_EX)
+        timer = threading.Timer(0.2, looking.close)
+        timer.start()
+        Lock.take(workspace).release()
+        timer.join()
+
+
+def test_a_lock_that_is_removed_while_it_is_taken_is_taken_anew(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, path = fcntl.flock, workspace.records / "lock"
+
+    def removed(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        path.unlink()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed)
+    lock = Lock.take(workspace)
+    assert is_locked(workspace)
+    lock.release()
 
 
 def test_a_lock_cannot_be_taken_without_a_workdir(tmp_path: Path) -> None:
