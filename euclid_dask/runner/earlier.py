@@ -14,12 +14,11 @@ from typing import Final
 import msgspec
 
 from euclid_dask.core.attempts import Fingerprint
-from euclid_dask.core.errors import EuclidDaskError
 from euclid_dask.core.events import RunOptions
 from euclid_dask.core.ids import RunId, TaskId
 from euclid_dask.core.values import Value, json_reader, to_json
 from euclid_dask.planner.run import Run
-from euclid_dask.runner.history import replay
+from euclid_dask.runner.history import readable, replay
 from euclid_dask.runner.workspace import RunFiles, Workspace
 
 EARLIER_RUNS: Final = 20
@@ -79,7 +78,7 @@ class EarlierRun:
         return self._run
 
     def entries(self) -> _Entries:
-        """Return its finished tasks with their outputs, by identity; none if it is unreadable."""
+        """Return its finished tasks with their outputs, by identity, as far as it can be read."""
         if self._entries is None:
             self._entries = self._read()
         return self._entries
@@ -96,9 +95,10 @@ class EarlierRun:
                 file.readline()
                 return _read_entries(file.read())
         try:
-            return _read_entries(_entries_of(self.replayed()))
-        except (EuclidDaskError, OSError):
+            run, _ = readable(self._files.journal) if self._run is None else (self._run, True)
+        except OSError:
             return {}
+        return {} if run is None else _read_entries(_entries_of(run))
 
 
 class Known(AbstractSet[str]):

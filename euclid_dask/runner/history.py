@@ -1,9 +1,10 @@
-"""The run that a journal tells of."""
+"""The run that a journal tells of, or what can be read of one that is damaged."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from euclid_dask.core.errors import WorkdirError
-from euclid_dask.core.events import RunStarted
+from euclid_dask.core.errors import EuclidDaskError, WorkdirError
+from euclid_dask.core.events import RunEvent, RunStarted
 from euclid_dask.core.states import TaskState
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.journal import read_journal
@@ -15,7 +16,27 @@ def replay(path: Path) -> Run:
     Raises:
         JournalError: It cannot be read.
     """
-    events = read_journal(path)
+    return _run(read_journal(path), path)
+
+
+def readable(path: Path) -> tuple[Run | None, bool]:
+    """Return the run as far as its journal can be read, and whether that is all of it."""
+    is_whole = True
+
+    def events() -> Iterator[RunEvent]:
+        nonlocal is_whole
+        try:
+            yield from read_journal(path)
+        except EuclidDaskError:
+            is_whole = False
+
+    try:
+        return _run(events(), path), is_whole
+    except WorkdirError:
+        return None, False
+
+
+def _run(events: Iterator[RunEvent], path: Path) -> Run:
     first = next(events, None)
     if not isinstance(first, RunStarted):
         raise WorkdirError(

@@ -5,6 +5,7 @@ cut off: only the last one can be torn, by a crash in mid-write. Rule 3: `sync` 
 lines are on disk; effects are carried out after it.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,16 +31,26 @@ class Journal:
 
     @classmethod
     def create(cls, path: Path, first: RunStarted) -> Self:
-        """Begin a journal with its first event, which is on disk after the next `sync`.
+        """Begin a journal with its first event, which is on disk then: it appears by rename.
 
         Raises:
             FileExistsError: There is a journal.
             UnicodeEncodeError: A text in `first` is not UTF-8; there is no journal then.
         """
         line = to_json(first)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        journal = cls(path, os.open(path, flags, 0o644))
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        journal = cls(path, os.open(half, flags, 0o644))
         journal._buffer += (line, b"\n")
+        try:
+            journal.sync()
+            half.rename(path)
+        except OSError:
+            journal.close()
+            half.unlink()
+            raise
         return journal
 
     @classmethod
@@ -66,14 +77,16 @@ class Journal:
         """
         if not self._buffer:
             return
-        before = os.fstat(self._descriptor).st_size
+        found = os.fstat(self._descriptor)
+        if not found.st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "somebody removed the journal", str(self.path))
         try:
             rest = memoryview(b"".join(self._buffer))
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
             os.fdatasync(self._descriptor)
         except OSError:
-            os.ftruncate(self._descriptor, before)
+            os.ftruncate(self._descriptor, found.st_size)
             raise
         self._buffer.clear()
 
@@ -118,7 +131,7 @@ def _events(path: Path, read: Callable[[bytes], T]) -> Iterator[T]:
                 raise JournalError(
                     f"{path}:{number}: not an event: {error}",
                     hint="the journal was damaged or written by a newer version; "
-                    "start a new run in this workdir: finished work is not lost",
+                    "start a new run in this workdir: work finished before that line is not lost",
                 ) from error
             yield event
 

@@ -1,5 +1,6 @@
 """The journal: whole lines, torn lines, damaged lines, and journals of every version."""
 
+import errno
 import os
 import resource
 import signal
@@ -58,10 +59,35 @@ def test_events_are_read_back_as_they_were_written(path: Path) -> None:
 def test_an_event_is_on_disk_only_after_sync(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     journal = Journal.create(path, STARTED)
-    assert path.read_bytes() == b""
-    journal.sync()
-    journal.sync()
+    journal.append(EVENTS[1])
     assert len(path.read_bytes().splitlines()) == 1
+    journal.sync()
+    journal.sync()
+    assert len(path.read_bytes().splitlines()) == 2
+    journal.close()
+
+
+def test_a_journal_appears_with_its_first_line_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.jsonl"
+
+    def full(_: int) -> None:
+        assert not path.exists()
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "fdatasync", full)
+    with pytest.raises(OSError, match="full"):
+        Journal.create(path, STARTED)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_that_was_removed_takes_no_more(path: Path) -> None:
+    journal = Journal.reopen(path)
+    path.unlink()
+    journal.append(EVENTS[1])
+    with pytest.raises(FileNotFoundError, match="somebody removed the journal"):
+        journal.sync()
     journal.close()
 
 
@@ -117,7 +143,7 @@ def test_a_damaged_line_in_the_middle_is_named(path: Path) -> None:
     path.write_bytes(lines[0] + b'{"event":"Cancel\n' + lines[2])
     with pytest.raises(JournalError, match=r"journal\.jsonl:2: not an event") as caught:
         list(read_journal(path))
-    assert "finished work is not lost" in caught.value.hint
+    assert "work finished before that line is not lost" in caught.value.hint
 
 
 def test_a_journal_that_does_not_begin_with_a_start_is_refused(path: Path) -> None:
