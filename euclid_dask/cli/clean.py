@@ -21,7 +21,7 @@ Examples:
   euclid-dask clean w
   euclid-dask clean w --keep outputs --yes
 
-Inputs, and files that no task declared, are never removed.
+Inputs, files that no task declared, and outputs that were changed since are never removed.
 """
 MOST_PROBLEMS: Final = 10
 
@@ -58,11 +58,14 @@ def command(workdir: str, **given: Any) -> int:
 
 def _lines(plan: CleaningPlan, *, whole: bool) -> Iterator[str]:
     if whole:
-        yield from (f"would remove {path}" for path in (*plan.files, *plan.trees))
+        yield from (f"would remove {path}" for path in (*plan.files, *plan.logs, plan.records))
     yield (f"{counted(len(plan.files), 'file')}, logs and records, {size(plan.size_bytes)} in all")
     if plan.unknown:
-        names = listed([str(path) for path in plan.unknown], most=5)
-        yield f"{counted(len(plan.unknown), 'file')} that no task declared will stay: {names}"
+        names = listed(plan.unknown, most=5)
+        yield f"{counted(len(plan.unknown), 'file')} will stay, as no task left it so: {names}"
+    if plan.damaged:
+        names = listed([*plan.damaged])
+        yield f"what these runs made last will stay, as their journals are damaged: {names}"
 
 
 def _ask() -> None:

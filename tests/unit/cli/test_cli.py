@@ -400,7 +400,7 @@ def test_clean_removes_what_tasks_made_and_nothing_else(cli, tmp_path: Path) -> 
     (tmp_path / "w/data/own.fits").write_text("mine")
     found = cli("clean", "w", "--yes")
     assert found.exit_code == 0
-    assert "1 file that no task declared will stay" in found.stdout
+    assert "1 file will stay, as no task left it so" in found.stdout
     left = sorted(str(p.relative_to(tmp_path / "w")) for p in (tmp_path / "w").rglob("*"))
     assert left == ["data", "data/own.fits", "first", "first/note.txt", "good.txt"]
     assert (tmp_path / "good.txt").read_text() == "good\n"
