@@ -796,3 +796,25 @@ def test_tasks_are_counted_by_state(bench: MakeBench) -> None:
     assert (run.run.count(TaskState.READY), run.run.count(TaskState.DONE)) == (1, 0)
     run.order("a")
     assert [task.id for task in run.run.active] == ["a"]
+
+
+def test_a_left_out_task_whose_output_is_gone_fails_and_is_left_out_again(
+    bench: MakeBench,
+) -> None:
+    run = bench(chain("a", "b"), skip=("a",))
+    run.apply(OutputsMissed(at_s=1.0, task=TaskId("a"), reason="its output is gone"))
+    assert run.states() == {"a": "failed", "b": "blocked"}
+    assert run.run.tasks["a"].failure.kind is FailureKind.OMITTED
+    run.end(RunState.FAILED)
+    run.resume()
+    assert run.states() == {"a": "omitted", "b": "ready"}
+
+
+def test_durations_learned_before_are_shared_too(bench: MakeBench) -> None:
+    first, second = bench(chain("a")), bench(chain("a"))
+    for run, wall_s in ((first, 1.0), (second, 3.0)):
+        run.succeed("a", wall_s)
+    shared: dict[str, Any] = {}
+    first.run.share(shared)
+    second.run.share(shared)
+    assert [(one.count, one.mean_s) for one in shared.values()] == [(2, 2.0)]

@@ -114,3 +114,7 @@ def test_a_walltime_has_room_for_a_wide_distribution() -> None:
     assert walltime_for([100.0]) == 200.0
     wide = walltime_for([1.0, 4.0, 16.0, 64.0])
     assert 128 < wide <= 640
+
+
+def test_what_used_nothing_is_no_allocation() -> None:
+    assert first_allocation([Use(0.0, 1.0), Use(2.0, 1.0)], Goal.WASTE) == 2.0
