@@ -32,6 +32,8 @@ VOLATILE = (
     (re.compile(r"process \d+ on \S+"), "PROCESS"),
 )
 ENDED = "euclid-dask-docs-ended"
+OWN_TUTORIAL = {"howto/clean-up.md"}
+"""Guides that look at when files were changed, which a copy does not keep."""
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.glob("howto/*.md"))
 
 
@@ -159,7 +161,11 @@ def test_a_guide_says_what_happens(
 ) -> None:
     folder, _ = tutorial
     shutil.rmtree(folder)
-    shutil.copytree(folder.with_name("kept"), folder, symlinks=True)
+    if page in OWN_TUTORIAL:
+        folder.mkdir()
+        run("tutorial.md", folder)
+    else:
+        shutil.copytree(folder.with_name("kept"), folder, symlinks=True)
     found = differences(run(page, folder))
     assert not found, "\n\n".join(found)
     monkeypatch.chdir(folder)
