@@ -18,12 +18,14 @@ from euclid_dask.api.results import (
 )
 from euclid_dask.api.running import carry_out, rerun, resume, run, start
 from euclid_dask.api.settings import Script, Settings
+from euclid_dask.api.submitting import Submission, place_of_resumed, place_of_run, submit
 
 __all__ = [
     "CheckReport",
     "RunResult",
     "Script",
     "Settings",
+    "Submission",
     "advise",
     "carry_out",
     "check",
@@ -32,6 +34,8 @@ __all__ = [
     "load",
     "open_profiles",
     "open_run",
+    "place_of_resumed",
+    "place_of_run",
     "prepare",
     "profiles_of",
     "read_isf",
@@ -40,6 +44,7 @@ __all__ = [
     "resume",
     "run",
     "start",
+    "submit",
     "to_dask",
     "why_again_in",
 ]

@@ -166,7 +166,7 @@ def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) ->
         runner.add(active)
         if settings.on_start is not None:
             settings.on_start(active, runner)
-        with cancel_on_signals(runner):
+        with cancel_on_signals(runner, spare_pilots=settings.spare_pilots and site is not None):
             runner.run_until_ended()
     finally:
         active.close()

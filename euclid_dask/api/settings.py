@@ -26,6 +26,7 @@ class Settings:
     With `site`, a site file, tasks run on pilots of that site; else `executor` is "auto", "dask",
     "inline" or the address of a Dask scheduler. `identity_by` says how input files are compared:
     "mtime" (size and mtime) or "content" (SHA-256). `profiles` is the file with what attempts used.
+    With `spare_pilots`, SIGTERM stops the runner of a run at a site, but not its pilots.
     """
 
     site: str | Path | None = None
@@ -50,6 +51,7 @@ class Settings:
     environments: Path | None = None
     logdir: str | None = None
     profiles: str | Path | None = None
+    spare_pilots: bool = False
     on_start: "Callable[[ActiveRun, Runner], None] | None" = None
     on_turn: OnTurn | None = None
 

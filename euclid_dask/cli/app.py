@@ -24,6 +24,7 @@ class Entry(NamedTuple):
 COMMANDS: Final = {
     "check": Entry("check", "Check a pipeline script without running it."),
     "run": Entry("run", "Run a pipeline."),
+    "submit": Entry("submit", "Submit a job that runs a pipeline at a site."),
     "resume": Entry("resume", "Go on with a run that ended early, or run what has changed."),
     "status": Entry("status", "Tell how a run stands, also while it goes on."),
     "explain": Entry("explain", "Tell why tasks do not run, or how they came to their ends."),

@@ -43,6 +43,26 @@ site_option: Final = click.option(
     type=click.Path(path_type=Path),
     help="Run on pilots of this site, jobs of its batch system: see `euclid-dask site`.",
 )
+PARTS: Final[Sequence[Option[Any]]] = (
+    click.option("--until", multiple=True, metavar="TASK", help="Run this and what it needs."),
+    click.option(
+        "--from", "from_", multiple=True, metavar="TASK", help="Run this and what follows."
+    ),
+    click.option("--skip", multiple=True, metavar="TASK", help="Omit it; what it made is there."),
+    click.option(
+        "--given",
+        "stand_ins",
+        multiple=True,
+        metavar="TASK.PORT=FILE",
+        help="A file in the workdir that stands for the output of a task that is not run.",
+    ),
+)
+spare_option: Final = click.option(
+    "--spare-pilots",
+    is_flag=True,
+    help="On SIGTERM stop only the runner: pilots of the site and what runs there go on, for "
+    "`resume`.",
+)
 EXECUTION: Final[Sequence[Option[Any]]] = (
     site_option,
     click.option(
@@ -173,6 +193,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         environments=given.get("environments"),
         logdir=given.get("logdir"),
         profiles=given.get("profiles"),
+        spare_pilots=given.get("spare_pilots", False),
     )
 
 

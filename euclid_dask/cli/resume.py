@@ -10,6 +10,7 @@ from euclid_dask.cli.options import (
     json_option,
     run_argument,
     settings_of,
+    spare_option,
     with_options,
     workdir_argument,
 )
@@ -32,6 +33,7 @@ a site goes on there; what runs on them meanwhile is not started again.
 @workdir_argument
 @run_argument
 @with_options(EXECUTION)
+@spare_option
 @json_option
 def command(workdir: str, run_id: str | None, **given: Any) -> int:
     """Go on with a run in WORKDIR that failed, was cancelled, or was killed."""

@@ -8,6 +8,7 @@ from euclid_dask import api
 from euclid_dask.cli.options import (
     EXECUTION,
     LIMITS,
+    PARTS,
     files_of_ports,
     given_files,
     isf_option,
@@ -15,6 +16,7 @@ from euclid_dask.cli.options import (
     pkgrepo_option,
     ports_argument,
     settings_of,
+    spare_option,
     with_options,
     workdir_option,
 )
@@ -42,18 +44,10 @@ done again. Ctrl-C once lets running tasks finish, twice kills them; `resume` go
 @pkgrepo_option
 @workdir_option
 @isf_option
-@click.option("--until", multiple=True, metavar="TASK", help="Run this and what it needs.")
-@click.option("--from", "from_", multiple=True, metavar="TASK", help="Run this and what follows.")
-@click.option("--skip", multiple=True, metavar="TASK", help="Omit it; what it made is there.")
-@click.option(
-    "--given",
-    "stand_ins",
-    multiple=True,
-    metavar="TASK.PORT=FILE",
-    help="A file in the workdir that stands for the output of a task that is not run.",
-)
+@with_options(PARTS)
 @with_options(EXECUTION)
 @with_options(LIMITS)
+@spare_option
 @json_option
 def command(script: str, ports: tuple[str, ...], **given: Any) -> int:
     """Run the pipeline of SCRIPT on the files of its input ports.

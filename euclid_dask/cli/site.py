@@ -176,7 +176,7 @@ def _lines(site: Site) -> Iterator[str]:
     if site.environments:
         yield ""
         yield from (f"environment {name}: {script}" for name, script in site.environments.items())
-    for section in ("limits", "retries", "pilots", "network", "intervals"):
+    for section in ("limits", "retries", "pilots", "network", "intervals", "runner"):
         yield ""
         values = rendered(getattr(site, section))
         yield from (f"{section}.{key} = {value}" for key, value in values.items())

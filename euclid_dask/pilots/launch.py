@@ -1,18 +1,23 @@
-"""The job that becomes a pilot: where it is submitted, its name, its script, its words."""
+"""Jobs of ours, pilots and runners: where they are submitted, names, scripts, words."""
 
 import hashlib
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import BatchSystem
+from euclid_dask.core.values import replace
 from euclid_dask.pilots.batch.commands import Calls
 from euclid_dask.pilots.batch.systems import open_batch
 from euclid_dask.pilots.scripts import JobRequest, job_script
 from euclid_dask.pilots.site import Site, Template
 
+COMMAND_LINE: Final = "euclid_dask"
+"""The module that is the command line."""
 SUPERVISOR_PROGRAM: Final = "euclid_dask.pilots.supervisor"
 """The module that a pilot runs."""
 
@@ -23,8 +28,16 @@ _FAREWELL_SHARE: Final = 0.25
 
 def job_prefix(site: Site, workdir: Path) -> str:
     """Return how the names of the jobs of a workdir begin; those of no other workdir do."""
-    digest = hashlib.sha256(str(workdir).encode()).hexdigest()[:8]
-    return f"euclid-dask-{site.name}-{digest}-"
+    return f"euclid-dask-{site.name}-{_digest(workdir)}-"
+
+
+def runner_prefix(site: Site, workdir: Path) -> str:
+    """Return how the names of the jobs begin that are runners in a workdir; no pilot's does."""
+    return f"euclid-dask-{site.name}-runner-{_digest(workdir)}."
+
+
+def _digest(workdir: Path) -> str:
+    return hashlib.sha256(str(workdir).encode()).hexdigest()[:8]
 
 
 def batch_of(site: Site, *, prefix: str, folder: Path) -> BatchSystem:
@@ -47,6 +60,18 @@ def pilot_script(
     """
     command = supervisor_command(site, pilot, template, workdir=workdir, source=source)
     return script_of(site, site.templates[template], command)
+
+
+def runner_script(site: Site, words: Sequence[str], folder: Path) -> str:
+    """Return the script of a job that says the command `euclid-dask WORDS` in a folder.
+
+    Raises:
+        SiteError: The job cannot be put in the words of the batch system.
+    """
+    job = site.runner.template()
+    there = f"cd {shlex.quote(str(folder))} || exit 2"
+    job = replace(job, prologue=(*job.prologue, there))
+    return script_of(site, job, ("-m", COMMAND_LINE, *words))
 
 
 def script_of(site: Site, template: Template, command: tuple[str, ...]) -> str:

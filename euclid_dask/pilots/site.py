@@ -45,6 +45,8 @@ _Word = Annotated[
     str, Meta(pattern=r"\A(?!-)[^\s\x00-\x1f\x7f]*\Z", extra={"words": "a name of a host"})
 ]
 _Count = Annotated[int, Meta(ge=0, le=HUGE)]
+_SHARED: Final = ("queue", "account", "prologue", "directives")
+"""What the job of a runner takes from the defaults."""
 _VARIABLE: Final = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 _HEAD: Final = """\
@@ -52,7 +54,8 @@ _HEAD: Final = """\
 # Look at what it says with: euclid-dask site show FILE
 """
 _TAIL: Final = """
-# What the templates have in common, unless they say otherwise: any key of a template.
+# What the templates have in common, unless they say otherwise: any key of a template. The job of
+# a runner takes queue, account, prologue and directives from here.
 #[defaults]
 #queue = "htc"
 #account = "euclid"
@@ -119,6 +122,39 @@ class Template(Value, frozen=True, kw_only=True):
     def effective_slots(self) -> int:
         """Return the number of slots, the usual one if none was chosen."""
         return self.slots or usual_slots(self.cores)
+
+
+class RunnerJob(Value, frozen=True, kw_only=True):
+    """The job that a runner is in, where it was begun with `submit`."""
+
+    cores: Annotated[float, Meta(gt=0, le=HUGE, description="CPU cores of the runner")] = 1.0
+    ram_bytes: Annotated[_Ram, Meta(description="RAM of the runner")] = field(
+        name="ram", default=4 * 10**9
+    )
+    walltime_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=10**10,
+            description="how long the batch system lets the runner run",
+            extra={"notation": DURATION},
+        ),
+    ] = field(name="walltime", default=86400.0)
+    queue: Annotated[_Line, Meta(description="queue or partition; empty for the usual one")] = ""
+    account: Annotated[
+        _Line, Meta(description="account or project to be charged; empty for the usual one")
+    ] = ""
+    prologue: Annotated[
+        tuple[_Line, ...], Meta(description="lines of shell that the job runs before the runner")
+    ] = ()
+    directives: Annotated[
+        tuple[_Line, ...],
+        Meta(description='more options of the job, without "#SBATCH" or the like'),
+    ] = ()
+
+    def template(self) -> Template:
+        """Return the same as a template."""
+        return Template(**msgspec.structs.asdict(self))
 
 
 class Limits(Value, frozen=True, kw_only=True):
@@ -225,6 +261,7 @@ class Site(Value, frozen=True, kw_only=True):
     pilots: Pilots = Pilots()
     network: Network = Network()
     intervals: Intervals = Intervals()
+    runner: RunnerJob = RunnerJob()
 
     @property
     def rules(self) -> Rules:
@@ -317,15 +354,26 @@ def _asdict(value: Any) -> Any:
 
 
 def _fill_in(page: Page) -> None:
-    """Copy what the table `[defaults]` says into each template that does not say it itself."""
+    """Copy what the table `[defaults]` says into each template that does not say it itself.
+
+    The job of a runner takes what it has in common with pilots.
+    """
     defaults, templates = page.tables.pop("defaults", {}), page.tables.get("templates")
     if not isinstance(defaults, dict):
         page.wrong(("defaults",), "is not a table")
         return
     for name, own in templates.items() if isinstance(templates, dict) else ():
-        for key in [key for key in defaults if isinstance(own, dict) and key not in own]:
+        _inherit(page, ("templates", name), own, defaults)
+    shared = {key: defaults[key] for key in _SHARED if key in defaults}
+    if shared:
+        _inherit(page, ("runner",), page.tables.setdefault("runner", {}), shared)
+
+
+def _inherit(page: Page, at: tuple[str, ...], own: object, defaults: Mapping[str, Any]) -> None:
+    if isinstance(own, dict):
+        for key in defaults.keys() - own.keys():
             own[key] = defaults[key]
-            page.aliases["templates", name, key] = ("defaults", key)
+            page.aliases[*at, key] = ("defaults", key)
 
 
 def _check(page: Page, site: Site) -> None:
@@ -338,10 +386,11 @@ def _check(page: Page, site: Site) -> None:
     for key, path in paths.items():
         if not path.startswith(("/", "$")):
             page.wrong(key, f"'{path}' is not an absolute path")
-    for name, template in site.templates.items():
-        for line in (line for line in template.directives if line.startswith("#")):
+    of_jobs = {("templates", name): one.directives for name, one in site.templates.items()}
+    for key, directives in (of_jobs | {("runner",): site.runner.directives}).items():
+        for line in (line for line in directives if line.startswith("#")):
             hint = f"write '{line.partition(' ')[2].strip()}'"
-            page.wrong(("templates", name, "directives"), f"'{line}' begins with #; {hint}")
+            page.wrong((*key, "directives"), f"'{line}' begins with #; {hint}")
 
 
 def _versions(page: Page, environments: Mapping[str, str]) -> dict[str, str]:

@@ -69,7 +69,10 @@ OnTurn = Callable[["Runner"], None]
 
 
 class Runner:
-    """Carries out runs with one executor. Only `inbox.put` may be called from other threads."""
+    """Carries out runs with one executor.
+
+    Only `inbox.put` may be called from other threads, and `leave` from anywhere.
+    """
 
     def __init__(
         self,
@@ -87,6 +90,7 @@ class Runner:
         self.fleet = Fleet() if pilots is None else pilots.fleet
         self.runs: dict[RunId, ActiveRun] = {}
         self._on_turn = on_turn
+        self._leaving = ""
         self._turned_s = 0.0
         self._noted = 0
         self._durations: dict[str, Duration] = {}
@@ -96,8 +100,16 @@ class Runner:
         self.runs[active.run.id] = active
         active.run.share(self._durations)
 
+    def leave(self, reason: str) -> None:
+        """Stop after the next turn; pilots and what runs there are spared, for another runner."""
+        self._leaving = reason
+
     def run_until_ended(self) -> None:
-        """Carry all runs to their ends."""
+        """Carry all runs to their ends.
+
+        Raises:
+            StoppedError: Somebody said `leave`, or a journal cannot be written.
+        """
         self.executor.adopt([one for active in self.runs.values() for one in active.adopted])
         self.executor.open(self.inbox)
         try:
@@ -105,6 +117,8 @@ class Runner:
                 self.pilots.open(self.inbox)
             self.turn([])
             while not self._all_ended():
+                if self._leaving:
+                    raise self._left()
                 self.turn(self.inbox.take(PATIENCE_S))
             for active in self.runs.values():
                 write_index(active.workspace.files(active.run.id), active.run)
@@ -112,6 +126,13 @@ class Runner:
             if self.pilots is not None:
                 self.pilots.close(end_pilots=self._all_ended())
             self.executor.close(end_pilots=self._all_ended())
+
+    def _left(self) -> StoppedError:
+        workdirs = " ".join(str(active.workdir) for active in self.runs.values())
+        return StoppedError(
+            f"the runner was stopped: {self._leaving}",
+            hint=f"pilots and their tasks go on; take them over: euclid-dask resume {workdirs}",
+        )
 
     def _all_ended(self) -> bool:
         return all(active.run.state in RUN_ENDED for active in self.runs.values())

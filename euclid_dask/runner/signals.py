@@ -1,4 +1,4 @@
-"""Signals to a runner's process become requests to cancel its runs."""
+"""Signals to a runner's process become requests to cancel its runs, or to leave them."""
 
 import signal
 import threading
@@ -11,9 +11,10 @@ from euclid_dask.runner.loop import Runner
 
 
 @contextmanager
-def cancel_on_signals(runner: Runner) -> Iterator[None]:
+def cancel_on_signals(runner: Runner, *, spare_pilots: bool = False) -> Iterator[None]:
     """Cancel on SIGINT (a second one kills what runs), and on SIGTERM and SIGHUP (at once).
 
+    With `spare_pilots`, SIGTERM and SIGHUP stop the runner only, and its runs can be taken up.
     A SIGHUP that is ignored, as by `nohup`, stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -23,9 +24,12 @@ def cancel_on_signals(runner: Runner) -> Iterator[None]:
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         nonlocal seen
+        name = signal.Signals(number).name
+        if spare_pilots and number != signal.SIGINT:
+            runner.leave(f"{name} was received")
+            return
         seen += 1
         now = seen > 1 or number != signal.SIGINT
-        name = signal.Signals(number).name
         runner.inbox.put(CancelNews(reason=f"{name} was received", now=now))
 
     numbers = [signal.SIGINT, signal.SIGTERM]

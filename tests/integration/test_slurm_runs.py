@@ -25,6 +25,7 @@ from euclid_dask.core.events import (
     PilotJoined,
     PilotLeft,
     PilotSubmitted,
+    RunEnded,
     RunEvent,
     TaskLost,
     TasksOrdered,
@@ -33,10 +34,10 @@ from euclid_dask.core.events import (
 )
 from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.pilots.batch.systems import open_batch
-from euclid_dask.pilots.launch import job_prefix
+from euclid_dask.pilots.launch import job_prefix, runner_prefix
 from euclid_dask.pilots.site import read_site
 from euclid_dask.runner.journal import read_journal, read_pilots
-from euclid_dask.runner.workspace import Workspace
+from euclid_dask.runner.workspace import Workspace, is_locked
 
 pytestmark = [pytest.mark.dask, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -66,6 +67,9 @@ ram = "1GB"
 [templates.heavy]
 cores = 2
 ram = "3GB"
+[runner]
+ram = "500MB"
+walltime = "10min"
 """
 PROGRAM = """\
 import sys, time
@@ -154,6 +158,10 @@ class Site:
         assert process.poll() is None, process.communicate()
         return process
 
+    def submit(self, *words: str) -> dict[str, Any]:
+        """Submit a runner; return what was told of its job."""
+        return finished(self.start("submit", "--json", *words))
+
     def starts(self) -> "Counter[str]":
         path = self.folder / "starts"
         return Counter(path.read_text().split()) if path.exists() else Counter()
@@ -239,10 +247,10 @@ def make_site(
             process.wait()
             assert process.stdout is not None
             process.stdout.close()
-        if site.workdir.exists():
+        for prefix_of in (runner_prefix, job_prefix) if site.workdir.exists() else ():
             batch = open_batch(
                 site.batch,
-                prefix=job_prefix(read_site(site.toml, {}), site.workdir),
+                prefix=prefix_of(read_site(site.toml, {}), site.workdir),
                 folder=Workspace(site.workdir).records / "jobs",
             )
             batch.cancel([job.id for job in batch.jobs()])
@@ -338,6 +346,36 @@ def test_a_pilot_that_reaches_its_walltime_costs_no_science_retry(
     told = finished(process)
     assert told["tasks"]["done"] == len(TASKS)
     assert slurm.starts().total() == len(TASKS) + _count(slurm.events(), TaskLost)
+
+
+@pytest.mark.parametrize("batch", BATCHES[:2])
+def test_a_submitted_runner_that_is_told_to_end_spares_its_pilots_for_the_next(
+    make_site: Callable[[str], Site], batch: str, request: pytest.FixtureRequest
+) -> None:
+    site = make_site(batch)
+    site.hold.touch()
+    where = ("--site", str(site.toml), "--workdir", str(site.workdir))
+    first = site.submit(*where, str(site.script))
+    site.place_of(attempts=4)
+    too_early = site.start("submit", "--resume", str(site.workdir), "--json")
+    assert "another runner works in" in too_early.communicate(timeout=PATIENCE_S)[0]
+    if batch == "slurm":  # its walltime comes
+        cluster = request.getfixturevalue("slurm_cluster")
+        cluster.run("scontrol", "update", f"jobid={first['job']}", "EndTime=now+1")
+    else:
+        subprocess.run(first["cancel"], shell=True, check=True)
+    progress = Path(first["stderr"])
+    wait_for(lambda: "the runner was stopped: SIGTERM was received" in progress.read_text())
+    wait_for(lambda: not is_locked(Workspace(site.workdir)))
+    assert _count(site.events(), RunEnded) == 0
+    again = site.submit("--resume", str(site.workdir))  # the run knows its site
+    wait_for(lambda: _carried_after_restart(site.pilots()) >= 4)
+    site.hold.unlink()
+    outcome = Path(again["stdout"])
+    wait_for(lambda: outcome.exists() and "5 of 5 tasks done" in outcome.read_text())
+    assert site.starts() == Counter(TASKS)
+    assert _count(site.events(), TaskLost) == 0
+    wait_for(lambda: site.jobs() == [])
 
 
 @pytest.mark.batch

@@ -1,17 +1,20 @@
 """Which batch systems there are, and how they are opened."""
 
+import shlex
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from euclid_dask.core.errors import SiteError
+from euclid_dask.core.ids import JobId
 from euclid_dask.core.seams import BatchSystem
 from euclid_dask.pilots.batch.commands import Calls, CommandBatch
 from euclid_dask.pilots.batch.htcondor import HTCONDOR
-from euclid_dask.pilots.batch.local import LocalBatch
+from euclid_dask.pilots.batch.local import MARK, LocalBatch
 from euclid_dask.pilots.batch.pbs import PBS
 from euclid_dask.pilots.batch.sge import SGE
 from euclid_dask.pilots.batch.slurm import SLURM
+from euclid_dask.worker import procfs
 
 LOCAL: Final = "local"
 DIALECTS: Final = MappingProxyType(
@@ -35,3 +38,10 @@ def open_batch(
             hint=f"there are: {', '.join((LOCAL, *DIALECTS))}",
         )
     return CommandBatch(DIALECTS[system], prefix=prefix, folder=folder, calls=calls)
+
+
+def cancel_line(system: str, job: JobId) -> str:
+    """Return the line of shell by which the owner of a job cancels it."""
+    if system == LOCAL:  # its pilots may be below it, and are not meant
+        return f"kill {' '.join(str(process.pid) for process in procfs.marked({MARK: job}))}"
+    return shlex.join(DIALECTS[system].cancel([job]))

@@ -1,0 +1,121 @@
+"""`submit`: have a job of the batch system carry out a run."""
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any, Final
+
+import click
+from click.core import ParameterSource
+
+from euclid_dask import api
+from euclid_dask.cli import resume
+from euclid_dask.cli.exits import DONE
+from euclid_dask.cli.options import (
+    EXECUTION,
+    LIMITS,
+    PARTS,
+    files_of_ports,
+    given_files,
+    isf_option,
+    json_option,
+    pkgrepo_option,
+    ports_argument,
+    settings_of,
+    with_options,
+    workdir_option,
+)
+
+EPILOG = """\
+\b
+Examples:
+  euclid-dask submit pipeline.py --site site.toml --workdir /scratch/w image=raw.fits
+  euclid-dask submit pipeline.py --site site.toml --isf field_7.isf --dry-run
+  euclid-dask submit --resume /scratch/w
+
+What the job asks for is in the table [runner] of the site file. It begins in the current folder,
+which nodes must see. At its walltime only the runner ends: pilots and what runs there go on, for
+`submit --resume`. Exit code 0 once the job is submitted, or 2 if nothing was.
+"""
+_OWN: Final = {"script", "ports", "resumed", "dry_run", "as_json"}
+
+
+@click.command("submit", epilog=EPILOG)
+@click.argument("script", metavar="[SCRIPT]", required=False)
+@ports_argument
+@click.option("--resume", "resumed", metavar="WORKDIR", help="Go on with the latest run there.")
+@click.option("--dry-run", is_flag=True, help="Print the script of the job, and submit nothing.")
+@pkgrepo_option
+@workdir_option
+@isf_option
+@with_options(PARTS)
+@with_options(EXECUTION)
+@with_options(LIMITS)
+@json_option
+@click.pass_context
+def command(
+    context: click.Context, /, script: str | None, ports: tuple[str, ...], **given: Any
+) -> int:
+    """Submit a job that runs the pipeline of SCRIPT at a site, and its pilots.
+
+    For sites where nothing may run for long on the login node. The options are those of `run`, or,
+    with --resume, of `resume`; all that those refuse is refused before anything is submitted.
+    """
+    if (script is None) == (given["resumed"] is None):
+        raise click.UsageError("give either SCRIPT or --resume WORKDIR", context)
+    settings = settings_of(given)
+    warnings: tuple[str, ...] = ()
+    words = ["--spare-pilots", *_options(context), "--", script or given["resumed"], *ports]
+    if script is None:
+        words = ["resume", *words]
+        resume.command.make_context("euclid-dask resume", words[1:])  # refuses
+        place = api.place_of_resumed(given["resumed"], settings)
+    else:
+        words = ["run", *words]
+        request, warnings = api.prepare(
+            script,
+            pkgrepo=given["pkgrepo"],
+            workdir=given["workdir"],
+            isf=given["isf"],
+            settings=settings,
+            given=given_files(given["stand_ins"]),
+            inputs=files_of_ports(ports),
+        )
+        place = api.place_of_run(request, settings)
+    _tell(api.submit(place, words, dry_run=given["dry_run"]), warnings, given)
+    return DONE
+
+
+def _options(context: click.Context) -> Iterator[str]:
+    """Yield the options that were given, in the words of `run`; those of our own are left out."""
+    for known in context.command.params:
+        assert known.name is not None
+        value = context.params[known.name]
+        is_given = context.get_parameter_source(known.name) is not ParameterSource.DEFAULT
+        if known.name in _OWN or not is_given or not isinstance(known, click.Option):
+            continue
+        if known.is_flag:
+            yield (known.opts if value else known.secondary_opts)[0]
+        else:
+            values = value if known.multiple else (value,)
+            yield from (f"{known.opts[0]}={one}" for one in values)
+
+
+def _tell(submission: api.Submission, warnings: tuple[str, ...], given: dict[str, Any]) -> None:
+    follow = shlex.join(["euclid-dask", "status", str(submission.workdir)])
+    if given["as_json"]:
+        told = dataclasses.asdict(submission) | {"workdir": str(submission.workdir)}
+        state = "submitted" if submission.job else "ok"
+        click.echo(json.dumps({"state": state, **told, "follow": follow, "warnings": warnings}))
+        return
+    for warning in warnings:
+        click.echo(click.style("warning: ", fg="yellow") + warning, err=True)
+    if not submission.job:
+        click.echo(submission.script, nl=False)
+        return
+    click.echo(f"job {submission.job} was submitted; it is the runner in {submission.workdir}")
+    click.echo(f"  follow:    {follow}")
+    click.echo(f"  progress:  {submission.stderr}")
+    click.echo(f"  outcome:   {submission.stdout}")
+    click.echo(f"  stop it:   {submission.cancel}")
