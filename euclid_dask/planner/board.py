@@ -214,6 +214,7 @@ class Board:
         self.move_split(split, SplitCue.BRANCHES)
         if split.partial:
             self.move_split(split, SplitCue.JOIN)
+            self.finished(split)
         return False
 
     def unmake(self, task: Task) -> None:

@@ -726,6 +726,25 @@ def test_until_a_task_in_a_branch_leaves_the_list_unwritten(bench: MakeBench) ->
     assert run.run.outputs() == {}
 
 
+def test_until_a_task_in_a_split_of_a_split_comes_to_an_end(bench: MakeBench) -> None:
+    leaf = body(
+        task("one", image=arg("file")),
+        task("two", x=out("one")),
+        inputs=("file",),
+        r=out("two"),
+    )
+    inner = split("inner", leaf, over="file", file=out("list", "items"))
+    branch = body(task("list", x=arg("item")), inner, inputs=("item",), r=out("inner", "tuplelist"))
+    run = bench(split_flow(branch), until=("one",))
+    run.succeed("make")
+    run.expand("s", "x")
+    run.succeed("s.iterations.1.list")
+    run.expand("s.iterations.1.inner", "y")
+    run.succeed("s.iterations.1.inner.iterations.1.one")
+    assert run.state("s") == "done"
+    assert run.decide() == [EndRun(run=RunId("r"), state=RunState.DONE)]
+
+
 def test_a_split_after_until_is_not_planted(bench: MakeBench) -> None:
     inner = nested("in", body(task("w", i=arg("j")), inputs=("j",), r=out("w")), j=arg("item"))
     block = body(inner, inputs=("item",), r=out("in", "r"))
