@@ -9,6 +9,7 @@ from euclid_dask.core.effects import EndRun, ReadList, RefuseTask, ReuseTask, Wr
 from euclid_dask.core.events import InputFile, RunOptions, RunStarted
 from euclid_dask.core.flow import Constant, Flow
 from euclid_dask.core.ids import RunId, SplitId, TaskId
+from euclid_dask.core.ports import OutputPort
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.states import RunState
 from euclid_dask.core.values import replace
@@ -60,6 +61,11 @@ def test_the_run_its_time_and_its_options_do_not_matter(
     bench: MakeBench, changes: dict[str, Any]
 ) -> None:
     assert identity(bench, two_tasks(), **changes) == identity(bench, two_tasks())
+
+
+def test_where_its_outputs_go_matters(bench: MakeBench) -> None:
+    other = with_spec(two_tasks(), "b", outputs=(OutputPort(name="out", mime_type="fits"),))
+    assert identity(bench, other) != identity(bench, two_tasks())
 
 
 def test_what_a_task_needs_does_not_matter(bench: MakeBench) -> None:
