@@ -11,7 +11,7 @@ from euclid_dask.api.results import RunResult, moved_to_now
 from euclid_dask.api.settings import Script, Settings
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.events import CancelRequested
-from euclid_dask.core.states import RUN_ENDED, RunState
+from euclid_dask.core.states import RUN_ENDED, RunState, TaskState
 from euclid_dask.core.values import replace
 from euclid_dask.pilots.site import Site
 from euclid_dask.planner import Run
@@ -139,15 +139,21 @@ def rerun(
     ending of one; `run_id` is the run to take from, the latest for None.
 
     Raises:
-        InputError: There is no such run or task.
+        InputError: There is no such run or task, or the run leaves the task out.
         PipelineError, SiteError: Nothing was run; the message says why.
     """
     settings = settings or Settings()
     workspace = Workspace(Path(workdir).absolute())
     before = replay(workspace.files(workspace.find(run_id)).journal)
-    again = dependents(before, views.find_task(before, task))
+    found = views.find_task(before, task)
+    if found.state is TaskState.OMITTED:
+        raise InputError(
+            f"task '{found.id}' is left out of {before.id}, so it cannot run again there",
+            hint="name a run that it is part of, or run the pipeline without --from and --skip",
+        )
     request = request_like(before, workspace)
-    request = dataclasses.replace(request, options=replace(request.options, again=again.names))
+    again = dependents(before, found)
+    request = dataclasses.replace(request, options=replace(request.options, again=again))
     return start(request, settings)
 
 

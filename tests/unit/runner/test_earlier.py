@@ -8,6 +8,7 @@ from euclid_dask.core.events import RunOptions
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.runner.active import ActiveRun
+from euclid_dask.runner.again import reasons_again
 from euclid_dask.runner.earlier import EarlierRun, Known, earlier_runs
 from euclid_dask.runner.workspace import Workspace
 from euclid_dask.sim import Outcome, World, begin, make_runner, resume, simulate
@@ -101,7 +102,7 @@ def test_the_latest_run_is_asked_first(tmp_path: Path, world: World) -> None:
     done(world, tmp_path)
     old, new = earlier_runs(Workspace(tmp_path))
     known = Known([old, new])
-    (first, *_) = new.entries()
+    (first, *_) = new.read()
     assert known.work(first).run == new.id
     assert "nobody" not in known
 
@@ -121,6 +122,31 @@ def test_what_is_to_run_again_is_not_known(
     names = {task.identity: task.id for task in done(world, tmp_path).run.tasks.values()}
     known = Known(earlier_runs(Workspace(tmp_path)), options)
     assert {names[identity] for identity in known} == left
+
+
+@pytest.mark.parametrize("options", [RunOptions(again=("a", "b")), RunOptions(fresh=True)])
+def test_what_a_run_was_to_do_again_is_not_taken_from_those_before_it(
+    tmp_path: Path, world: World, options: RunOptions
+) -> None:
+    done(world, tmp_path)
+    cut_off = begin(world, chain(), tmp_path, options=options)
+    runner = make_runner(world, [cut_off])
+    runner.executor.open(runner.inbox)
+    while cut_off.run.tasks["a"].state != "done":
+        runner.turn(runner.inbox.take(0))
+    cut_off.close()
+    world.disconnect()
+    last = done(world, tmp_path)
+    assert [task.state for task in last.run.tasks.values()] == ["skipped", "done"]
+    assert reasons_again(last.run, last.earlier) == {"you asked for it": 1}
+    assert [task.state for task in done(world, tmp_path).run.tasks.values()] == ["skipped"] * 2
+
+
+def test_work_is_known_however_many_runs_ago_it_was_done(tmp_path: Path, world: World) -> None:
+    done(world, tmp_path)
+    for _ in range(25):
+        simulate(world, begin(world, flow(body(task("other"), r=out("other"))), tmp_path))
+    assert [task.state for task in done(world, tmp_path).run.tasks.values()] == ["skipped"] * 2
 
 
 def test_forgotten_work_is_not_known(tmp_path: Path, world: World) -> None:

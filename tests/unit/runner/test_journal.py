@@ -207,4 +207,4 @@ def test_journals_that_cannot_be_read_know_of_no_work(tmp_path: Path, path: Path
     workspace.files(RunId("f-2-b")).journal.write_text("nonsense\n")
     good, bad = earlier_runs(workspace)
     assert good.replayed().id == "r"
-    assert bad.entries() == {}
+    assert bad.read() == {}
