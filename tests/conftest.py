@@ -39,7 +39,7 @@ def _dump(run: Run) -> dict[str, Any]:
         "counts": ({s: n for s, n in board.counts.tasks.items() if n}, board.counts.open_splits),
         "bundles": {n: (b.pilot, b.needs, b.remaining) for n, b in run.bundles.items()},
         "slots": {pilot: usage.slots for pilot, usage in run.usage.items()},
-        "durations": {key: (d.count, d.mean_s) for key, d in run.durations.items()},
+        "durations": {key: (d.count, round(d.mean_s, 9)) for key, d in run.durations.items()},
     }
 
 

@@ -89,7 +89,11 @@ class Task:
 
     def given(self, port: str) -> InputFile | None:
         """Return the file that stands for the output of that port, None if there is none."""
-        return self.scope.facts.given.get(f"{self.id}.{port}")
+        given = self.scope.facts.given
+        if not given:
+            return None
+        every = f"{self.scope.template}{self.node.name}.{port}"
+        return given.get(f"{self.id}.{port}") or given.get(every)
 
     def arguments(self) -> "Iterator[tuple[str, Resolved]]":
         """Yield its input ports with what stands behind them, in the order of declaration."""
@@ -189,10 +193,19 @@ Consumer = Task | Split | Branch
 
 @dataclass(slots=True, frozen=True)
 class Given:
-    """A value that was there from the start: a file, or the text of a constant."""
+    """A value that no task makes as such: a file from outside, a constant, an element of a list.
+
+    `branch` is the scope of the branch that receives it as its element, if it is one.
+    """
 
     file: InputFile
     is_file: bool = True
+    branch: "Scope | None" = None
+
+    @property
+    def split(self) -> Split | None:
+        """Return the split of whose list it is an element, None if it is none."""
+        return None if self.branch is None else self.branch.split
 
 
 @dataclass(slots=True, frozen=True)
@@ -215,12 +228,17 @@ Resolved = Given | Made | Joined | None
 
 
 def producer(value: Resolved) -> Task | Split | None:
-    """Return the task or split that makes `value`, or None if it was there from the start."""
+    """Return the task or split that makes `value`, or None if it was there from the start.
+
+    An element of a list is made by what makes the list.
+    """
     match value:
         case Made(task=task):
             return task
         case Joined(split=split):
             return split
+        case Given(split=Split() as split):
+            return producer(split.iterated)
         case _:
             return None
 
@@ -278,7 +296,7 @@ class Scope:
     def _resolve_input(self, name: str) -> Resolved:
         if self.split is not None and name == self.split.node.iterable:
             assert self.item is not None
-            return Given(self.item, is_file=self.item.is_file)
+            return Given(self.item, is_file=self.item.is_file, branch=self)
         if self.parent is not None:
             source = self.arguments.get(name)
             return None if source is None else self.parent.resolve(source)
@@ -302,7 +320,28 @@ class Scope:
 
 def exported_nodes(body: Body) -> frozenset[str]:
     """Return the names of the nodes of `body` that its outputs come from."""
-    return frozenset(o.source.node for o in body.outputs if isinstance(o.source, FromNode))
+    return _exported(body)[0]
+
+
+def _exported(body: Body) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the nodes that the outputs of `body` come from, and its inputs that it hands on."""
+    nodes = {node.name: node for node in body.nodes}
+    names: set[str] = set()
+    inputs: set[str] = set()
+    sources = [out.source for out in body.outputs]
+    while sources:
+        match sources.pop():
+            case FromInput(name=name):
+                inputs.add(name)
+            case FromNode(node=name) if name not in names:
+                names.add(name)
+                node = nodes[name]
+                if not isinstance(node, TaskNode):
+                    handed_on = _exported(node.body)[1]
+                    sources += [node.arguments[key] for key in handed_on & node.arguments.keys()]
+            case _:
+                pass
+    return frozenset(names), frozenset(inputs)
 
 
 def child_template(template: str, node: SplitNode | NestedNode) -> str:

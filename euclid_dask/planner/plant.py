@@ -9,7 +9,7 @@ from euclid_dask.core.ids import SplitId, TaskId
 from euclid_dask.core.ports import ExecutableSpec
 from euclid_dask.core.states import TaskState
 from euclid_dask.dataflow.graph import Graph
-from euclid_dask.dataflow.select import select
+from euclid_dask.dataflow.select import named, select
 from euclid_dask.planner.nodes import (
     Scope,
     Split,
@@ -24,10 +24,12 @@ class Selection:
     """Which tasks of a pipeline a run is about, by their template paths.
 
     `dropped` tasks are no part of it; `omitted` ones do not run, but what they make is needed.
+    `ends` are those that `--until` names, or that no other task of the part needs.
     """
 
     dropped: frozenset[str] = frozenset()
     omitted: frozenset[str] = frozenset()
+    ends: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, flow: Flow, options: RunOptions) -> Self:
@@ -37,8 +39,12 @@ class Selection:
         graph = Graph.of(flow)
         selected = select(flow, until=options.until, start=options.from_, skip=options.skip)
         others = frozenset(graph.tasks()) - selected
-        omitted = others & graph.ancestors(selected)
-        return cls(dropped=others - omitted, omitted=omitted)
+        needed = graph.ancestors(selected)
+        return cls(
+            dropped=others - needed,
+            omitted=others & needed,
+            ends=(selected - needed) | (selected & named(flow, options.until)),
+        )
 
 
 def plant(scope: Scope, selection: Selection) -> tuple[list[Task], list[Split]]:

@@ -12,12 +12,12 @@ from euclid_dask.core.ids import SplitId, TaskId
 from euclid_dask.core.states import TaskState
 from euclid_dask.planner.decide import joined_entries
 from euclid_dask.planner.identity import entered
-from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Scope, Split, Task
+from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Split, Task
 from euclid_dask.planner.orders import is_file, text_of
 from euclid_dask.planner.run import Run
 from euclid_dask.runner import lists
 from euclid_dask.runner.active import ActiveRun
-from euclid_dask.runner.reuse import gone
+from euclid_dask.runner.reuse import gone, is_result
 from euclid_dask.worker.lists import write_list
 
 Missed = dict[TaskId, str]
@@ -35,18 +35,18 @@ def before_start(active: ActiveRun, tasks: Iterable[TaskId]) -> Missed:
     for task_id in tasks:
         task = active.run.tasks[task_id]
         for _, value in task.arguments():
-            for made in _makers(value, task.scope, active.lists_seen):
+            for made in _makers(value, active.lists_seen):
                 _look(active, made, missed)
             restore(active, value)
     return missed
 
 
 def results_gone(run: Run, workdir: Path) -> tuple[Missed, list[Joined]]:
-    """Return what leaves the pipeline and is not as it was made: finished tasks, joined lists."""
+    """Return what is a result and not as it was made: finished tasks, joined lists."""
     found = {
         task.id: gone(str(workdir), task.outputs or {})
         for task in run.tasks.values()
-        if task.is_made and task.node.name in task.scope.exported
+        if task.is_made and is_result(run, task)
     }
     results = [run.board.root.resolve(out.source) for out in run.flow.body.outputs]
     joined = [
@@ -61,11 +61,11 @@ def results_gone(run: Run, workdir: Path) -> tuple[Missed, list[Joined]]:
 
 
 def before_read(active: ActiveRun, split: Split) -> Missed:
-    """Return the task that made the list that `split` goes over, if it is not there any more."""
+    """Return the task that made the list that `split` goes over, if it is not as it was made."""
     missed: Missed = {}
     value = split.iterated
     restore(active, value)
-    if isinstance(value, Made) and not _is_there(active, value):
+    if isinstance(value, Made):
         _look(active, value, missed)
     return missed
 
@@ -74,7 +74,7 @@ def before_join(active: ActiveRun, split: Split) -> Missed:
     """Return the left-out tasks whose outputs belong into the list of `split` and are not there."""
     missed: Missed = {}
     if active.run.board.selection.omitted:
-        for made in _makers(Joined(split), split.scope, set()):
+        for made in _makers(Joined(split), set()):
             if made.task.state is TaskState.OMITTED:
                 _look(active, made, missed)
     return missed
@@ -95,7 +95,7 @@ def after_failure(active: ActiveRun, task: Task) -> Missed | None:
                 active.old.add(split.id)
                 restore(active, value)
             case Given():
-                for made in _remake_item(active, value, task.scope):
+                for made in _remake_item(active, value):
                     _look(active, made, missed, again=True)
             case _:
                 pass
@@ -147,10 +147,10 @@ def _is_there(active: ActiveRun, value: Resolved) -> bool:
     return not path or not is_file(value) or (active.workdir / path).exists()
 
 
-def _makers(value: Resolved, scope: Scope, seen: set[SplitId]) -> Iterator[Made]:
+def _makers(value: Resolved, seen: set[SplitId]) -> Iterator[Made]:
     """Yield what tasks made of `value`; of a joined list not in `seen`, its entries.
 
-    What a branch receives was made by what made the list that was split.
+    An element was made by what made its list.
     """
     match value:
         case Made():
@@ -159,37 +159,25 @@ def _makers(value: Resolved, scope: Scope, seen: set[SplitId]) -> Iterator[Made]
             seen.add(split.id)
             for branch in split.branches:
                 for result in () if branch.failed else branch.results():
-                    yield from _makers(result, branch.scope, seen)
-        case Given():
-            inside = _branch_that_receives(value, scope)
-            if inside is not None and inside.split is not None:
-                yield from _makers(inside.split.iterated, inside.split.scope, seen)
+                    yield from _makers(result, seen)
+        case Given(split=Split() as split):
+            yield from _makers(split.iterated, seen)
         case _:
             pass
 
 
-def _remake_item(active: ActiveRun, value: Given, scope: Scope) -> Iterator[Made]:
+def _remake_item(active: ActiveRun, value: Given) -> Iterator[Made]:
     """Yield what tasks made of an element of a list; if the element is a list, write it again."""
-    inside = _branch_that_receives(value, scope)
-    if inside is None or inside.split is None:
+    inside, split = value.branch, value.split
+    if inside is None or split is None:
         return
-    split, iterated = inside.split, inside.split.iterated
+    iterated = split.iterated
     lists.rewrite_item(active.workdir, split.id, inside.index, text_of(iterated) or "")
     if isinstance(iterated, Joined):
-        branch = entered(iterated.split)[inside.index - 1]
-        for result in branch.results():
-            yield from _makers(result, branch.scope, set())
+        for result in entered(iterated.split)[inside.index - 1].results():
+            yield from _makers(result, set())
     else:
-        yield from _makers(iterated, split.scope, set())
-
-
-def _branch_that_receives(value: Given, scope: Scope) -> Scope | None:
-    around: Scope | None = scope
-    while around is not None:
-        if around.split is not None and around.item is value.file:
-            return around
-        around = around.parent
-    return None
+        yield from _makers(iterated, set())
 
 
 def _needed(run: Run) -> Iterator[Made]:
@@ -201,4 +189,4 @@ def _needed(run: Run) -> Iterator[Made]:
         if isinstance(split.iterated, Made):
             yield split.iterated
         if split.node.on_error == "fail" and not (split.tolerated or split.partial):
-            yield from _makers(Joined(split), split.scope, set())
+            yield from _makers(Joined(split), set())

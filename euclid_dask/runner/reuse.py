@@ -15,10 +15,10 @@ from euclid_dask.worker.fingerprints import named_identity
 
 
 def reuse(active: ActiveRun, effect: ReuseTask, at_s: float) -> TaskReused | None:
-    """Skip a task; None if its outputs leave the pipeline and are not there any more."""
+    """Skip a task; None if its outputs are results of the run and not there any more."""
     work = active.known.work(effect.identity)
     task = active.run.tasks[effect.task]
-    if task.node.name in task.scope.exported and gone(active.place.workdir, work.outputs):
+    if is_result(active.run, task) and gone(active.place.workdir, work.outputs):
         active.known.forget(effect.identity)
         return None
     active.old.add(effect.task)
@@ -29,6 +29,12 @@ def reuse(active: ActiveRun, effect: ReuseTask, at_s: float) -> TaskReused | Non
         outputs=work.outputs,
         run=work.run,
     )
+
+
+def is_result(run: Run, task: Task) -> bool:
+    """Tell whether the outputs of `task` leave the pipeline, or are what a part is run for."""
+    template = task.scope.template + task.node.name
+    return task.node.name in task.scope.exported or template in run.board.selection.ends
 
 
 def gone(workdir: str, outputs: Mapping[str, Fingerprint]) -> str:

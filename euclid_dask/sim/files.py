@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from euclid_dask.core.attempts import Fingerprint, Order, Place
+from euclid_dask.worker.fingerprints import closure, named_identity
 from euclid_dask.worker.lists import write_list
 
 Lists = dict[str, tuple[object, ...]]
@@ -38,7 +39,8 @@ class ListsOnly:
 class AllFiles:
     """Writes every output, and the files that lists name.
 
-    They hold the name of the task and a digest of its inputs, so that equal files were made alike.
+    They hold the name of the task and a digest of its inputs and what these name, so that equal
+    files were made alike.
     """
 
     def write(self, place: Place, order: Order, lists: Lists) -> dict[str, Fingerprint]:
@@ -55,7 +57,10 @@ class AllFiles:
                 path.write_text(text)
             stat = path.stat()
             found[output.port] = Fingerprint(
-                path=output.path, size=stat.st_size, mtime_ns=stat.st_mtime_ns
+                path=output.path,
+                size=stat.st_size,
+                mtime_ns=stat.st_mtime_ns,
+                named=named_identity(Path(place.workdir), output.path),
             )
         return found
 
@@ -67,10 +72,11 @@ class AllFiles:
 
 
 def _digest(place: Place, order: Order) -> str:
-    parts = [
-        (Path(place.workdir) / one.text).read_bytes() if one.is_file else one.text.encode()
-        for one in order.inputs
-    ]
+    parts: list[bytes] = []
+    for one in order.inputs:
+        names = closure(Path(place.workdir), one.text) if one.is_file else []
+        parts += [(Path(place.workdir) / name).read_bytes() for name in names]
+        parts.append(one.text.encode())
     return blake2b(b"\x1f".join(parts), digest_size=8).hexdigest()
 
 

@@ -16,26 +16,33 @@ from euclid_dask.core.flow import Body, Flow, Node, Source
 from euclid_dask.core.ids import RunId, TaskId
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.seams import BundleOrder
-from euclid_dask.core.states import TaskState
+from euclid_dask.core.states import RunState, TaskState
 from euclid_dask.core.values import replace
+from euclid_dask.dataflow.steps import tasks as all_tasks
 from euclid_dask.planner import Run
 from euclid_dask.runner.active import ActiveRun
-from euclid_dask.runner.again import Again, dependents
+from euclid_dask.runner.again import dependents
+from euclid_dask.runner.earlier import Asked
 from euclid_dask.runner.history import replay
 from euclid_dask.runner.journal import Journal, read_journal
 from euclid_dask.runner.loop import Runner
 from euclid_dask.runner.recovery import resume_run
+from euclid_dask.runner.reuse import is_result
 from euclid_dask.runner.workspace import Workspace
 from euclid_dask.sim import Outcome, SimulatedExecutor, VirtualInbox, World, begin
 from euclid_dask.sim.files import AllFiles
 from euclid_dask.sim.flows import arg, body, flow, nested, out, split, task
 from euclid_dask.sim.workload import random_of
+from euclid_dask.worker.fingerprints import closure
 
 Validate = Callable[[Run], None]
 Dump = Callable[[Run], dict[str, Any]]
 
 FAST = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """A folder in memory, where waiting for the disk takes no time."""
+
+POINTS_LIMIT = 100_000
+"""At more points than this no run here can be crashed: it hangs."""
 
 # ---- random flows
 
@@ -142,6 +149,7 @@ class Saboteur:
 
     def is_due(self) -> bool:
         self.passed += 1
+        assert self.passed < POINTS_LIMIT, "the run does not come to an end"
         self.crashed = self.crashed or self.passed - 1 == self.at
         return self.passed - 1 == self.at
 
@@ -295,7 +303,7 @@ def second(options: RunOptions, before: Run, again: str | int) -> RunOptions:
         return replace(options, fresh=True)
     assert isinstance(again, int)
     tasks = list(before.tasks.values())
-    return replace(options, again=dependents(before, tasks[again % len(tasks)]).names)
+    return replace(options, again=dependents(before, tasks[again % len(tasks)]))
 
 
 @settings(
@@ -373,7 +381,7 @@ def check_history(world: World, active: ActiveRun) -> None:
         if receipt.failure is None and key[0] == active.run.id
     )
     assert made == Counter(done), "finished work was done again, or forgotten"
-    asked = Again.of(active.run.options)
+    asked = Asked(again=active.run.options.again)
     reused = {task.id for task in active.run.tasks.values() if task.state is TaskState.SKIPPED}
     assert not [name for name in reused if active.run.options.fresh or name in asked]
     kinds = {event.failure.kind for event in events if isinstance(event, TaskErred)}
@@ -413,3 +421,112 @@ def test_at_every_point_only_what_was_in_flight_is_started_once_more(validate: V
         point += 1
     assert point > 50
     assert in_flight_ever > 50
+
+
+# ---- files that are lost or changed
+
+
+def damage(workdir: Path, seed: int) -> None:
+    """Delete or change some of the files that tasks, or we, made in a workdir."""
+    made = sorted(
+        path for path in workdir.rglob("*.*") if ".euclid-dask" not in path.parts and path.is_file()
+    )
+    chance = random_of(seed)
+    for path in chance.sample(made, min(len(made), chance.randrange(1, 5))):
+        match chance.randrange(3):
+            case 0:
+                path.unlink()
+            case 1:
+                path.write_text("")
+            case _:
+                path.write_text(f"{path.read_text()} and more")
+
+
+def check_results(run: Run, workdir: Path, left_alone: Path) -> None:
+    """Assert that the results of a run that is done, and the files that they name, are right."""
+    if run.state is not RunState.DONE:
+        return
+    paths = list(run.outputs().values())
+    for made in run.tasks.values():
+        if made.is_made and is_result(run, made):
+            paths += [made.output_path(port.name) for port in made.spec.outputs]
+    for name in {name for path in paths for name in closure(left_alone, path)}:
+        assert (workdir / name).read_text() == (left_alone / name).read_text()
+
+
+def let_a_second_pass(world: World) -> None:
+    """Let time go on, as runs that begin at one moment have no order."""
+    passed: list[bool] = []
+    world.agenda.at(world.agenda.now_s() + 1, lambda: passed.append(True))
+    while not passed:
+        world.agenda.advance()
+
+
+def go_on(world: World, before: ActiveRun, move: str | int) -> ActiveRun:
+    """Resume a run, or begin another: of all, or until one of the tasks."""
+    if move == "resume":
+        return take_up(world, before.workdir, None)
+    names = list(all_tasks(before.run.flow))
+    until = (names[move % len(names)],) if isinstance(move, int) else ()
+    options = replace(before.run.options, until=until)
+    return begin(world, before.run.flow, before.workdir, options=options)
+
+
+MOVES = st.lists(
+    st.tuples(
+        st.none() | st.integers(0, 2**16),  # where it is crashed; None for its end
+        st.none() | st.integers(0, 2**16),  # what is damaged then
+        st.sampled_from(["resume", "run"]) | st.integers(0, 2**16),  # until one of the tasks
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    pipeline=flows(),
+    seed=st.integers(0, 2**16),
+    failing=st.sampled_from([0.0, 0.0, 0.15]),
+    unsteady=st.booleans(),
+    options=OPTIONS,
+    moves=MOVES,
+)
+def test_what_is_done_is_as_if_nothing_had_been_lost_or_changed(
+    *,
+    pipeline: Flow,
+    seed: int,
+    failing: float,
+    unsteady: bool,
+    options: RunOptions,
+    moves: list[tuple[int | None, int | None, str | int]],
+    validate: Validate,
+) -> None:
+    with TemporaryDirectory(dir=FAST) as calm, TemporaryDirectory(dir=FAST) as wild:
+        nature = Nature(seed, failing=failing, unsteady=unsteady)
+        world = make_world(nature, small=False, dying_s=None)
+        left_alone = begin(world, pipeline, Path(calm), options=options)
+        counting = Saboteur()
+        carry_out(world, left_alone, counting, validate)
+
+        active = begin(world, pipeline, Path(wild), options=options)
+        for place, damaged, move in moves:
+            saboteur = Saboteur()
+            if place is not None:
+                saboteur = Saboteur(random_of(place).randrange(counting.passed))
+            carry_out(world, active, saboteur, validate)
+            check_results(active.run, Path(wild), Path(calm))
+            let_a_second_pass(world)
+            if damaged is not None:
+                damage(Path(wild), damaged)
+            active = go_on(world, active, move)
+            validate(active.run)
+        carry_out(world, active, Saboteur(), validate)
+        check_results(active.run, Path(wild), Path(calm))
+        if not active.run.options.until:
+            assert active.run.state == left_alone.run.state
+            assert active.run.outputs() == left_alone.run.outputs()

@@ -425,6 +425,97 @@ def test_intermediate_files_that_are_gone_are_not_made_again(tmp_path: Path, wor
     assert [e.task for e in read_journal(again.journal.path) if isinstance(e, TaskReused)]
 
 
+def each_twice() -> Flow:
+    """Return: make -> split over (first -> second) -> gather."""
+    branch = body(
+        task("first", image=arg("item")),
+        task("second", x=out("first")),
+        inputs=("item",),
+        result=out("second"),
+    )
+    over = split("each", branch, over="item", item=out("make", "items"))
+    gather = task("gather", images=out("each", "tuplelist"))
+    return flow(body(task("make"), over, gather, result=out("gather")))
+
+
+def texts(workdir: Path) -> dict[str, str]:
+    return {str(p): p.read_text() for p in workdir.rglob("*.*") if p.suffix in {".xml", ".txt"}}
+
+
+@pytest.mark.parametrize("elements", [("data/1.txt",), ("data/1.txt", "data/2.txt")])
+def test_what_receives_an_element_waits_until_its_list_is_made_anew(
+    tmp_path: Path, world: World, script: Script, elements: Entries
+) -> None:
+    script.lists["make"] = elements
+    simulate(world, begin(world, each_twice(), tmp_path))
+    before = texts(tmp_path)
+    for path in ["gather/out.xml", "each.iterations.1.first/out.xml", elements[0]]:
+        (tmp_path / str(path)).unlink()
+    (tmp_path / "each.iterations.1.second/out.xml").write_text("changed")
+    done = len(world.log)
+    again = begin(world, each_twice(), tmp_path)
+    simulate(world, again)
+    first, second = "each.iterations.1.first.1", "each.iterations.1.second.1"
+    assert started(world)[done:] == ["make.1", first, second, "gather.1"]
+    assert again.run.state is RunState.DONE
+    assert texts(tmp_path) == before
+
+
+@pytest.mark.parametrize("damaged", ["make/items.json", "data/2.txt"])
+@pytest.mark.parametrize("text", [None, "", '["data/1.txt"]'])
+def test_a_known_list_that_is_not_as_it_was_made_is_not_split(
+    tmp_path: Path, world: World, damaged: str, text: str | None
+) -> None:
+    simulate(world, begin(world, each(), tmp_path, options=RunOptions(until=("make",))))
+    path = tmp_path / damaged
+    path.unlink() if text is None else path.write_text(text)
+    again = begin(world, each(), tmp_path)
+    simulate(world, again)
+    assert again.run.state is RunState.DONE
+    assert started(world)[:2] == ["make.1", "make.1"]
+    assert len(again.run.splits["each"].branches) == 2
+
+
+@pytest.mark.parametrize("text", [None, ""])
+@pytest.mark.parametrize(
+    ("part", "output"),
+    [
+        (RunOptions(until=("make",)), "make/items.json"),
+        (RunOptions(until=("make", "work")), "make/items.json"),
+        (RunOptions(skip=("gather",)), "each.iterations.2.work/out.xml"),
+    ],
+)
+def test_what_a_part_is_run_for_is_made_again(
+    tmp_path: Path, world: World, part: RunOptions, output: str, text: str | None
+) -> None:
+    active = begin(world, each(), tmp_path, options=part)
+    simulate(world, active)
+    for take_up in (lambda: begin(world, each(), tmp_path, options=part), None):
+        path = tmp_path / output
+        before = path.read_text()
+        path.unlink() if text is None else path.write_text(text)
+        active = take_up() if take_up else resume(world, tmp_path)
+        simulate(world, active)
+        assert active.run.state is RunState.DONE
+        assert path.read_text() == before
+
+
+def test_a_result_that_blocks_and_branches_hand_on_is_made_again(
+    tmp_path: Path, world: World
+) -> None:
+    handing = nested("block", body(inputs=("x",), same=arg("x")), x=out("a"))
+    over = split("s", body(inputs=("i",), same=arg("i")), over="i", i=out("make", "items"))
+    results = {"one": out("block", "same"), "two": out("s", "tuplelist")}
+    pipeline = flow(body(task("a"), task("make"), handing, over, **results))
+    simulate(world, begin(world, pipeline, tmp_path))
+    (tmp_path / "a/out.xml").unlink()
+    (tmp_path / "data/2.txt").unlink()
+    done = len(world.log)
+    simulate(world, begin(world, pipeline, tmp_path))
+    assert sorted(started(world)[done:]) == ["a.1", "make.1"]
+    assert (tmp_path / "data/2.txt").exists()
+
+
 def test_why_a_task_runs_again_is_said_in_words(
     tmp_path: Path, world: World, script: Script
 ) -> None:
