@@ -232,6 +232,11 @@ def _given_files(
                 f"--given {key}: there is no such output",
                 hint=did_you_mean(key, outputs, "outputs"),
             )
+        if "*" in key and key != template(key):
+            raise InputError(
+                f"--given {key}: it is not clear which branches are meant",
+                hint=f"for all: --given {template(key)}=FILE, for one: a number for each *",
+            )
         if task in runs:
             raise InputError(
                 f"--given {key}: the task runs, and would write over the file",

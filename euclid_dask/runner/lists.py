@@ -39,9 +39,26 @@ def read(run: Run, workdir: Path, effect: ReadList, at_s: float) -> SplitExpande
             _item(workdir, effect.split, number, entry, by)
             for number, entry in enumerate(entries, 1)
         )
+        _refuse_unused(run, effect.split, len(items))
     except (InputError, OSError) as error:
         return SplitFailed(at_s=at_s, split=effect.split, reason=str(error))
     return SplitExpanded(at_s=at_s, split=effect.split, items=items)
+
+
+def _refuse_unused(run: Run, split: SplitId, count: int) -> None:
+    """Refuse files that were given for outputs of branches that there are not.
+
+    Raises:
+        InputError: There is such a file.
+    """
+    beginning = f"{split}.iterations."
+    for name in run.options.given:
+        if name.startswith(beginning):
+            number = name[len(beginning) :].partition(".")[0]
+            if number != "*" and not 1 <= int(number) <= count:
+                raise InputError(
+                    f"--given {name}: there is no such branch, split '{split}' has {count}"
+                )
 
 
 def write(workdir: Path, effect: WriteList, at_s: float) -> ListJoined | SplitFailed:

@@ -1,6 +1,7 @@
 """Parts of a pipeline: what is left out must be there, and is never said to be done."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -184,6 +185,53 @@ def test_another_given_file_is_other_work(tmp_path: Path) -> None:
         assert (tmp_path / "w/b/out.txt").read_text() == text
     assert run(tmp_path, plain, {"a.out": "mine.txt"}, skip=("a",)).summary().tasks.skipped == 1
     assert result.state == "done"
+
+
+def test_one_file_stands_for_an_output_in_all_branches(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w/mine.txt").write_text("mine")
+    result = run(tmp_path, given={"ps.iterations.*.b.out": "mine.txt"}, skip=("b",))
+    assert result.state == "done"
+    assert json.loads((tmp_path / "w/m/out.txt").read_text()) == ["mine.txt"] * 3
+
+
+@pytest.mark.parametrize("first", [None, ("mk",)])
+def test_a_file_given_for_a_branch_that_there_is_not_is_refused(
+    tmp_path: Path, first: tuple[str, ...] | None
+) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w/mine.txt").write_text("mine")
+    given = {f"ps.iterations.{number}.b.out": "mine.txt" for number in (1, 2, 3, 7)}
+    why = r"--given ps\.iterations\.7\.b\.out: there is no such branch, split 'ps' has 3"
+    if first:
+        run(tmp_path, until=first)
+        with pytest.raises(InputError, match=why):
+            run(tmp_path, given=given, skip=("b", "mk"))
+    else:  # its list is not there yet
+        result = run(tmp_path, given=given, skip=("b",))
+        assert result.state == "failed"
+        assert re.search(why, result.failures[0].reason)
+
+
+def test_a_file_given_for_some_branches_that_are_not_named_is_refused(tmp_path: Path) -> None:
+    @parallel(iterable="ls")
+    def outer(ls):
+        return ps(e=ls)
+
+    @pipeline(outputs=("r",))
+    def twice(n):
+        return outer(ls=mk(one=n))
+
+    given = {"outer.iterations.*.ps.iterations.1.b.out": "mine.txt"}
+    with pytest.raises(InputError, match="not clear which branches"):
+        run(tmp_path, twice, given, skip=("b",))
+
+
+def test_a_task_that_the_run_left_out_is_not_run_again(tmp_path: Path) -> None:
+    run(tmp_path, plain)
+    run(tmp_path, plain, from_=("b",))
+    with pytest.raises(InputError, match="task 'a' is left out"):
+        api.rerun(tmp_path / "w", "a", settings=api.Settings(executor="inline"))
 
 
 def test_what_was_left_out_and_made_otherwise_is_not_taken_for_the_same(tmp_path: Path) -> None:
