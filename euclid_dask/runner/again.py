@@ -49,9 +49,14 @@ def reasons_again(run: Run, earlier: Sequence[EarlierRun]) -> dict[str, int]:
         behind = _since_it_was_done(earlier, task.id) if ran else ()
         if behind:
             is_asked = task.id in asked or any(task.id in one.asked for one in behind[1:])
-            reason = "you asked for it" if is_asked else why_again(behind[0].replayed(), run, task)
+            reason = "you asked for it" if is_asked else _why(behind[0], run, task)
             reasons[reason] = reasons.get(reason, 0) + 1
     return reasons
+
+
+def _why(earlier: EarlierRun, run: Run, task: Task) -> str:
+    before = earlier.whole()
+    return why_again(before, run, task) if before else f"the journal of {earlier.id} is damaged"
 
 
 def _since_it_was_done(runs: Sequence[EarlierRun], task: TaskId) -> Sequence[EarlierRun]:

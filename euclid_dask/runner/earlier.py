@@ -91,6 +91,13 @@ class EarlierRun:
             self._run = replay(self._files.journal)
         return self._run
 
+    def whole(self) -> Run | None:
+        """Return the whole run, None if its journal is damaged."""
+        with suppress(OSError):
+            run, is_whole = readable(self._files.journal)
+            return run if is_whole else None
+        return None
+
     def read(self) -> _Entries:
         """Return its finished tasks with their outputs, by identity, as far as it can be read.
 

@@ -158,3 +158,15 @@ def test_forgotten_work_is_not_known(tmp_path: Path, world: World) -> None:
     assert len(known) == 1
     with pytest.raises(KeyError):
         known.work(first)
+
+
+def test_a_run_ends_well_beside_one_whose_journal_was_damaged(tmp_path: Path, world: World) -> None:
+    before = done(world, tmp_path)
+    after = begin(world, chain(), tmp_path)
+    for identity in set(after.known):
+        after.known.forget(identity)
+    journal = before.journal.path
+    journal.write_bytes(b"x" * journal.stat().st_size)
+    simulate(world, after)
+    reason = f"the journal of {before.run.id} is damaged"
+    assert reasons_again(after.run, after.earlier) == {reason: 2}
