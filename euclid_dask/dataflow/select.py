@@ -36,7 +36,6 @@ def select(
     Raises:
         InputError: If a name is unknown, or nothing is left of all or of `until`.
     """
-    graph = Graph.of(flow)
     chosen = set(tasks(flow))
     last, first, without = (named(flow, names) for names in (until, start, skip))
     if last and last <= without:
@@ -45,9 +44,9 @@ def select(
             hint="name in --until what is to be made last",
         )
     if last:
-        chosen &= last | graph.ancestors(last)
+        chosen &= last | Graph.of(flow).ancestors(last)
     if first:
-        chosen &= first | graph.descendants(first)
+        chosen &= first | Graph.of(flow).descendants(first)
     chosen -= without
     if not chosen:
         raise InputError(

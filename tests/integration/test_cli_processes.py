@@ -419,12 +419,17 @@ def test_a_scheduler_that_is_not_there_is_refused(project: Project) -> None:
     [
         (["--help"], ("euclid_dask.api", "rich", "dask", "networkx")),
         (["check", "pipeline.py"], ("rich", "dask", "distributed", "jinja2")),
+        (
+            ["run", "-q", "pipeline.py", "start=start.txt", "--workdir", "w"],
+            ("networkx", "dask", "distributed", "jinja2", "psutil"),
+        ),
     ],
-    ids=["help", "check"],
+    ids=["help", "check", "run"],
 )
 def test_quick_commands_import_little(
     project: Project, words: list[str], unwanted: tuple[str, ...]
 ) -> None:
+    project.gate.touch()
     code = textwrap.dedent(
         f"""
         import sys
@@ -437,6 +442,11 @@ def test_quick_commands_import_little(
         """
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=project.folder, text=True, capture_output=True, check=True
+        [sys.executable, "-c", code],
+        cwd=project.folder,
+        env=project.environment,
+        text=True,
+        capture_output=True,
+        check=True,
     )
     assert done.stdout.splitlines()[-1] == "imported: []"
