@@ -53,5 +53,10 @@ def test_an_empty_choice_is_refused(build):
         select(build.vis(), until=["cut"], start=["join"])
 
 
+def test_leaving_out_all_that_is_to_be_made_is_refused(build):
+    with pytest.raises(InputError, match="--skip leaves out all that --until names"):
+        select(build.vis(), until=["each"], skip=[DARK, COSMICS])
+
+
 def test_branch_numbers_become_stars():
     assert template("a.iterations.12.b.iterations.3") == "a.iterations.*.b.iterations.*"
