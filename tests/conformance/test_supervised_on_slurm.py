@@ -88,5 +88,5 @@ def test_a_pilot_leaves_before_slurm_ends_it(
     left = bench.box.until(_is(PilotLeft))
     assert isinstance(left, PilotLeft)
     assert left.reason == "the pilot has reached its walltime"
-    assert bench.box.answers() == {"t": ["lost"]}
+    assert bench.box.answers() == {"t": ["expired"]}
     wait_until(lambda: not find_living(str(bench.workdir)))
