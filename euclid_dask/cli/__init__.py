@@ -7,19 +7,35 @@ what is told. Commands are imported when they are called, so that the command li
 import os
 import signal
 import sys
+from types import FrameType
 
 
 def main() -> None:
     """Be the command `euclid-dask`; end the process with its exit code."""
     _open_closed_streams()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _Interrupt())
     try:
         from euclid_dask.cli.app import app  # noqa: PLC0415  inside, so that Ctrl-C is quiet
 
         app.main(prog_name="euclid-dask")
     except KeyboardInterrupt:
         sys.exit(130)
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: end with the exit code
+    finally:  # all is said: end with the exit code, and without a word on one more SIGINT
+        sys.unraisablehook = lambda _: None
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class _Interrupt:
+    """Raise KeyboardInterrupt at the first SIGINT only: what it ends must not be cut short."""
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.heard:
+            self.heard = True
+            raise KeyboardInterrupt
 
 
 def _open_closed_streams() -> None:

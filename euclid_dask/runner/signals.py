@@ -24,11 +24,13 @@ def cancel_on_signals(runner: Runner, *, spare_pilots: bool = False) -> Iterator
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         nonlocal seen
+        seen += 1
+        if seen > 2:
+            return  # at once: a flood of signals nests its handlers, and must not fill the inbox
         name = signal.Signals(number).name
         if spare_pilots and number != signal.SIGINT:
             runner.leave(f"{name} was received")
             return
-        seen += 1
         now = seen > 1 or number != signal.SIGINT
         runner.inbox.put(CancelNews(reason=f"{name} was received", now=now))
 
