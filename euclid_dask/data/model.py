@@ -1,0 +1,164 @@
+"""What the data room speaks about: files, storages, ways to reach them, replicas, transfers."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from euclid_dask.core.values import Value
+
+
+class StorageState(StrEnum):
+    """What may be done with a storage."""
+
+    ENABLED = "enabled"
+    """Read, written and cleaned."""
+    READONLY = "readonly"
+    """Read only: nothing is written or removed."""
+    DISABLED = "disabled"
+    """Not touched at all, as while its disks are away; its replicas are not lost."""
+
+
+class Storage(Value, frozen=True, kw_only=True):
+    """A place that keeps replicas of files, whoever looks at it and from where."""
+
+    name: str
+    marker: str
+    """The text of the marker file in its root: proof that the right disk is mounted."""
+    state: StorageState = StorageState.ENABLED
+    durable: bool = True
+    """Whether its replicas count as copies to rely on; a run's workdir is not durable."""
+    one_writer: bool = False
+    """Whether only one mover may write, since its scheme cannot refuse to replace (ftp)."""
+    labels: Mapping[str, str] = {}
+    """What places in rules select by, as `country: CH`, `tier: disk`."""
+
+
+class Access(Value, frozen=True, kw_only=True):
+    """How the hosts of one zone reach one storage."""
+
+    storage: str
+    zone: str
+    root: str
+    """A URL without user, password, query or fragment, as `sftp://host:22/data`."""
+    read: int = 1
+    """Priority for reading; 1 is best, 0 is never."""
+    write: int = 1
+    """Priority for writing; 1 is best, 0 is never."""
+    delete: int = 1
+    """Priority for removing; 1 is best, 0 is never."""
+    credential: str = ""
+    """The name of a credential in the site's configuration; never the credential."""
+    options: Mapping[str, str] = {}
+    """Options of the scheme, as `known_hosts` or `timeout_s`."""
+
+
+class Checksum(Value, frozen=True, kw_only=True):
+    """A checksum of a file's content."""
+
+    algorithm: str
+    """One of `adler32`, `xxh3`, `md5`, `sha256`."""
+    value: str
+    """Lower-case hexadecimal digits, with leading zeros."""
+    declared: bool = False
+    """Whether a product or archive told it, rather than our own reading."""
+
+
+class FileState(StrEnum):
+    """Where a file stands."""
+
+    PROPOSED = "proposed"
+    """Its name is taken; its bytes are not known to be complete anywhere."""
+    COMMITTED = "committed"
+    """At least one verified replica exists."""
+    DELETING = "deleting"
+    """All its replicas are being removed."""
+    DELETED = "deleted"
+    """It has no replica by intent; its name is not used again for other content."""
+    LOST = "lost"
+    """Its last replica is gone, as a person or a confirmed check said."""
+
+
+class File(Value, frozen=True, kw_only=True):
+    """A file by its one name; its content never changes."""
+
+    name: str
+    size: int
+    """Bytes."""
+    checksums: tuple[Checksum, ...] = ()
+    state: FileState = FileState.PROPOSED
+
+
+class ReplicaState(StrEnum):
+    """Where a replica stands. A copy under way is a transfer, not a replica."""
+
+    AVAILABLE = "available"
+    """Complete and verified when it was last checked."""
+    SUSPECT = "suspect"
+    """A reader found something wrong; not read until a check has decided."""
+    BAD = "bad"
+    """Its content is not that of the file."""
+    LOST = "lost"
+    """It is not where it was."""
+    OFFLINE = "offline"
+    """Out of reach for now: on tape, or its storage is disabled."""
+    DELETING = "deleting"
+    """Marked to be removed; not read any more."""
+
+
+class Replica(Value, frozen=True, kw_only=True):
+    """A file's bytes in a storage."""
+
+    file: str
+    storage: str
+    path: str
+    """Relative to the storage's root, with `/`, not quoted."""
+    state: ReplicaState = ReplicaState.AVAILABLE
+    adopted: bool = False
+    """Whether it was registered where somebody else had put it."""
+    mtime_ns: int | None = None
+    """Modification time in ns since the epoch when it was verified, where the scheme tells it."""
+    checked_at_s: float = 0.0
+    """When it was last verified, in seconds since the epoch."""
+
+
+class TransferState(StrEnum):
+    """Where a transfer stands."""
+
+    QUEUED = "queued"
+    """Waits for a mover."""
+    RUNNING = "running"
+    """A mover copies it into a part file."""
+    PUBLISHING = "publishing"
+    """Its part file is verified and durable; it gets its final name."""
+    RETRY = "retry"
+    """Failed in a way that may pass; waits for its next try."""
+    DONE = "done"
+    """The replica is there."""
+    FAILED = "failed"
+    """It cannot be done, and says why."""
+    CANCELLED = "cancelled"
+    """Nobody wants it any more."""
+
+
+class ErrorClass(StrEnum):
+    """What kind of thing went wrong with a storage, which decides what is done about it."""
+
+    NETWORK = "network"
+    """The line or the server failed: tried again."""
+    TIMEOUT = "timeout"
+    """Nothing moved for too long: tried again."""
+    BUSY = "busy"
+    """The server asks to come later: tried again, not before it said."""
+    MISSING = "missing"
+    """There is no such file: another replica is taken."""
+    EXISTS = "exists"
+    """The name is taken: fine when the content is the same, otherwise refused."""
+    CONTENT = "content"
+    """The bytes are not those that were promised."""
+    FULL = "full"
+    """No space or quota left at the destination: the storage is paused."""
+    AUTH = "auth"
+    """The credential is wrong or missing: refused at once."""
+    POLICY = "policy"
+    """Not allowed, or not possible with this scheme: refused at once."""
+    IO = "io"
+    """A device failed, as at fsync: the part file is abandoned, and a new one tried."""
