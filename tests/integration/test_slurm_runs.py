@@ -378,16 +378,29 @@ def test_a_submitted_runner_that_is_told_to_end_spares_its_pilots_for_the_next(
     wait_for(lambda: site.jobs() == [])
 
 
-@pytest.mark.batch
-def test_the_demo_makes_on_pilots_what_it_makes_here(slurm: Site) -> None:
+SMALL = ("--size", "256", "--exposures", "1", "--detectors", "1", "--json")
+
+
+@pytest.fixture(scope="module")
+def demo_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the workdir of a demo that ran on this machine, without pilots."""
     pytest.importorskip("astropy")
-    small = ("--size", "256", "--exposures", "1", "--detectors", "1", "--json")
-    here = slurm.folder / "ws" / "here"
-    finished(slurm.start("demo", "--workdir", str(here), *small))
-    there = ("--workdir", str(slurm.workdir), "--site", str(slurm.toml))
-    finished(slurm.start("demo", *there, *small))
+    workdir = tmp_path_factory.mktemp("demo") / "here"
+    line = [sys.executable, "-m", "euclid_dask", "demo", "--workdir", str(workdir), *SMALL]
+    subprocess.run(line, check=True, capture_output=True)
+    return workdir
+
+
+@pytest.mark.parametrize("batch", BATCHES[1:])
+def test_the_demo_makes_on_pilots_what_it_makes_here(
+    make_site: Callable[[str], Site], batch: str, demo_here: Path
+) -> None:
+    site = make_site(batch)
+    there = ("--workdir", str(site.workdir), "--site", str(site.toml))
+    finished(site.start("demo", *there, *SMALL))
     compare = Path(str(files("euclid_dask.demo") / "compare.py"))
-    line = [sys.executable, str(compare), "--all", str(here), str(slurm.workdir)]
+    line = [sys.executable, str(compare), "--all", str(demo_here), str(site.workdir)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "files are equal" in done.stdout
+    assert _count(site.pilots(), PilotJoined)
