@@ -1,4 +1,4 @@
-"""What the data room speaks about: files, storages, ways to reach them, replicas, transfers."""
+"""What the data room speaks about: files, storages, replicas, transfers, products."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -162,3 +162,83 @@ class ErrorClass(StrEnum):
     """Not allowed, or not possible with this scheme: refused at once."""
     IO = "io"
     """A device failed, as at fsync: the part file is abandoned, and a new one tried."""
+
+
+class Transfer(Value, frozen=True, kw_only=True):
+    """A wish to have a file in one more storage, and how far it is.
+
+    `fence` grows with each claim: who holds an older one has lost the transfer, and publishes
+    nothing.
+    """
+
+    id: int
+    file: str
+    destination: str
+    """The storage that is to have a replica."""
+    state: TransferState
+    earlier: TransferState
+    """The state it was claimed from; `running` and `publishing` tell that a mover died of it."""
+    fence: int = 0
+    attempts: int = 0
+    """How often it was claimed and failed."""
+    worker: str = ""
+    """Who holds it; the empty text when nobody does."""
+    priority: int = 0
+    """Those of higher priority are claimed first."""
+    bytes_copied: int = 0
+    method: str = ""
+    """How the bytes came there, as `copy` or `link`; empty until it is done."""
+    error_class: ErrorClass | None = None
+    """What went wrong last, None if nothing did."""
+    error: str = ""
+
+
+class FileReference(Value, frozen=True, kw_only=True):
+    """What a product says of one file it names."""
+
+    name: str
+    ordinal: int
+    """Its position among the product's references, from 0."""
+    xpath: str = ""
+    """Where in the product it is named, by local names."""
+    format: str = ""
+    status: str = ""
+    """The `filestatus` of the product, verbatim; our state of the file is another matter."""
+    checksum: Checksum | None = None
+    """What the product declares, None if it declares nothing."""
+
+
+class ProductValue(Value, frozen=True, kw_only=True):
+    """One value of a product that it can be found by."""
+
+    path: str
+    """Local names joined by dots, as `Data.ObservationSequence.ObservationId`."""
+    ordinal: int
+    """Its position among the values of this path, from 0."""
+    text: str
+    number: float | None = None
+    """The text as a number, None if it is none."""
+
+
+class ProductLink(Value, frozen=True, kw_only=True):
+    """That a product names another one."""
+
+    role: str
+    target: str
+    """The other's product id; it need not be known."""
+
+
+class Product(Value, frozen=True, kw_only=True):
+    """What is known of a product: its header, the files it names, values to find it by."""
+
+    product_id: str
+    type: str
+    """The local name of its root element, as `DpdVisRawFrame`."""
+    namespace: str = ""
+    header: Mapping[str, str] = {}
+    """Header fields, as `DataSetRelease`, to their texts."""
+    files: tuple[FileReference, ...] = ()
+    links: tuple[ProductLink, ...] = ()
+    values: tuple[ProductValue, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What is odd about it: it can be read, and not registered."""
