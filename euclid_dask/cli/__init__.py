@@ -23,6 +23,7 @@ def main() -> None:
         sys.exit(130)
     finally:  # all is said: end with the exit code, and without a word on one more SIGINT
         sys.unraisablehook = lambda _: None
+        exec("")  # noqa: S102  else CPython ends by SIGINT where code in a string was interrupted
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
