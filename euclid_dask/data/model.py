@@ -162,6 +162,9 @@ class ErrorClass(StrEnum):
     """Not allowed, or not possible with this scheme: refused at once."""
     IO = "io"
     """A device failed, as at fsync: the part file is abandoned, and a new one tried."""
+    AWAY = "away"
+    """The storage is not there, or another is in its place, as a disk that is not mounted: nothing
+    in it is lost; tried again."""
 
 
 class Transfer(Value, frozen=True, kw_only=True):
@@ -242,3 +245,47 @@ class Product(Value, frozen=True, kw_only=True):
     values: tuple[ProductValue, ...] = ()
     problems: tuple[str, ...] = ()
     """What is odd about it: it can be read, and not registered."""
+
+
+class DeletionState(StrEnum):
+    """Where the removal of a replica stands."""
+
+    QUEUED = "queued"
+    """Wanted; the replica is read until its grace is over."""
+    RUNNING = "running"
+    """The replica is marked and a cleaner removes it."""
+    DONE = "done"
+    """The replica is gone, and its row with it."""
+    FAILED = "failed"
+    """It could not be removed, and says why."""
+    CANCELLED = "cancelled"
+    """The replica stays."""
+
+
+class Deletion(Value, frozen=True, kw_only=True):
+    """A wish to have a replica removed, and how far it is."""
+
+    id: int
+    file: str
+    storage: str
+    path: str
+    """Where the replica is, relative to the storage's root."""
+    state: DeletionState
+    reason: str
+    last_copy: bool = False
+    """Whether the last replica of the file may go, and the file with it."""
+    fence: int = 0
+    """Grows with each claim, as that of a transfer."""
+    error: str = ""
+
+
+class Event(Value, frozen=True, kw_only=True):
+    """What changed in the registry, when, and why."""
+
+    at_s: float
+    """Seconds since the epoch, on the database's clock."""
+    kind: str
+    file: str = ""
+    storage: str = ""
+    product: str = ""
+    detail: str = ""

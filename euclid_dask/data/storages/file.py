@@ -1,0 +1,216 @@
+"""Files below a directory of this host: `file:///root`."""
+
+import os
+import stat as kinds
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from euclid_dask.data.local import publish, sync_directory
+from euclid_dask.data.model import ErrorClass
+from euclid_dask.data.storage import (
+    MARKER,
+    Capabilities,
+    Reader,
+    Stat,
+    StorageError,
+    checked_path,
+    part_path,
+)
+from euclid_dask.data.storages.failures import failure, failures_of
+from euclid_dask.data.storages.reading import SizedReader
+
+REPLICA_MODE: Final = 0o444
+"""Replicas are read only: a program that opens its input to write is told so."""
+READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""Not through a link, and not waiting for the other end of a FIFO."""
+CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class FileDriver:
+    """Reads and writes files below `root`, an absolute path.
+
+    The root itself is never made: where it is missing, its disk is away. A path that leaves the
+    root through a symbolic link is refused.
+    """
+
+    capabilities = Capabilities(local=True)
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def local_path(self, path: str) -> Path:
+        """Return where `path` is on this host.
+
+        Raises:
+            StorageError: AWAY when there is no root; POLICY when a link leads out of it.
+        """
+        place = self._root / checked_path(path)
+        if not self._root.is_dir():
+            raise StorageError(
+                ErrorClass.AWAY, f"{self._root}: no such directory", hint="is its disk mounted?"
+            )
+        root = os.path.realpath(self._root)
+        if os.path.commonpath([os.path.realpath(place.parent), root]) != root:
+            raise StorageError(ErrorClass.POLICY, f"{place}: a link leads out of {self._root}")
+        return place
+
+    def stat(self, path: str) -> Stat | None:
+        """Return size and time of the regular file at `path`, or None when there is none."""
+        place = self.local_path(path)
+        try:
+            found = place.stat(follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise failure(error, str(place)) from error
+        return _stat(found) if kinds.S_ISREG(found.st_mode) else None
+
+    @contextmanager
+    def open_read(self, path: str, start: int = 0) -> Iterator[Reader]:
+        """Open a file to be read from byte `start`."""
+        place = self.local_path(path)
+        with failures_of(str(place)):
+            fd = os.open(place, READ)
+        try:
+            with failures_of(str(place)):
+                before = os.fstat(fd)
+                os.lseek(fd, start, os.SEEK_SET)
+            if not kinds.S_ISREG(before.st_mode):
+                raise StorageError(ErrorClass.POLICY, f"{place}: not a regular file")
+            yield SizedReader(
+                partial(_read, fd, place),
+                before.st_size,
+                start,
+                str(place),
+                partial(_refuse_change, fd, place, before),
+            )
+        finally:
+            os.close(fd)
+
+    def open_part(self, path: str, part: str, size: int | None = None) -> "FilePart":
+        """Make a new part file for `path`, and the directories above it."""
+        return FilePart(self.local_path(part_path(path, part)), self._directory(path))
+
+    def _directory(self, path: str) -> Path:
+        """Return the final path after making its directory, durably."""
+        final = self.local_path(path)
+        missing = [place for place in final.parents if not place.exists()]
+        with failures_of(str(final.parent)):
+            for place in reversed(missing):
+                place.mkdir(exist_ok=True)
+                sync_directory(place.parent)
+        return final
+
+    def link(self, source: Path, path: str) -> None:
+        """Give a file of this host, which is read only, a second name in this storage.
+
+        Raises:
+            StorageError: EXISTS when the name is taken; POLICY when it is on another file system.
+        """
+        final = self._directory(path)
+        with failures_of(str(final)):
+            os.link(source, final, follow_symlinks=False)
+            sync_directory(final.parent)
+
+    def unlink(self, path: str) -> bool:
+        """Remove a file; return whether it was there."""
+        place = self.local_path(path)
+        try:
+            place.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise failure(error, str(place)) from error
+        with failures_of(str(place)):
+            sync_directory(place.parent)
+        return True
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, Stat]]:
+        """Yield all regular files below a directory; links and special files are none."""
+        top = self.local_path(f"{prefix}/{MARKER}" if prefix else MARKER).parent
+        waiting = [top]
+        while waiting:
+            directory = waiting.pop()
+            with failures_of(str(directory)):
+                for entry, found in _entries(directory):
+                    if kinds.S_ISDIR(found.st_mode):
+                        waiting.append(Path(entry))
+                    elif kinds.S_ISREG(found.st_mode):
+                        yield Path(entry).relative_to(self._root).as_posix(), _stat(found)
+
+    def close(self) -> None:
+        """Do nothing: nothing is kept open."""
+
+
+class FilePart:
+    """A part file in the directory of its final name."""
+
+    def __init__(self, part: Path, final: Path) -> None:
+        self._part = part
+        self._final = final
+        with failures_of(str(part)):
+            self._fd = os.open(part, CREATE, REPLICA_MODE)
+        self._open = True
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        """Append all of `data`."""
+        rest = memoryview(data)
+        with failures_of(str(self._part)):
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+
+    def sync(self) -> None:
+        """Write it to the disk."""
+        with failures_of(str(self._part)):
+            os.fsync(self._fd)
+
+    def publish(self) -> None:
+        """Give it its final name, and write that to the disk."""
+        with failures_of(str(self._final)):
+            publish(self._part, self._final)
+            sync_directory(self._final.parent)
+        self._close()
+
+    def abandon(self) -> None:
+        """Remove it, unless it was published."""
+        if self._open:
+            self._close()
+            with suppress(OSError):
+                self._part.unlink()
+
+    def _close(self) -> None:
+        if self._open:
+            self._open = False
+            with suppress(OSError):
+                os.close(self._fd)
+
+
+def _entries(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield what is in a directory; what goes away meanwhile, as parts do, is left out."""
+    try:
+        entries = os.scandir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                yield entry.path, entry.stat(follow_symlinks=False)
+
+
+def _read(fd: int, place: Path, n: int) -> bytes:
+    with failures_of(str(place)):
+        return os.read(fd, n)
+
+
+def _refuse_change(fd: int, place: Path, before: os.stat_result) -> None:
+    with failures_of(str(place)):
+        after = os.fstat(fd)
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise StorageError(ErrorClass.CONTENT, f"{place}: changed while it was read")
+
+
+def _stat(found: os.stat_result) -> Stat:
+    return Stat(size=found.st_size, mtime_ns=found.st_mtime_ns)

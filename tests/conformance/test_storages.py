@@ -1,0 +1,172 @@
+"""The seam of storages: one suite on all drivers, against real servers where there is one."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from euclid_dask.data.model import ErrorClass
+from euclid_dask.data.storage import StorageDriver, StorageError, part_of, part_path
+from euclid_dask.data.storages.file import FileDriver
+from euclid_dask.data.storages.memory import MemoryDriver
+
+CONTENT = bytes(range(256)) * 4099
+PATH = "level0/raw 7#%/EUC_VIS_x~1.fits"
+
+
+@pytest.fixture(params=["file", "memory"])
+def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageDriver]:
+    """Return each driver, of a storage of its own which is empty."""
+    made: StorageDriver = FileDriver(tmp_path) if request.param == "file" else MemoryDriver()
+    with closing(made):
+        yield made
+
+
+@pytest.fixture
+def put(driver: StorageDriver) -> Callable[..., None]:
+    def put(path: str, content: bytes = CONTENT, part: str = "1-1") -> None:
+        new = driver.open_part(path, part, len(content))
+        try:
+            for start in range(0, len(content), 300_007):
+                new.write(memoryview(content)[start : start + 300_007])
+            new.sync()
+            new.publish()
+        finally:
+            new.abandon()
+
+    return put
+
+
+def content_of(driver: StorageDriver, path: str, start: int = 0) -> bytes:
+    with driver.open_read(path, start) as reader:
+        return b"".join(iter(lambda: reader.read(1 << 16), b""))
+
+
+def refused(call: Callable[[], object]) -> ErrorClass:
+    with pytest.raises(StorageError) as error:
+        call()
+    return error.value.kind
+
+
+def test_a_published_file_is_read_as_it_was_written(driver, put):
+    put(PATH)
+    assert content_of(driver, PATH) == CONTENT
+    found = driver.stat(PATH)
+    assert found is not None
+    assert found.size == len(CONTENT)
+    assert [path for path, _ in driver.walk()] == [PATH]
+
+
+def test_a_reader_tells_the_size_of_the_whole_file(driver, put):
+    put(PATH)
+    with driver.open_read(PATH, 1000) as reader:
+        assert reader.size == len(CONTENT)
+
+
+def test_an_empty_file_is_a_file(driver, put):
+    put(PATH, b"")
+    assert content_of(driver, PATH) == b""
+    assert driver.stat(PATH).size == 0
+
+
+@pytest.mark.parametrize("start", [1, 70_000, len(CONTENT) - 1, len(CONTENT)])
+def test_reading_begins_where_it_is_asked_to(driver, put, start):
+    put(PATH)
+    assert content_of(driver, PATH, start) == CONTENT[start:]
+
+
+def test_a_part_has_no_final_name_before_it_is_published(driver):
+    part = driver.open_part(PATH, "3-1", len(CONTENT))
+    part.write(CONTENT)
+    part.sync()
+    assert driver.stat(PATH) is None
+    part.publish()
+    assert driver.stat(PATH).size == len(CONTENT)
+    assert driver.stat(part_path(PATH, "3-1")) is None
+    part.abandon()
+    assert content_of(driver, PATH) == CONTENT
+
+
+def test_an_abandoned_part_leaves_nothing(driver):
+    part = driver.open_part(PATH, "3-1", len(CONTENT))
+    part.write(CONTENT[:1000])
+    part.abandon()
+    part.abandon()
+    assert list(driver.walk()) == []
+
+
+def test_publishing_does_not_replace(driver, put):
+    put(PATH, b"the first")
+    assert refused(lambda: put(PATH, b"another")) is ErrorClass.EXISTS
+    assert content_of(driver, PATH) == b"the first"
+    assert [path for path, _ in driver.walk()] == [PATH]
+
+
+def test_of_many_that_publish_one_name_one_does(driver):
+    if not driver.capabilities.refuses_existing:
+        pytest.skip("its scheme cannot: it has one writer")
+    contents = [b"%d" % number * 1000 for number in range(4)]
+    parts = [driver.open_part(PATH, f"{n}-1", len(c)) for n, c in enumerate(contents)]
+    won: list[bytes] = []
+
+    def publish(part, content):
+        part.write(content)
+        part.sync()
+        with suppress(StorageError):
+            part.publish()
+            won.append(content)
+        part.abandon()
+
+    pairs = zip(parts, contents, strict=True)
+    threads = [threading.Thread(target=publish, args=pair) for pair in pairs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert won == [content_of(driver, PATH)]
+    assert [path for path, _ in driver.walk()] == [PATH]
+
+
+def test_what_a_crash_left_is_found_by_its_name_and_removed(driver):
+    part = driver.open_part(PATH, "17-2", 10)
+    part.write(b"0123456789")
+    part.sync()
+    left = [path for path, _ in driver.walk() if part_of(path)]
+    if left:  # an object store shows no part before it is published
+        assert [part_of(path) for path in left] == [(PATH, "17-2")]
+        assert driver.unlink(left[0])
+    assert list(driver.walk()) == []
+
+
+def test_a_missing_file_is_told(driver, put):
+    put("other/x.fits")
+    assert driver.stat(PATH) is None
+    assert refused(lambda: content_of(driver, PATH)) is ErrorClass.MISSING
+    assert not driver.unlink(PATH)
+    assert list(driver.walk("level0")) == []
+
+
+def test_a_file_is_removed_once(driver, put):
+    put(PATH)
+    assert driver.unlink(PATH)
+    assert not driver.unlink(PATH)
+    assert driver.stat(PATH) is None
+
+
+def test_walking_finds_the_files_below_a_directory(driver, put):
+    for path in ("a/b/c.fits", "a/b2.fits", "ab/d.fits", ".eufas-storage"):
+        put(path, path.encode())
+    assert {path: found.size for path, found in driver.walk("a")} == {
+        "a/b/c.fits": 10,
+        "a/b2.fits": 9,
+    }
+    assert len(list(driver.walk())) == 4
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a//b", "a/./b", "a/../b", "", "a\0b"])
+def test_no_path_leaves_the_root(driver, path):
+    for call in (driver.stat, driver.unlink, lambda p: content_of(driver, p)):
+        assert refused(lambda call=call: call(path)) is ErrorClass.POLICY
+    assert refused(lambda: driver.open_part(path, "1-1")) is ErrorClass.POLICY
