@@ -4,7 +4,8 @@ This is the only file that knows dask-jobqueue. Of it we take what it knows of b
 each spells cores, memory, walltime, queue and account. The user's own `jobqueue.yaml` is not read:
 a site file says all there is to say.
 
-Rule: a script holds no secret, and neither does the command in it; others may read both.
+Rule 1: a script holds no secret, and neither does the command in it; others may read both. Rule 2:
+a job gets nothing of the environment in which it is submitted, as is usual but for Slurm.
 """
 
 import math
@@ -20,6 +21,8 @@ from euclid_dask.core.values import Value
 _SHEBANG: Final = "#!/usr/bin/env bash"
 _BASH: Final = "-S /bin/bash"
 """Some batch systems look at no shebang and take the shell that the user logs in with."""
+_STEPS_INHERIT: Final = "unset SLURM_EXPORT_ENV"
+"""What is not given to a job is not given to its steps either, unless one forgets it."""
 _MIB: Final = 1 << 20
 _CONFIG: Final = "euclid-dask"
 _SETTINGS: Final = (
@@ -70,9 +73,9 @@ def _slurm(request: JobRequest) -> str:
         request,
         account=request.account or None,
         job_mem=f"{_ceil_mib(request.offer)}M",  # its own rounding is up to whole GiB
-        job_extra_directives=[],
+        job_extra_directives=["--export=NONE"],
     )
-    return _bash(header, request)
+    return _bash(header, request, _STEPS_INHERIT)
 
 
 def _openpbs(request: JobRequest) -> str:
@@ -153,8 +156,8 @@ SYSTEMS: Final = tuple(_WRITERS)
 """The batch systems that scripts can be written for."""
 
 
-def _bash(header: str, request: JobRequest) -> str:
-    parts = [_SHEBANG, *([header] if header else []), *_body(request)]
+def _bash(header: str, request: JobRequest, *first: str) -> str:
+    parts = [_SHEBANG, *([header] if header else []), *first, *_body(request)]
     return "\n".join(parts) + "\n"
 
 

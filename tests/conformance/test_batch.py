@@ -143,6 +143,31 @@ def test_a_job_runs_its_command_and_is_gone(bench: Bench, tmp_path: Path) -> Non
     assert (tmp_path / "made").read_text() == "done\n"
 
 
+def test_a_job_gets_nothing_of_the_environment_of_its_submit(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if bench.system == "local":
+        pytest.skip("its jobs are processes of ours")
+    monkeypatch.setenv("OF_THE_RUNNER", "secret")
+    bench.submit("p1", f"env > {tmp_path}/half; mv {tmp_path}/half {tmp_path}/made")
+    bench.until_ended("p1")
+    made = dict(line.split("=", 1) for line in (tmp_path / "made").read_text().splitlines())
+    assert "OF_THE_RUNNER" not in made
+    assert {"HOME", "PATH"} <= made.keys()
+    if bench.system == "slurm":
+        assert "SLURM_EXPORT_ENV" not in made, "steps of the job get nothing of its environment"
+
+
+@pytest.mark.batch
+def test_a_site_may_give_its_jobs_the_environment_of_the_submit(
+    slurm: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_THE_RUNNER", "here")
+    slurm.submit("p1", f"echo $OF_THE_RUNNER > {tmp_path}/made", directives=("--export=ALL",))
+    slurm.until_ended("p1")
+    assert (tmp_path / "made").read_text() == "here\n"
+
+
 def test_a_job_is_listed_under_its_name_and_id_while_it_runs(bench: Bench) -> None:
     job = bench.submit("p1", f"sleep 601.{PID}")
     running = bench.until_running("p1")

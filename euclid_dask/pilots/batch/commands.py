@@ -79,7 +79,7 @@ class CommandBatch:
             return self._dialect.parse_submit(answer)
         except ValueError as error:
             raise SubmitUnknownError(
-                f"{command[0]} answered {answer.strip()!r}: {error}",
+                f"{_name(command)} answered {answer.strip()!r}: {error}",
                 hint=f"is there a job {name}? If so it is ours",
             ) from error
 

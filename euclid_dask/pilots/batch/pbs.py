@@ -41,7 +41,21 @@ _WORDS: Final = {"E": "exiting", "S": "suspended", "U": "state U", "M": "moved t
 
 def _submit(name: str, files: JobFiles) -> list[str]:
     # -r n: a pilot that is lost is replaced by another, under another name
-    return ["qsub", "-N", name, "-r", "n", "-o", files.stdout, "-e", files.stderr, files.script]
+    # Slurm's wrappers give a job our environment, which PBS does not without -V
+    return [
+        "env",
+        "SBATCH_EXPORT=NONE",
+        "qsub",
+        "-N",
+        name,
+        "-r",
+        "n",
+        "-o",
+        files.stdout,
+        "-e",
+        files.stderr,
+        files.script,
+    ]
 
 
 def _parse_jobs(output: str) -> list[Job]:
