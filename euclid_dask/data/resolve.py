@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import quote
 
 from euclid_dask.core.values import Value
 from euclid_dask.data.model import Access, Replica, ReplicaState, Storage, StorageState
+from euclid_dask.data.names import quoted
 
 SCHEME_COSTS: Final[Mapping[str, int]] = MappingProxyType(
     {"file": 0, "memory": 0, "s3": 1, "http": 1, "https": 1, "dav": 1, "davs": 1, "sftp": 2}
@@ -40,7 +40,7 @@ class Location(Value, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """Its URL, without user or password."""
-        return f"{self.access.root.rstrip('/')}/{quote(self.path)}"
+        return f"{self.access.root.rstrip('/')}/{quoted(self.path)}"
 
 
 def scheme(access: Access) -> str:
