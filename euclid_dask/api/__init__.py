@@ -6,6 +6,8 @@ result = api.run("pipeline.py", workdir="w", image="raw.fits")
 result.outputs, result.failures
 """
 
+from typing import TYPE_CHECKING, Any
+
 from euclid_dask.api.lowering import to_dask
 from euclid_dask.api.preparing import check, folder_of, load, prepare, read_isf, report
 from euclid_dask.api.profiles import advise, open_profiles, profiles_of
@@ -18,7 +20,9 @@ from euclid_dask.api.results import (
 )
 from euclid_dask.api.running import carry_out, rerun, resume, run, start
 from euclid_dask.api.settings import Script, Settings
-from euclid_dask.api.submitting import Submission, place_of_resumed, place_of_run, submit
+
+if TYPE_CHECKING:
+    from euclid_dask.api.submitting import Submission, place_of_resumed, place_of_run, submit
 
 __all__ = [
     "CheckReport",
@@ -48,3 +52,12 @@ __all__ = [
     "to_dask",
     "why_again_in",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what speaks with batch systems when it is used: a run starts fast without it."""
+    if name in __all__:
+        from euclid_dask.api import submitting  # noqa: PLC0415  fast start
+
+        return getattr(submitting, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from euclid_dask.api.results import CheckReport
 from euclid_dask.api.settings import Script, Settings
@@ -18,15 +19,16 @@ from euclid_dask.dataflow.select import select, template
 from euclid_dask.dataflow.steps import tasks
 from euclid_dask.dsl import LoadedPipeline, PipelineFunction
 from euclid_dask.dsl import load as load_script
-from euclid_dask.pilots.site import Site
 from euclid_dask.planner.fitting import misfit
 from euclid_dask.runner.environments import read_environments, source_text, sourcing_script
 from euclid_dask.runner.isf import Isf, parse_isf
 from euclid_dask.runner.staging import inside
 from euclid_dask.runner.start import RunRequest
 from euclid_dask.runner.workspace import Workspace
-from euclid_dask.wiring import site_fleet
 from euclid_dask.worker.fingerprints import file_identity
+
+if TYPE_CHECKING:
+    from euclid_dask.pilots.site import Site
 
 
 def load(script: Script, pkgrepo: str | Path | None = None) -> LoadedPipeline:
@@ -78,7 +80,7 @@ def report(
     given: Mapping[str, object] | None,
     limit: Resources | None,
     workdir: Path,
-    site: Site | None = None,
+    site: "Site | None" = None,
 ) -> CheckReport:
     """Return all problems of a loaded pipeline; `limit` is the largest task there is room for.
 
@@ -95,7 +97,7 @@ def report(
     return CheckReport(loaded.flow, (*found, *told))
 
 
-def _misplaced(site: Site, workdir: Path) -> Iterator[Problem]:
+def _misplaced(site: "Site", workdir: Path) -> Iterator[Problem]:
     if not workdir.resolve().is_relative_to(Path(site.workspace).resolve()):
         yield Problem(
             severity=Severity.ERROR,
@@ -104,8 +106,10 @@ def _misplaced(site: Site, workdir: Path) -> Iterator[Problem]:
         )
 
 
-def _misfits(flow: Flow, site: Site) -> Iterator[Problem]:
+def _misfits(flow: Flow, site: "Site") -> Iterator[Problem]:
     """Yield an error for each executable that no template holds, with the smallest fix."""
+    from euclid_dask.wiring.sites import site_fleet  # noqa: PLC0415  fast start
+
     fleet = site_fleet(site)
     calls: dict[str, str] = {}
     for path, node in tasks(flow).items():
@@ -190,7 +194,7 @@ def folder_of(flow: Flow, workdir: str | Path | None, data: Isf) -> Path:
     return Path(workdir or data.settings.get("workdir") or f"{flow.name}_workdir").absolute()
 
 
-def _source(settings: Settings, site: Site | None, data: Isf) -> str:
+def _source(settings: Settings, site: "Site | None", data: Isf) -> str:
     """Return the shell text that the version in the data file asks for."""
     version = data.settings.get("edenVersion")
     if settings.environments is not None:

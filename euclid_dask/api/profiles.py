@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from euclid_dask.api.settings import Settings
 from euclid_dask.core.errors import EuclidDaskError, InputError
 from euclid_dask.core.ids import RunId
-from euclid_dask.pilots.site import Site
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.workspace import RECORDS, Workspace
 
@@ -22,13 +21,14 @@ PROFILES: Final = "profiles.sqlite"
 """The name of the file, among the records of a workdir or of a site's workspace."""
 
 if TYPE_CHECKING:
+    from euclid_dask.pilots.site import Site
     from euclid_dask.report.advice import Advice
     from euclid_dask.runner.profiles import ProfileStore
 
 log = logging.getLogger(__name__)
 
 
-def profiles_of(workspace: Workspace, settings: Settings, site: Site | None = None) -> Path:
+def profiles_of(workspace: Workspace, settings: Settings, site: "Site | None" = None) -> Path:
     """Return the file with the profiles of the runs of a workdir."""
     if settings.profiles is not None:
         return Path(settings.profiles).absolute()

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import euclid_dask
 from euclid_dask.api.preparing import prepare
@@ -13,7 +14,6 @@ from euclid_dask.core.errors import InputError
 from euclid_dask.core.events import CancelRequested
 from euclid_dask.core.states import RUN_ENDED, RunState, TaskState
 from euclid_dask.core.values import replace
-from euclid_dask.pilots.site import Site
 from euclid_dask.planner import Run
 from euclid_dask.report.notebook import NotebookProgress, in_notebook
 from euclid_dask.report.words import counted
@@ -29,8 +29,11 @@ from euclid_dask.runner.recovery import resume_run
 from euclid_dask.runner.signals import cancel_on_signals
 from euclid_dask.runner.start import RunRequest, start_run
 from euclid_dask.runner.workspace import Workspace
-from euclid_dask.wiring import make_executor, make_pilots
+from euclid_dask.wiring import make_executor
 from euclid_dask.worker.clock import SystemClock
+
+if TYPE_CHECKING:
+    from euclid_dask.pilots.site import Site
 
 
 def run(
@@ -181,7 +184,7 @@ def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) ->
     return RunResult(active.run, active.workspace.workdir, tuple(warnings), reruns=why)
 
 
-def _runner(active: ActiveRun, settings: Settings, site: Site | None) -> Runner:
+def _runner(active: ActiveRun, settings: Settings, site: "Site | None") -> Runner:
     """Return what carries out a run: here, or on pilots of the site that it belongs to.
 
     Raises:
@@ -191,6 +194,8 @@ def _runner(active: ActiveRun, settings: Settings, site: Site | None) -> Runner:
     clock = SystemClock()
     if site is not None:
         source = active.place.source
+        from euclid_dask.wiring.sites import make_pilots  # noqa: PLC0415  fast start
+
         executor, desk = make_pilots(site, active.workspace, clock, source=source)
         return Runner(executor, clock, on_turn=settings.on_turn, pilots=desk)
     if active.adopted:

@@ -5,15 +5,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.events import IdentityBy
 from euclid_dask.core.resources import Resources
 from euclid_dask.dsl import LoadedPipeline, PipelineFunction
-from euclid_dask.pilots.site import Site, read_site
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.loop import OnTurn, Runner
 from euclid_dask.wiring import machine
+
+if TYPE_CHECKING:
+    from euclid_dask.pilots.site import Site
 
 Script = str | Path | PipelineFunction | LoadedPipeline
 """A pipeline: the path of its script, the decorated function, or what `load` returned."""
@@ -63,7 +66,7 @@ class Settings:
         """Return the largest task that can be placed; None if only the pilots will tell."""
         return None if self.site or "://" in self.executor else self.offer()
 
-    def read_site(self) -> Site | None:
+    def read_site(self) -> "Site | None":
         """Return the site, None if tasks run without one.
 
         Raises:
@@ -77,9 +80,11 @@ class Settings:
                 "a site has executors, cores and RAM of its own",
                 hint="leave out --executor, --cores and --ram, or --site",
             )
+        from euclid_dask.pilots.site import read_site  # noqa: PLC0415  fast start
+
         return read_site(Path(self.site), os.environ)
 
-    def completed(self, site: Site | None) -> "CompleteSettings":
+    def completed(self, site: "Site | None") -> "CompleteSettings":
         """Return the values of the dials that nobody set: the site's, or the usual ones."""
         by_site = CompleteSettings() if site is None else CompleteSettings.of(site)
         names = (field.name for field in dataclasses.fields(CompleteSettings))
@@ -100,7 +105,7 @@ class CompleteSettings:
     grace_s: float = 3.0
 
     @classmethod
-    def of(cls, site: Site) -> "CompleteSettings":
+    def of(cls, site: "Site") -> "CompleteSettings":
         """Return what a site says."""
         return cls(
             policy=site.policy,

@@ -19,7 +19,7 @@ from euclid_dask.pilots.site import Site
 from euclid_dask.runner.history import replay
 from euclid_dask.runner.start import RunRequest, plan_run
 from euclid_dask.runner.workspace import Lock, Workspace
-from euclid_dask.wiring import JOBS
+from euclid_dask.wiring.sites import JOBS
 from euclid_dask.worker.clock import SystemClock
 
 

@@ -23,7 +23,7 @@ from euclid_dask.report.words import printable
 from euclid_dask.runner.believed import known_fleet, noted_pilots
 from euclid_dask.runner.views import find_task
 from euclid_dask.runner.workspace import Workspace, is_locked
-from euclid_dask.wiring import site_fleet
+from euclid_dask.wiring.sites import site_fleet
 from euclid_dask.worker.clock import now_s
 
 EPILOG = """\

@@ -5,13 +5,11 @@ except `open` for an existing cluster, which must be there, and `close`. The emb
 longer to import than many a task to run: until it is up, threads carry bundles to the same pilot.
 """
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from euclid_dask.core.errors import InputError, SiteError
@@ -23,6 +21,8 @@ from euclid_dask.executors.local import LocalExecutor
 from euclid_dask.executors.server import Server
 
 if TYPE_CHECKING:
+    import asyncio
+
     from euclid_dask.executors.dask.carrier import Carrier
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ class DaskExecutor:
         self._timeout_s = timeout_s
         self._after_s = after_s
         self._inbox: Inbox | None = None
+        self._closing = Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
         self._stop: asyncio.Event | None = None
@@ -90,12 +91,9 @@ class DaskExecutor:
         self._inbox = inbox
         if self._early is not None:
             self._early.open(inbox)
-        running: Future[None] = Future()
-        self._thread = Thread(
-            target=lambda: asyncio.run(self._live(running)), name="euclid-dask loop", daemon=True
-        )
+        self._closing.clear()
+        self._thread = Thread(target=self._live, name="euclid-dask loop", daemon=True)
         self._thread.start()
-        running.result()
         if self._early is not None:
             return
         try:
@@ -140,36 +138,41 @@ class DaskExecutor:
 
         Without `end_pilots`, what runs on pilots with supervisors goes on, unanswered.
         """
-        if self._thread is None or self._loop is None:
+        if self._thread is None:
             return
-        if not end_pilots and not self._loop.is_closed() and self._is_up():
-            self._loop.call_soon_threadsafe(self._carrier.result().spare_pilots)
-        if self._stop is not None and not self._loop.is_closed():
+        self._closing.set()
+        if self._loop is not None and not self._loop.is_closed():
+            if not end_pilots and self._is_up():
+                self._loop.call_soon_threadsafe(self._carrier.result().spare_pilots)
+            assert self._stop is not None
             self._loop.call_soon_threadsafe(self._stop.set)
         if self._early is not None:
             self._early.close()
         self._thread.join()
         self._thread = None
 
-    async def _live(self, running: Future[None]) -> None:
-        """Be the event loop's thread, from open to close."""
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        running.set_result(None)
+    def _live(self) -> None:
+        """Be the thread of the event loop, from open to close."""
+        if self._closing.wait(self._after_s):
+            return
+        import asyncio  # noqa: PLC0415  slow to import, as all that follows
+
         try:
-            await self._serve(self._stop)
+            asyncio.run(self._serve())
         except BaseException as error:
             if self._carrier.done():
                 raise
             self._report_stillbirth(error)
 
-    async def _serve(self, stop: asyncio.Event) -> None:
-        assert self._inbox is not None
-        if await _is_set_within(stop, self._after_s):
-            return
-        from euclid_dask.executors.dask import cluster, server  # noqa: PLC0415 - slow to import
+    async def _serve(self) -> None:
+        import asyncio  # noqa: PLC0415  slow to import
 
-        if await _is_set_within(stop, 0.0):
+        from euclid_dask.executors.dask import cluster, server  # noqa: PLC0415  slow to import
+
+        assert self._inbox is not None
+        self._stop = stop = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        if self._closing.is_set():
             return
         if self._offer is not None:
             opened = cluster.embedded(self._inbox, self._slots)
@@ -208,11 +211,3 @@ class DaskExecutor:
             attempts = tuple((order.task, order.attempt) for order in bundle.orders)
             reason = "the executor is not open"
             self._inbox.put(AttemptsLost(run=bundle.place.run, attempts=attempts, reason=reason))
-
-
-async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event, if it has to be for so long, and tell whether it has come."""
-    await asyncio.sleep(0)
-    with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
-    return event.is_set()

@@ -2,32 +2,16 @@
 
 import os
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from euclid_dask.core import amounts
 from euclid_dask.core.errors import InputError
-from euclid_dask.core.ids import PilotId
 from euclid_dask.core.resources import GB, Resources
-from euclid_dask.core.seams import Clock, Executor
-from euclid_dask.executors.server import Server
-from euclid_dask.pilots.batch.systems import LOCAL
-from euclid_dask.pilots.launch import batch_of, job_prefix, pilot_script
-from euclid_dask.pilots.reconciler import Pace
-from euclid_dask.pilots.site import Site
-from euclid_dask.pilots.supply import BatchSupply
-from euclid_dask.planner import Fleet
-from euclid_dask.runner.believed import PILOTS
-from euclid_dask.runner.pilots import PilotDesk
-from euclid_dask.runner.workspace import Workspace
+from euclid_dask.core.seams import Executor
 
 DASK_AFTER_S: Final = 3.0
 """A run that has ended by then does not wait for Dask to be imported, half a second of CPU."""
-
-JOBS: Final = "jobs"
-"""Where, among the records of a workdir, the scripts of its pilots are, and what they say."""
-LEAST_POLL_S: Final = 0.5
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _NO_LIMIT: Final = 1 << 60
@@ -71,44 +55,6 @@ def make_executor(kind: str, offer: Resources) -> Executor:
         f"there is no executor {kind!r}",
         hint="executors: auto, dask, inline, or the address of a Dask scheduler: tcp://host:8786",
     )
-
-
-def site_fleet(site: Site) -> Fleet:
-    """Return the pilots of a site as the planner sees them, before there is any."""
-    return Fleet(templates={one.name: one for one in site.pilot_templates()}, rules=site.rules)
-
-
-def make_pilots(
-    site: Site, workspace: Workspace, clock: Clock, *, source: str = ""
-) -> tuple[Executor, PilotDesk]:
-    """Return an executor that pilots of a site come to, and what has them come and go.
-
-    `source` is the shell text that tasks source.
-
-    Raises:
-        SiteError: A template cannot be put in the words of the batch system.
-    """
-    from euclid_dask.executors.dask.executor import DaskExecutor  # noqa: PLC0415  fast start
-
-    workdir = workspace.workdir
-    script = partial(pilot_script, site, workdir=workdir, source=source)
-    for name in site.templates:
-        script(PilotId(name), name)
-    prefix = job_prefix(site, workdir)
-    batch = batch_of(site, prefix=prefix, folder=workspace.records / JOBS)
-    poll_s = site.intervals.poll_s
-    pace = Pace(
-        poll_s=poll_s, watch_s=max(LEAST_POLL_S, poll_s / 10), submit_s=site.intervals.submit_s
-    )
-    supply = BatchSupply(batch, prefix=prefix, script=script, pace=pace)
-    server = Server(
-        folder=workspace.records,
-        host="127.0.0.1" if site.batch == LOCAL and not site.network.interface else "",
-        interface=site.network.interface,
-        port=site.network.port,
-    )
-    desk = PilotDesk(workspace.records / PILOTS, supply, site_fleet(site), clock)
-    return DaskExecutor(server=server), desk
 
 
 def parse_size(text: str) -> int:
