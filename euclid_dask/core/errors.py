@@ -10,6 +10,8 @@
             BatchError          a command of the batch system failed
                 BatchUnreachableError   it could not be asked; later it may
                 SubmitUnknownError      it was asked, and did not answer
+            RegistryError       the registry's database cannot be used
+                RegistryUnreachableError    it does not answer; later it may
         InternalError       us
             IllegalTransitionError
 
@@ -66,6 +68,14 @@ class BatchUnreachableError(BatchError):
 
 class SubmitUnknownError(BatchError):
     """A job may have been submitted, or not: look for it by its name."""
+
+
+class RegistryError(SiteError):
+    """The registry's database cannot be used: full, of a newer schema, in use by another process."""
+
+
+class RegistryUnreachableError(RegistryError):
+    """The registry's database does not answer; later it may."""
 
 
 class InternalError(EuclidDaskError):

@@ -1,0 +1,187 @@
+"""The database of a registry: opened, locked, and asked in transactions.
+
+Rule 1: a transaction is one call of `read` or `write`, and nothing is done in it but SQL.
+Rule 2: what is written by `write` may be done twice: it is, when PostgreSQL asks for it.
+"""
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+
+from euclid_dask.core.errors import InputError, RegistryError, RegistryUnreachableError
+from euclid_dask.data.registry.mounts import MOUNTS, file_system, is_shared
+from euclid_dask.data.registry.upgrade import check, upgrade
+
+T = TypeVar("T")
+_AGAIN: Final = frozenset({"40001", "40P01"})
+"""PostgreSQL's codes for a serialisation failure and a deadlock: do it again."""
+_TRIES: Final = 10
+_SQLITE: Final[Mapping[str, str]] = {
+    "journal_mode": "WAL",
+    "synchronous": "FULL",
+    "foreign_keys": "ON",
+    "busy_timeout": "30000",
+    "cache_size": "-32768",
+    "temp_store": "MEMORY",
+}
+
+
+class Database:
+    """A registry's database; its methods may be called from any thread."""
+
+    def __init__(self, engine: Engine, lock: int | None = None) -> None:
+        self._engine = engine
+        self._lock = lock
+        self._turn = threading.Lock()  # SQLite has one writer, and lets the others wait unfairly
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` returns, from one transaction that changes nothing."""
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                return work(connection)
+        except DBAPIError as error:
+            raise _translated(error) from error
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` returns, from one transaction; after an error it did nothing.
+
+        `work` is called again when the database asks for it. When the connection breaks at the
+        very end, nobody knows whether it was done.
+        """
+        for last in (*[False] * (_TRIES - 1), True):
+            try:
+                return self._once(work)
+            except DBAPIError as error:
+                if last or getattr(error.orig, "sqlstate", "") not in _AGAIN:
+                    raise _translated(error) from error
+        raise AssertionError("unreachable")
+
+    def _once(self, work: Callable[[Connection], T]) -> T:
+        if self._engine.dialect.name != "sqlite":
+            with self._engine.begin() as connection:
+                return work(connection)
+        with self._turn, self._engine.connect() as connection:
+            connection.execution_options(writes=True)
+            with connection.begin():
+                return work(connection)
+
+    def close(self) -> None:
+        """Close all connections and let the next one write."""
+        self._engine.dispose()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def open_database(address: str, *, read_only: bool = False, mounts: Path = MOUNTS) -> Database:
+    """Open the registry at a path or a `postgresql://` URL; its schema is made or upgraded.
+
+    Args:
+        address: Where it is. A path is SQLite's: one process writes, any number read.
+        read_only: Change nothing; then the registry has to be there and up to date.
+        mounts: The table of mounted file systems.
+
+    Raises:
+        InputError: The address is none, or on a file system that other hosts may mount.
+        RegistryError: Another process writes, or the database cannot be used.
+        RegistryUnreachableError: No server answers there.
+    """
+    url = database_url(address)
+    lock = None
+    if url.drivername == "sqlite":
+        _check_place(Path(str(url.database)), mounts)
+        lock = None if read_only else _locked(Path(str(url.database)))
+    database = Database(_engine(url, read_only=read_only), lock)
+    try:
+        if read_only:
+            database.read(check)
+        else:
+            database.write(upgrade)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def database_url(address: str) -> URL:
+    """Return the URL of the database at `address`, which is a path or a `postgresql://` URL."""
+    if "://" not in address:
+        return URL.create("sqlite", database=str(Path(address).absolute()))
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise InputError("the registry's address is no URL") from None
+    match url.get_backend_name():
+        case "postgresql":
+            return url.set(drivername="postgresql+psycopg")
+        case other:
+            raise InputError(
+                f"{other}://: there is no registry of this kind",
+                hint="give the path of a file (SQLite), or postgresql://host/database",
+            )
+
+
+def _check_place(path: Path, mounts: Path) -> None:
+    directory = path.parent.resolve()
+    if not directory.is_dir():
+        raise InputError(f"{directory}: no such directory", hint="make it, on a local disk")
+    kind = file_system(directory, mounts.read_text(errors="surrogateescape"))
+    if is_shared(kind):
+        raise InputError(
+            f"{path}: this is on {kind}, where SQLite may lose what several hosts write",
+            hint="put the registry on a local disk of one host, or use postgresql://",
+        )
+
+
+def _locked(path: Path) -> int:
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise RegistryError(
+            f"{path}: another process writes to this registry",
+            hint="stop it first, or use postgresql:// for several",
+        ) from None
+    return descriptor
+
+
+def _engine(url: URL, *, read_only: bool) -> Engine:
+    if url.drivername != "sqlite":
+        return create_engine(
+            url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10}
+        )
+    engine = create_engine(url, hide_parameters=True)
+    pragmas = {**_SQLITE, **({"query_only": "ON"} if read_only else {})}
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, sqlite3 would do it too late
+        for name, value in pragmas.items():
+            connection.execute(f"PRAGMA {name} = {value}")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _translated(error: DBAPIError) -> RegistryError:
+    text = str(error.orig).strip()
+    if error.connection_invalidated or (
+        isinstance(error, OperationalError)
+        and not getattr(error.orig, "sqlstate", None)
+        and type(error.orig).__module__.startswith("psycopg")
+    ):
+        return RegistryUnreachableError(
+            f"the registry's database does not answer: {text}", hint="it may later"
+        )
+    return RegistryError(f"the registry's database refuses: {text}")

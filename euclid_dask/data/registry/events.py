@@ -1,0 +1,65 @@
+"""What changed in the registry, written in the transaction that changes it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, insert, or_, select
+
+from euclid_dask.data.model import Event
+from euclid_dask.data.registry.schema import events, files, now_s, products, replicas, storages
+
+
+class Change(NamedTuple):
+    """What an event says, by the keys of the rows it speaks of."""
+
+    kind: str
+    file_id: int | None = None
+    storage_id: int | None = None
+    detail: str = ""
+    product_id: int | None = None
+
+
+def record(connection: Connection, change: Change) -> int:
+    """Write one event and return its key."""
+    statement = insert(events).values(at_s=now_s(), **change._asdict()).returning(events.c.id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def record_all(connection: Connection, changes: Iterable[Change]) -> None:
+    """Write many events."""
+    at_s = connection.scalar(select(now_s()))
+    rows: Sequence[Mapping[str, Any]] = [{"at_s": at_s, **one._asdict()} for one in changes]
+    if rows:
+        connection.execute(insert(events), rows)
+
+
+def history(connection: Connection, name: str) -> list[Event]:
+    """Return what happened to a file, its replicas and its removal, in order."""
+    file = select(files.c.id, files.c.event_id).where(files.c.name == name).cte("file")
+    arrivals = select(replicas.c.event_id).where(
+        replicas.c.file_id.in_(select(file.c.id).scalar_subquery())
+    )
+    found = connection.execute(
+        select(events, storages.c.name.label("storage"), products.c.product_id.label("product"))
+        .outerjoin(storages, storages.c.id == events.c.storage_id)
+        .outerjoin(products, products.c.id == events.c.product_id)
+        .where(
+            or_(
+                events.c.file_id.in_(select(file.c.id)),
+                events.c.id.in_(select(file.c.event_id)),
+                events.c.id.in_(arrivals),
+            )
+        )
+        .order_by(events.c.id)
+    )
+    return [
+        Event(
+            at_s=row.at_s,
+            kind=row.kind,
+            file=name,
+            storage=row.storage or "",
+            product=row.product or "",
+            detail=row.detail,
+        )
+        for row in found
+    ]

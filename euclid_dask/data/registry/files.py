@@ -1,0 +1,146 @@
+"""Files: a name, and a content that never changes."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, select, update
+
+from euclid_dask.core.errors import InputError
+from euclid_dask.data.model import Checksum, File, FileState
+from euclid_dask.data.names import check_name, shown
+from euclid_dask.data.registry.events import Change, record_all
+from euclid_dask.data.registry.rows import AnyRow, batches, insert_new, where_in
+from euclid_dask.data.registry.schema import file_checksums, files
+from euclid_dask.data.states import FILE, FileCue
+
+_MOST_BYTES = 2**63 - 1
+
+
+def put_files(connection: Connection, new: Sequence[File], event_id: int) -> None:
+    """Add files as proposed; one that is there already with the same content is left alone.
+
+    Raises:
+        InputError: A name is none, or is taken by other content.
+    """
+    for file in new:
+        check_name(file.name)
+        if not 0 <= file.size <= _MOST_BYTES:
+            raise InputError(f"{file.name}: its size is {file.size} bytes")
+    for batch in batches(sorted(new, key=lambda file: file.name)):
+        rows = [
+            {
+                "name": file.name,
+                "size": file.size,
+                "state": FileState.PROPOSED,
+                "event_id": event_id,
+            }
+            for file in batch
+        ]
+        connection.execute(insert_new(connection, files), rows)
+        put_checksums(connection, batch)
+
+
+def put_checksums(connection: Connection, known: Sequence[File]) -> None:
+    """Add what is known of the contents of files to what the registry knows of them.
+
+    Raises:
+        InputError: It is other content, or nothing tells that it is the same.
+    """
+    names = [file.name for file in known]
+    there = {
+        row.name: row
+        for row in where_in(
+            connection,
+            select(files.c.id, files.c.name, files.c.size, files.c.state),
+            files.c.name,
+            names,
+        )
+    }
+    sums = _checksums(connection, (row.id for row in there.values()))
+    rows = []
+    for file in known:
+        row = there[file.name]
+        for checksum in _additions(file, row, sums[row.id]):
+            sums[row.id][checksum.algorithm] = checksum
+            rows.append(
+                {
+                    "file_id": row.id,
+                    "algorithm": checksum.algorithm,
+                    "value": checksum.value,
+                    "declared": checksum.declared,
+                }
+            )
+    for batch in batches(rows):
+        connection.execute(insert_new(connection, file_checksums), batch)
+
+
+def _additions(file: File, row: AnyRow, known: Mapping[str, Checksum]) -> Iterable[Checksum]:
+    if file.size != row.size:
+        raise InputError(
+            f"the file name {shown(file.name)} is taken by a file of {row.size} bytes; "
+            f"this one has {file.size}",
+            hint="a name stands for one content, for ever: give this file another name",
+        )
+    given = {checksum.algorithm: checksum for checksum in file.checksums}
+    common = given.keys() & known.keys()
+    for algorithm in sorted(common):
+        if given[algorithm].value != known[algorithm].value:
+            raise InputError(
+                f"the file name {shown(file.name)} is taken by other content: its {algorithm} is "
+                f"{known[algorithm].value}, that of this one is {given[algorithm].value}",
+                hint="a name stands for one content, for ever: give this file another name",
+            )
+    if given and known and not common:
+        raise InputError(
+            f"the file name {shown(file.name)} is taken, perhaps by other content: only its "
+            f"{', '.join(sorted(known))} is known",
+            hint="give that checksum too",
+        )
+    return [given[algorithm] for algorithm in sorted(given.keys() - common)]
+
+
+def read_files(connection: Connection, names: Collection[str]) -> dict[str, File]:
+    """Return the files of these names that there are."""
+    rows = where_in(connection, select(files), files.c.name, names)
+    sums = _checksums(connection, (row.id for row in rows))
+    return {
+        row.name: File(
+            name=row.name,
+            size=row.size,
+            checksums=tuple(sums[row.id].values()),
+            state=FileState(row.state),
+        )
+        for row in rows
+    }
+
+
+def _checksums(connection: Connection, keys: Iterable[int]) -> dict[int, dict[str, Checksum]]:
+    query = select(file_checksums).order_by(file_checksums.c.algorithm)
+    found: dict[int, dict[str, Checksum]] = defaultdict(dict)
+    for row in where_in(connection, query, file_checksums.c.file_id, list(keys)):
+        found[row.file_id][row.algorithm] = Checksum(
+            algorithm=row.algorithm, value=row.value, declared=row.declared
+        )
+    return found
+
+
+def advance_files(connection: Connection, rows: Iterable[AnyRow], cue: FileCue) -> None:
+    """Change the state of files whose rows are locked; what is there already stays.
+
+    Args:
+        connection: Of the transaction that locked them.
+        rows: As they were when they were locked.
+        cue: What happened to them.
+
+    Raises:
+        IllegalTransitionError: It cannot happen to one of them.
+    """
+    target = FILE.target(cue)
+    changed = [row for row in rows if FILE.advance(FileState(row.state), cue) != row.state]
+    for batch in batches(changed):
+        connection.execute(
+            update(files).where(files.c.id.in_([row.id for row in batch])).values(state=target)
+        )
+    # that a proposed file is committed is told by the event of its first replica
+    told = (row for row in changed if row.state != FileState.PROPOSED)
+    record_all(connection, (Change(f"file {target}", row.id) for row in told))

@@ -1,0 +1,98 @@
+"""Looking up rows by many names at once, in batches that both databases take."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Column, Connection, Insert, Row, Select, Table, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from euclid_dask.core.errors import InputError
+from euclid_dask.data.names import shown
+from euclid_dask.data.registry.schema import files, is_sqlite, storages
+
+T = TypeVar("T")
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
+BATCH: Final = 1000
+"""Rows of one statement."""
+
+
+def batches(things: Iterable[T]) -> Iterator[list[T]]:
+    """Return the things in lists of `BATCH`."""
+    rest = iter(things)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def where_in(
+    connection: Connection, query: AnySelect, column: Column[Any], values: Collection[Any]
+) -> list[AnyRow]:
+    """Return the rows of `query` whose `column` is one of `values`."""
+    return [
+        row
+        for batch in batches(values)
+        for row in connection.execute(query.where(column.in_(batch)))
+    ]
+
+
+def insert_new(connection: Connection, table: Table) -> Insert:
+    """Return an INSERT that leaves out rows that are there already."""
+    if is_sqlite(connection.dialect):
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def file_ids(connection: Connection, names: Collection[str]) -> dict[str, int]:
+    """Return the keys of files.
+
+    Raises:
+        InputError: There is no file of one of these names.
+    """
+    rows = where_in(connection, select(files.c.name, files.c.id), files.c.name, set(names))
+    found = {row.name: row.id for row in rows}
+    for name in names:
+        if name not in found:
+            raise InputError(f"there is no file {shown(name)} in the registry")
+    return found
+
+
+def lock_files(connection: Connection, names: Collection[str]) -> dict[str, AnyRow]:
+    """Return the rows of files, which nobody else changes, nor their replicas, until we are done.
+
+    They are locked in the order of their keys, so that two that lock the same do not wait for
+    each other. SQLite has one writer, who has them all.
+
+    Raises:
+        InputError: There is no file of one of these names.
+    """
+    found = file_ids(connection, names)
+    query = select(files).order_by(files.c.id).with_for_update()
+    return {
+        row.name: row
+        for batch in batches(sorted(found.values()))
+        for row in connection.execute(query.where(files.c.id.in_(batch)))
+    }
+
+
+def storage_ids(connection: Connection, names: Collection[str]) -> dict[str, int]:
+    """Return the keys of storages.
+
+    Raises:
+        InputError: There is no storage of one of these names.
+    """
+    wanted = sorted(set(names))
+    rows = where_in(connection, select(storages.c.name, storages.c.id), storages.c.name, wanted)
+    found = {row.name: row.id for row in rows}
+    for name in wanted:
+        if name not in found:
+            raise InputError(
+                f"there is no storage {shown(name)} in the registry", hint="add it first"
+            )
+    return found
+
+
+def add_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows that are not there yet."""
+    for batch in batches(rows):
+        connection.execute(insert(table), batch)

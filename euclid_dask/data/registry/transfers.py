@@ -1,0 +1,395 @@
+"""The queue of transfers, from which movers take their work.
+
+A mover *claims* transfers for a while (its lease); it *extends* the lease while it copies, asks
+whether it may *publish*, and then *finishes*. A mover that dies or stalls loses its lease, and
+another claims the transfer with a higher fence: whoever comes with a lower one is too late.
+All times are told by the database's clock.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Update,
+    and_,
+    exists,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from euclid_dask.core.errors import InputError
+from euclid_dask.data.model import (
+    ErrorClass,
+    File,
+    FileState,
+    Replica,
+    ReplicaState,
+    StorageState,
+    Transfer,
+    TransferState,
+)
+from euclid_dask.data.names import shown
+from euclid_dask.data.registry.engine import Database
+from euclid_dask.data.registry.events import Change, record, record_all
+from euclid_dask.data.registry.files import put_checksums
+from euclid_dask.data.registry.replicas import put_replicas
+from euclid_dask.data.registry.rows import (
+    AnyRow,
+    AnySelect,
+    batches,
+    lock_files,
+    storage_ids,
+    where_in,
+)
+from euclid_dask.data.registry.schema import files, now_s, replicas, storages, transfers
+from euclid_dask.data.states import ACTIVE, READABLE, TRANSFER, TransferCue
+
+_TEXT_LENGTH: Final = 2000
+_WAITING: Final = (TransferState.QUEUED, TransferState.RETRY)
+_HELD: Final = (TransferState.RUNNING, TransferState.PUBLISHING)
+
+
+class Transfers:
+    """The transfers of a registry; its methods may be called from any thread or host."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def enqueue(self, wanted: Sequence[tuple[str, str]], *, priority: int = 0) -> None:
+        """Ask that files come to storages, given by their names.
+
+        What is there, or on its way, is not asked for again.
+
+        Raises:
+            InputError: A file or storage is not known, no replica of the file can be read, or one
+                that cannot is in the way.
+        """
+        self._database.write(lambda it: _enqueue(it, wanted, priority))
+
+    def claim(
+        self, worker: str, number: int, lease_s: float, storages: Sequence[str] | None = None
+    ) -> list[Transfer]:
+        """Take up to so many transfers, those of the highest priority first, for `lease_s`.
+
+        Their `earlier` state is `running` or `publishing` when another mover lost its lease: what
+        it left is to be looked for.
+
+        Args:
+            worker: Who takes them; a name that no other has.
+            number: How many at most.
+            lease_s: How long they are not given to others, in seconds.
+            storages: Names of destinations; all that may be written to if None.
+        """
+        return self._database.write(lambda it: _claim(it, worker, number, lease_s, storages))
+
+    def extend(self, claimed: Sequence[Transfer], lease_s: float) -> list[Transfer]:
+        """Hold transfers for `lease_s` more from now; return those that are still the caller's."""
+        query = update(transfers).values(lease_until_s=now_s() + lease_s)
+        return self._database.write(lambda it: _mine(it, claimed, query, TransferCue.PUBLISH))
+
+    def publishing(self, claimed: Sequence[Transfer], lease_s: float) -> list[Transfer]:
+        """Tell that parts are verified and durable; return those that may be published.
+
+        Others have been claimed anew by another mover, or cancelled: their parts are to go.
+        """
+        query = update(transfers).values(
+            state=TRANSFER.target(TransferCue.PUBLISH), lease_until_s=now_s() + lease_s
+        )
+        return self._database.write(lambda it: _mine(it, claimed, query, TransferCue.PUBLISH))
+
+    def finish(
+        self,
+        transfer: Transfer,
+        replica: Replica,
+        *,
+        content: File,
+        method: str = "copy",
+        bytes_copied: int = 0,
+    ) -> None:
+        """Tell that the replica is there, published, durable and verified.
+
+        Telling it twice changes nothing.
+
+        Args:
+            transfer: As it was claimed.
+            replica: Where it is.
+            content: The file as it was read: its size and checksums.
+            method: How it came there, as `copy` or `link`.
+            bytes_copied: How many bytes were written for it.
+
+        Raises:
+            InputError: The transfer is no more the caller's, or the content is not the file's.
+        """
+
+        def work(connection: Connection) -> None:
+            row = _locked(connection, transfer)
+            if row.state == TransferState.DONE and row.fence == transfer.fence:
+                return
+            if (replica.file, replica.storage) != (transfer.file, transfer.destination):
+                raise InputError(f"transfer {transfer.id} does not bring {shown(replica.file)}")
+            if row.state not in TRANSFER.sources(TransferCue.FINISH) or _is_late(row, transfer):
+                raise InputError(
+                    f"transfer {transfer.id} of {shown(transfer.file)} is {row.state}, and no "
+                    f"more {transfer.worker}'s"
+                )
+            put_checksums(connection, [content])
+            change = Change("replica added", row.file_id, row.destination_id, method)
+            put_replicas(connection, [replica], record(connection, change))
+            _end(connection, row, TransferCue.FINISH, method=method, bytes_copied=bytes_copied)
+
+        self._database.write(work)
+
+    def fail(
+        self,
+        transfer: Transfer,
+        error_class: ErrorClass,
+        error: str,
+        *,
+        retry_in_s: float | None = None,
+    ) -> bool:
+        """Tell that a transfer did not succeed; return whether it was still the caller's.
+
+        Args:
+            transfer: As it was claimed.
+            error_class: What went wrong.
+            error: What exactly; without secrets.
+            retry_in_s: After how long it may be claimed again, in seconds; never if None.
+        """
+        cue = TransferCue.FAIL if retry_in_s is None else TransferCue.RETRY
+
+        def work(connection: Connection) -> bool:
+            row = _locked(connection, transfer)
+            if row.state not in TRANSFER.sources(cue) or _is_late(row, transfer):
+                return False
+            _end(
+                connection,
+                row,
+                cue,
+                attempts=row.attempts + 1,
+                not_before_s=now_s() + (retry_in_s or 0.0),
+                error_class=error_class,
+                error=error[:_TEXT_LENGTH],
+            )
+            return True
+
+        return self._database.write(work)
+
+    def cancel(self, wanted: Sequence[int]) -> int:
+        """Give up transfers that are not being published, by id; return how many."""
+
+        def work(connection: Connection) -> int:
+            found = connection.execute(
+                select(transfers)
+                .where(
+                    transfers.c.id.in_(wanted),
+                    transfers.c.state.in_(TRANSFER.sources(TransferCue.CANCEL)),
+                )
+                .order_by(transfers.c.id)
+                .with_for_update()
+            ).all()
+            for row in found:
+                _end(connection, row, TransferCue.CANCEL)
+            return len(found)
+
+        return self._database.write(work)
+
+    def get(self, wanted: Sequence[int]) -> list[Transfer]:
+        """Return transfers by their ids."""
+        query = _all().where(transfers.c.id.in_(wanted)).order_by(transfers.c.id)
+        return self._database.read(lambda it: [_transfer(row) for row in it.execute(query)])
+
+    def active(self, *, limit: int = 1000) -> list[Transfer]:
+        """Return transfers that are still to have an end, in the order of their ids."""
+        query = _all().where(transfers.c.state.in_(ACTIVE)).order_by(transfers.c.id).limit(limit)
+        return self._database.read(lambda it: [_transfer(row) for row in it.execute(query)])
+
+    def of_files(self, names: Sequence[str]) -> list[Transfer]:
+        """Return all transfers of files, also those that have ended."""
+
+        def work(connection: Connection) -> list[Transfer]:
+            query = _all().order_by(transfers.c.id)
+            return [_transfer(row) for row in where_in(connection, query, files.c.name, names)]
+
+        return self._database.read(work)
+
+
+def _enqueue(connection: Connection, wanted: Sequence[tuple[str, str]], priority: int) -> None:
+    rows = lock_files(connection, [name for name, _ in wanted])
+    places = storage_ids(connection, [storage for _, storage in wanted])
+    for name, row in rows.items():
+        if row.state != FileState.COMMITTED:
+            raise InputError(f"{shown(name)} is {row.state}: there is nothing to copy")
+    query = select(replicas.c.file_id, replicas.c.storage_id, replicas.c.state)
+    keys = [row.id for row in rows.values()]
+    there = {
+        (row.file_id, row.storage_id): ReplicaState(row.state)
+        for row in where_in(connection, query, replicas.c.file_id, keys)
+    }
+    active = select(transfers.c.file_id, transfers.c.destination_id)
+    active = active.where(transfers.c.state.in_(ACTIVE))
+    asked = {tuple(row) for row in where_in(connection, active, transfers.c.file_id, keys)}
+    new = set()
+    for name, storage in wanted:
+        key = (rows[name].id, places[storage])
+        state = there.get(key)
+        if state is None:
+            new.add(key)
+        elif state not in READABLE:
+            raise InputError(
+                f"the replica of {shown(name)} in {storage} is {state}: another cannot be put "
+                "in its place",
+                hint="have it checked, or removed first",
+            )
+    _insert(connection, sorted(new - asked), priority)
+
+
+def _insert(connection: Connection, keys: Sequence[tuple[int, int]], priority: int) -> None:
+    now = connection.scalar(select(now_s()))
+    rows = [
+        {
+            "file_id": file_id,
+            "destination_id": storage_id,
+            "state": TransferState.QUEUED,
+            "rank": -priority,
+            "changed_at_s": now,
+        }
+        for file_id, storage_id in keys
+    ]
+    for batch in batches(rows):
+        connection.execute(insert(transfers), batch)
+    record_all(connection, (Change("transfer queued", *key) for key in keys))
+
+
+def _claim(
+    connection: Connection,
+    worker: str,
+    number: int,
+    lease_s: float,
+    destinations: Sequence[str] | None,
+) -> list[Transfer]:
+    waits = and_(transfers.c.state.in_(_WAITING), transfers.c.not_before_s <= now_s())
+    dropped = and_(transfers.c.state.in_(_HELD), transfers.c.lease_until_s < now_s())
+    found: list[AnyRow] = []
+    _lock_single_writers(connection)
+    for ready in (dropped, waits):
+        query = (
+            select(transfers.c.id, transfers.c.state)
+            .join(storages, storages.c.id == transfers.c.destination_id)
+            .where(ready, *_is_open(worker, destinations))
+            .order_by(transfers.c.rank, transfers.c.id)
+            .limit(number - len(found))
+            .with_for_update(skip_locked=True, of=transfers)
+        )
+        found += connection.execute(query).all()
+    earlier = {row.id: TransferState(row.state) for row in found}
+    connection.execute(
+        update(transfers)
+        .where(transfers.c.id.in_(list(earlier)))
+        .values(
+            state=TRANSFER.target(TransferCue.CLAIM),
+            worker=worker,
+            fence=transfers.c.fence + 1,
+            lease_until_s=now_s() + lease_s,
+            changed_at_s=now_s(),
+        )
+    )
+    claimed = _all().where(transfers.c.id.in_(list(earlier)))
+    rows = connection.execute(claimed.order_by(transfers.c.rank, transfers.c.id)).all()
+    record_all(
+        connection,
+        (Change("transfer claimed", row.file_id, row.destination_id, worker) for row in rows),
+    )
+    return [_transfer(row, earlier[row.id]) for row in rows]
+
+
+def _is_open(worker: str, destinations: Sequence[str] | None) -> list[ColumnElement[bool]]:
+    """Return what has to hold of a destination so that this worker may write there."""
+    other = transfers.alias("other")
+    is_taken = exists().where(
+        other.c.destination_id == storages.c.id,
+        other.c.state.in_(_HELD),
+        other.c.lease_until_s >= now_s(),
+        other.c.worker != worker,
+    )
+    conditions = [
+        storages.c.state == StorageState.ENABLED,
+        storages.c.paused_until_s <= now_s(),
+        or_(storages.c.one_writer.is_(False), ~is_taken),
+    ]
+    if destinations is not None:
+        conditions.append(storages.c.name.in_(destinations))
+    return conditions
+
+
+def _lock_single_writers(connection: Connection) -> None:
+    # else two movers that claim at once would each find that nobody else writes there
+    connection.execute(
+        select(storages.c.id).where(storages.c.one_writer).order_by(storages.c.id).with_for_update()
+    )
+
+
+def _mine(
+    connection: Connection, claimed: Sequence[Transfer], query: Update, cue: TransferCue
+) -> list[Transfer]:
+    keys = {(transfer.id, transfer.fence): transfer for transfer in claimed}
+    kept = connection.execute(
+        query.where(
+            tuple_(transfers.c.id, transfers.c.fence).in_(list(keys)),
+            transfers.c.state.in_(TRANSFER.sources(cue)),
+        ).returning(transfers.c.id, transfers.c.fence)
+    ).all()
+    held = {(row.id, row.fence) for row in kept}
+    return [transfer for key, transfer in keys.items() if key in held]
+
+
+def _locked(connection: Connection, transfer: Transfer) -> AnyRow:
+    lock_files(connection, [transfer.file])  # first, as everybody does
+    query = select(transfers).where(transfers.c.id == transfer.id).with_for_update()
+    return connection.execute(query).one()
+
+
+def _is_late(row: AnyRow, transfer: Transfer) -> bool:
+    return bool(row.fence != transfer.fence)
+
+
+def _end(connection: Connection, row: AnyRow, cue: TransferCue, **columns: Any) -> None:
+    state = TRANSFER.target(cue)
+    connection.execute(
+        update(transfers)
+        .where(transfers.c.id == row.id)
+        .values(state=state, worker="", lease_until_s=0, changed_at_s=now_s(), **columns)
+    )
+    detail = f"{columns.get('error_class', '')} {columns.get('error', '')}".strip()
+    change = Change(f"transfer {state}", row.file_id, row.destination_id, detail)
+    record(connection, change)
+
+
+def _all() -> AnySelect:
+    return (
+        select(transfers, files.c.name.label("file"), storages.c.name.label("destination"))
+        .join(files, files.c.id == transfers.c.file_id)
+        .join(storages, storages.c.id == transfers.c.destination_id)
+    )
+
+
+def _transfer(row: AnyRow, earlier: TransferState | None = None) -> Transfer:
+    return Transfer(
+        id=row.id,
+        file=row.file,
+        destination=row.destination,
+        state=TransferState(row.state),
+        earlier=earlier or TransferState(row.state),
+        fence=row.fence,
+        attempts=row.attempts,
+        worker=row.worker,
+        priority=-row.rank,
+        bytes_copied=row.bytes_copied,
+        method=row.method,
+        error_class=ErrorClass(row.error_class) if row.error_class else None,
+        error=row.error,
+    )
