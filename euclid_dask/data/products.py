@@ -1,0 +1,329 @@
+"""Data products: XML that describes files and names them, of all generations of the data model.
+
+Rule 1: elements are known by their local names; no schema is needed to read a product.
+Rule 2: what could be two things is refused; what is only odd is a problem of the product, which
+keeps it from being registered but not from being read.
+Rule 3: memory does not grow with the product.
+
+Source: reference of the data products of the Euclid ground segment; see docs/reference/products.md.
+"""
+
+import math
+import re
+from collections.abc import Sequence, Sized
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from euclid_dask.core.errors import InputError
+from euclid_dask.data.model import Checksum, FileReference, Product, ProductLink, ProductValue
+from euclid_dask.data.names import name_problem, shown
+from euclid_dask.data.xmlstream import (
+    IS_HTML,
+    MAX_BYTES,
+    XmlError,
+    local_name,
+    new_parser,
+    open_regular,
+    parse,
+)
+
+MAX_DEPTH: Final = 256
+"""Deepest nesting of elements."""
+MAX_FILES: Final = 4096
+"""Most files, and most other products, that one product may name."""
+MAX_TEXTS: Final = 10_000
+"""Most header fields and values of one product."""
+MAX_TEXT: Final = 1 << 16
+"""Longest text of a header field, value or name, in characters."""
+MAX_ALL_TEXT: Final = 1 << 22
+"""Most characters of all of these together."""
+MAX_PATH: Final = 1000
+"""Longest path of an element, in characters."""
+NO_FILE: Final = frozenset({"", "None", "data/None", "data/"})
+"""Texts of a `FileName` that stand for no file."""
+_IDS: Final = ("ProductId", "ProductID")
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DIGITS: Final = {"adler32": 8, "md5": 32, "sha256": 64}
+"""Hexadecimal digits of the checksums that products declare."""
+
+
+def read_product(path: Path, values: Sequence[str] = (), *, max_bytes: int = MAX_BYTES) -> Product:
+    """Return what a product says; `values` are paths of further texts to take.
+
+    Args:
+        path: The product's XML file.
+        values: Paths like `Data.ObservationSequence.ObservationId`; a step that is doubled is one.
+        max_bytes: A larger file is refused unread.
+
+    Raises:
+        InputError: It cannot be read, or is no product that can be trusted.
+    """
+    try:
+        with open_regular(path, max_bytes) as file:
+            return parse_product(file, values, where=str(path))
+    except XmlError as error:
+        raise InputError(f"product {path} {error}") from None
+    except OSError as error:
+        raise InputError(f"product {path} cannot be read: {error.strerror}") from None
+
+
+def parse_product(file: BinaryIO, values: Sequence[str] = (), *, where: str) -> Product:
+    """Return what the product in an open file says; `where` names it in errors.
+
+    Raises:
+        InputError: It is no product that can be trusted.
+        OSError: It cannot be read.
+    """
+    reader = _Reader(values)
+    try:
+        parse(file, reader.parser)
+        return reader.product()
+    except XmlError as error:
+        raise InputError(f"product {where} {error}") from None
+
+
+def value_path(path: str) -> str:
+    """Return a path in the one way it is kept: a step that is doubled is one.
+
+    >>> value_path("Header.ManualValidationStatus.ManualValidationStatus")
+    'Header.ManualValidationStatus'
+    """
+    steps = path.split(".")
+    return ".".join(step for step, last in zip(steps, [None, *steps], strict=False) if step != last)
+
+
+def file_of(text: str) -> str:
+    """Return the name that the text of a `FileName` stands for, "" if for no file.
+
+    Raises:
+        XmlError: It is no name.
+    """
+    text = text.strip()
+    if text in NO_FILE:
+        return ""
+    name = text.removeprefix("data/")
+    if problem := name_problem(name):
+        raise XmlError(f"names the file {shown(text)}, which {problem}")
+    return name
+
+
+class _Kind(NamedTuple):
+    """What there is to do with the elements of one name at one place."""
+
+    step: str
+    """Their local name."""
+    path: str
+    """Local names from below the root, as `value_path` has them."""
+    is_taken: bool
+    """Whether their texts are looked at."""
+
+
+@lru_cache(maxsize=4096)
+def _kind(above: str | None, tag: str, wanted: frozenset[str]) -> _Kind:
+    """Return what to do with the elements `tag` in those at the path `above`, None for no such."""
+    step = local_name(tag)
+    if above is None:
+        return _Kind(step, "", is_taken=False)
+    path = value_path(f"{above}.{step}" if above else step)
+    if len(path) > MAX_PATH:
+        raise XmlError(f"has an element with a path of more than {MAX_PATH:,} characters")
+    is_taken = (
+        step == "FileName"
+        or path.startswith("Header.")
+        or path in wanted
+        or step.endswith(_IDS)
+        or path == "Id"
+    )
+    return _Kind(step, path, is_taken)
+
+
+class _Reader:
+    """Takes what a product says out of the parser's events."""
+
+    def __init__(self, values: Sequence[str]) -> None:
+        self.parser = new_parser()
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self._take_characters = self._characters
+        self._wanted = frozenset(map(value_path, values))
+        self._open: list[tuple[_Kind, dict[str, str]]] = []  # elements with their attributes
+        self._named: set[int] = set()  # which of them have a FileName
+        self._text: list[str] | None = None  # of the innermost element, if it is taken
+        self._length = 0
+        self._total = 0  # characters of all texts that were taken
+        self._root = ""
+        self._id = ""
+        self._header: dict[str, str] = {}
+        self._files: list[FileReference] = []
+        self._links: list[ProductLink] = []
+        self._values: list[ProductValue] = []
+        self._counts: dict[str, int] = {}  # values so far, by path
+        self._problems: list[str] = []
+
+    def product(self) -> Product:
+        """Return what was read, when all of it was.
+
+        Raises:
+            XmlError: It has no id.
+        """
+        header = self._header
+        product_id = header.get("ProductId") or header.get("ProductId.ObjectId") or self._id
+        if not product_id:
+            raise XmlError("has no ProductId in its Header")
+        return Product(
+            product_id=product_id,
+            type=local_name(self._root),
+            namespace=self._root.rpartition("}")[0],
+            header=header,
+            files=tuple(self._files),
+            links=tuple(self._links),
+            values=tuple(self._values),
+            problems=tuple(self._problems),
+        )
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if self._text is not None:
+            self._leave_text(tag)
+        kind = _kind(self._open[-1][0].path if self._open else None, tag, self._wanted)
+        self._open.append((kind, attributes))
+        if kind.is_taken:
+            self._text = []
+            self._length = 0
+            self.parser.CharacterDataHandler = self._take_characters
+        if len(self._open) == 1:
+            self._begin(tag, kind.step)
+        elif len(self._open) > MAX_DEPTH:
+            raise XmlError(f"is nested more than {MAX_DEPTH} deep")
+
+    def _begin(self, tag: str, step: str) -> None:
+        self._root = tag
+        if step.lower() == "html":
+            raise XmlError(IS_HTML)
+
+    def _leave_text(self, tag: str) -> None:
+        """Take no text of an element in which another begins."""
+        if self._open[-1][0].step == "FileName":
+            raise XmlError(f"has a FileName with the element {local_name(tag)} in it, not a name")
+        self._text = None
+        self.parser.CharacterDataHandler = None
+
+    def _characters(self, part: str) -> None:
+        assert self._text is not None
+        self._length += len(part)
+        self._total += len(part)
+        if self._length > MAX_TEXT or self._total > MAX_ALL_TEXT:
+            most, where = (
+                (MAX_TEXT, self._xpath())
+                if self._length > MAX_TEXT
+                else (MAX_ALL_TEXT, "its header, names and values")
+            )
+            raise XmlError(f"has more than {most:,} characters in {where}")
+        self._text.append(part)
+
+    def _end(self, _tag: str) -> None:
+        if self._text is not None:
+            text = "".join(self._text).strip()
+            self._text = None
+            self.parser.CharacterDataHandler = None
+            self._take(text, *self._open[-1][0])
+        kind, attributes = self._open.pop()
+        depth = len(self._open)
+        if depth in self._named:
+            self._named.remove(depth)
+        elif attributes and "filestatus" in attributes:
+            raise XmlError(f"has {kind.step} with a filestatus, but no FileName in it")
+
+    def _take(self, text: str, step: str, path: str, _is_taken: bool) -> None:  # noqa: FBT001
+        """Keep the text of the innermost element wherever it belongs."""
+        if step == "FileName":
+            self._take_file(text)
+        if path.startswith("Header."):
+            self._take_field(path.removeprefix("Header."), text)
+        elif path == "Id":
+            self._id = text
+        elif step.endswith(_IDS):
+            self._take_link(step, text)
+        if path in self._wanted:
+            self._take_value(path, text)
+
+    def _take_field(self, name: str, text: str) -> None:
+        if name in self._header and "." not in name:
+            raise XmlError(f"has {name} twice in its Header")
+        if name in self._header:
+            self._problems.append(f"{name} is in its Header more than once; the first is taken")
+            return
+        self._header[name] = text
+        _limit(self._header, MAX_TEXTS, "header fields")
+
+    def _take_file(self, text: str) -> None:
+        depth = len(self._open) - 2
+        container, attributes = self._open[depth]
+        if depth in self._named and "filestatus" in attributes:
+            raise XmlError(f"has {container.step} with two FileNames in it")
+        self._named.add(depth)
+        name = file_of(text)
+        if not name:
+            return
+        storage = self._open[depth - 1][1] if depth else {}
+        self._files.append(
+            FileReference(
+                name=name,
+                ordinal=len(self._files),
+                xpath=self._xpath(depth + 1),
+                format=attributes.get("format") or storage.get("format", ""),
+                status=attributes.get("filestatus", ""),
+                checksum=self._checksum(name, attributes),
+            )
+        )
+        _limit(self._files, MAX_FILES, "files")
+
+    def _xpath(self, end: int | None = None) -> str:
+        return "/".join(kind.step for kind, _ in self._open[1:end])
+
+    def _checksum(self, name: str, attributes: dict[str, str]) -> Checksum | None:
+        method = attributes.get("checksumMethod", "").lower().replace("-", "")
+        value = attributes.get("checksumValue", "").strip().lower()
+        if method in {"", "none"} and value in {"", "none"}:
+            return None
+        digits = _DIGITS.get(method)
+        if digits is None:
+            self._problems.append(f"{name}: its checksum is of no known method: {shown(method)}")
+            return None
+        padded = value.zfill(digits) if method == "adler32" else value
+        if not value or not re.fullmatch(f"[0-9a-f]{{{digits}}}", padded):
+            self._problems.append(f"{name}: this is no {method} checksum: {shown(value)}")
+            return None
+        return Checksum(algorithm=method, value=padded, declared=True)
+
+    def _take_link(self, step: str, text: str) -> None:
+        if text in {"", "None"}:
+            return
+        role = self._open[-2][0].step if step in _IDS else step
+        self._links.append(ProductLink(role=role, target=text))
+        _limit(self._links, MAX_FILES, "other products")
+
+    def _take_value(self, path: str, text: str) -> None:
+        ordinal = self._counts.get(path, 0)
+        self._counts[path] = ordinal + 1
+        self._values.append(
+            ProductValue(path=path, ordinal=ordinal, text=text, number=number_of(text))
+        )
+        _limit(self._values, MAX_TEXTS, "values of the paths that are asked for")
+
+
+def _limit(taken: Sized, most: int, what: str) -> None:
+    if len(taken) > most:
+        raise XmlError(f"has more than {most:,} {what}")
+
+
+def number_of(text: str) -> float | None:
+    """Return the finite number that a text is, None if it is none.
+
+    >>> number_of("-1284159892"), number_of("1e999"), number_of("NaN"), number_of("1_000")
+    (-1284159892.0, None, None, None)
+    """
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
