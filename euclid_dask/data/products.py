@@ -19,8 +19,8 @@ from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import Checksum, FileReference, Product, ProductLink, ProductValue
 from euclid_dask.data.names import name_problem, shown
 from euclid_dask.data.xmlstream import (
-    IS_HTML,
     MAX_BYTES,
+    NO_FILE,
     XmlError,
     local_name,
     new_parser,
@@ -40,8 +40,6 @@ MAX_ALL_TEXT: Final = 1 << 22
 """Most characters of all of these together."""
 MAX_PATH: Final = 1000
 """Longest path of an element, in characters."""
-NO_FILE: Final = frozenset({"", "None", "data/None", "data/"})
-"""Texts of a `FileName` that stand for no file."""
 _IDS: Final = ("ProductId", "ProductID")
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DIGITS: Final = {"adler32": 8, "md5": 32, "sha256": 64}
@@ -192,14 +190,9 @@ class _Reader:
             self._length = 0
             self.parser.CharacterDataHandler = self._take_characters
         if len(self._open) == 1:
-            self._begin(tag, kind.step)
+            self._root = tag
         elif len(self._open) > MAX_DEPTH:
             raise XmlError(f"is nested more than {MAX_DEPTH} deep")
-
-    def _begin(self, tag: str, step: str) -> None:
-        self._root = tag
-        if step.lower() == "html":
-            raise XmlError(IS_HTML)
 
     def _leave_text(self, tag: str) -> None:
         """Take no text of an element in which another begins."""

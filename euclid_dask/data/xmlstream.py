@@ -9,6 +9,7 @@ not wait for a larger library.
 """
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -16,12 +17,18 @@ from xml.parsers import expat
 
 MAX_BYTES: Final = 1_500_000_000
 """Largest file that is read, in bytes; larger ones are refused unread."""
-IS_HTML: Final = "is an HTML page, such as a server's login page, not a data product"
+NO_FILE: Final = frozenset({"", "None", "data/None", "data/"})
+"""Texts of a `FileName` that stand for no file."""
+_HTML: Final = re.compile(  # atomic: tried in one way only
+    rb"(?:\xef\xbb\xbf)?(?>\s|<\?.*?\?>|<!--.*?-->)*+<(?:!doctype\s+)?html\b",
+    re.DOTALL | re.IGNORECASE,
+)
 _TAG_BYTES: Final = 1 << 18
 """Longest tag, comment or instruction, in bytes: the parser holds one at once."""
 _BLOCK: Final = 1 << 16
 _ENCODINGS: Final = frozenset({"utf-8", "utf-16", "utf-16le", "utf-16be", "iso-8859-1", "us-ascii"})
 """Those that expat knows itself. UTF-7 and the like can hide tags from other readers."""
+_HTML_BYTES: Final = 1024
 _ENDED: Final = frozenset(
     {
         expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS],
@@ -42,12 +49,13 @@ class XmlError(ValueError):
     """What is wrong with a file of XML, as the end of a sentence."""
 
 
-def new_parser() -> expat.XMLParserType:
+def new_parser(*, prefixes: bool = False) -> expat.XMLParserType:
     """Return a parser that refuses what no data product needs, for handlers of one's own.
 
-    Names come as `namespace}name`, or `name` where there is no namespace: see `local_name`.
+    Names come as `namespace}name`, or `name` where there is no namespace: see `local_name`; with
+    `prefixes`, as they are written.
     """
-    parser = expat.ParserCreate(namespace_separator="}")
+    parser = expat.ParserCreate(namespace_separator=None if prefixes else "}")
     parser.buffer_text = True
     parser.XmlDeclHandler = _declaration
     parser.StartDoctypeDeclHandler = _doctype
@@ -71,20 +79,19 @@ def open_regular(path: Path, max_bytes: int = MAX_BYTES) -> BinaryIO:
         OSError: It cannot be opened.
     """
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    file = os.fdopen(number, "rb", buffering=0)
     try:
         _check_regular(os.fstat(number), max_bytes)
-    except XmlError:
-        file.close()
+        return os.fdopen(number, "rb", buffering=0)
+    except BaseException:
+        os.close(number)
         raise
-    return file
 
 
 def _check_regular(status: os.stat_result, max_bytes: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise XmlError(f"is {_kind(status.st_mode)}, not a file")
     if status.st_size > max_bytes:
-        raise XmlError(f"has {status.st_size:,} bytes: more than {max_bytes:,} are not read as XML")
+        raise XmlError(f"has {status.st_size:,} bytes; more than {max_bytes:,} are not read")
 
 
 def parse(file: BinaryIO, parser: expat.XMLParserType) -> None:
@@ -97,6 +104,8 @@ def parse(file: BinaryIO, parser: expat.XMLParserType) -> None:
     fed = 0
     try:
         while block := file.read(_BLOCK):
+            if not fed and _HTML.match(block[:_HTML_BYTES]):
+                raise XmlError("is an HTML page, such as a server's login page")
             fed += len(block)
             parser.Parse(block)
             if fed - parser.CurrentByteIndex > _TAG_BYTES:
@@ -127,9 +136,7 @@ def _declaration(_version: str, encoding: str | None, _standalone: int) -> None:
         raise XmlError(f"declares the encoding {encoding!a}, which is refused; use UTF-8")
 
 
-def _doctype(name: str, *_declaration: object) -> None:
-    if name.lower() == "html":
-        raise XmlError(IS_HTML)
+def _doctype(*_declaration: object) -> None:
     raise XmlError("has a DOCTYPE, which is refused in data products")
 
 
