@@ -14,10 +14,11 @@ import msgspec
 
 from euclid_dask.core.attempts import Failure, FailureKind, Fingerprint, Order, OutputArgument
 from euclid_dask.core.errors import InputError
+from euclid_dask.data.xmlstream import XmlError
 from euclid_dask.worker.failures import AttemptError, name_of
 from euclid_dask.worker.fingerprints import named_identity
 from euclid_dask.worker.lists import parse_list
-from euclid_dask.worker.products import ProductError, file_names
+from euclid_dask.worker.products import file_names
 
 _FITS_START: Final = b"SIMPLE  ="
 _WHOLE_BYTES = 1 << 26
@@ -111,7 +112,7 @@ def _check_list(path: str) -> None:
 def _check_xml(path: str) -> None:
     try:
         file_names(Path(path))
-    except ProductError as error:
+    except XmlError as error:
         raise _BadOutputError(str(error)) from None
 
 

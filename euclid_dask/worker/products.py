@@ -1,39 +1,27 @@
 """The data files that a product names: the `FileName` elements of its XML, at any depth.
 
-Source: reference of the data products of the Euclid ground segment; see docs/reference/files.md.
+Here names are taken as they are, for executables that have their own; what may be registered is
+for `data.products` to say, which takes too long to import for a task.
+
+Source: reference of the data products of the Euclid ground segment; see docs/reference/products.md.
 """
 
 from pathlib import Path
-from typing import Final
-from xml.parsers import expat
 
-_BLOCK: Final = 1 << 16
-_NO_FILE: Final = frozenset({"", "None"})
+from euclid_dask.data.xmlstream import NO_FILE, new_parser, open_regular, parse
 
 
 def file_names(product: Path) -> list[str]:
-    """Return the file names in a product, in order, each once.
+    """Return the file names in a product, in order, each once; `data/` in front is left out.
 
     Raises:
-        ProductError: It is not well-formed XML, or has a DOCTYPE.
+        XmlError: It is not well-formed XML, or XML that is refused.
         OSError: It cannot be read.
     """
     reader = _Reader()
-    try:
-        with product.open("rb") as file:
-            while block := file.read(_BLOCK):
-                reader.parser.Parse(block)
-            reader.parser.Parse(b"", True)  # noqa: FBT003  expat's own signature
-    except expat.ExpatError as error:
-        raise ProductError(
-            f"is not well-formed XML: {expat.ErrorString(error.code)} in line {error.lineno}, "
-            f"column {error.offset}"
-        ) from None
+    with open_regular(product) as file:
+        parse(file, reader.parser)
     return list(reader.names)
-
-
-class ProductError(ValueError):
-    """What is wrong with a product, as the end of a sentence."""
 
 
 class _Reader:
@@ -42,11 +30,10 @@ class _Reader:
     def __init__(self) -> None:
         self.names: dict[str, None] = {}
         self._text: list[str] | None = None
-        self.parser = expat.ParserCreate()
+        self.parser = new_parser(prefixes=True)
         self.parser.StartElementHandler = self._start
         self.parser.CharacterDataHandler = self._characters
         self.parser.EndElementHandler = self._end
-        self.parser.StartDoctypeDeclHandler = self._doctype
 
     def _start(self, tag: str, _attributes: dict[str, str]) -> None:
         self._text = [] if tag.rpartition(":")[2] == "FileName" else None
@@ -58,9 +45,6 @@ class _Reader:
     def _end(self, _tag: str) -> None:
         if self._text is not None:
             name = "".join(self._text).strip()
-            if name not in _NO_FILE:
-                self.names[name] = None
+            if name not in NO_FILE:
+                self.names[name.removeprefix("data/")] = None
         self._text = None
-
-    def _doctype(self, *_declaration: object) -> None:
-        raise ProductError("has a DOCTYPE, which is refused in data products")

@@ -86,6 +86,18 @@ def test_a_list_of_ours_is_known_by_its_entries_and_not_by_its_time(tmp_path: Pa
     assert list_identity(tmp_path, "l.json") != before
 
 
+@pytest.mark.parametrize("name", ["d.fits", "data/d.fits", " d.fits\n"])
+def test_data_before_a_name_and_blanks_around_it_do_not_matter(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "p.xml", PRODUCT.format(name))
+    assert closure(tmp_path, "p.xml") == ["p.xml", "data/d.fits"]
+
+
+@pytest.mark.parametrize("name", ["", "None", "data/None", "data/"])
+def test_these_names_mean_no_file(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "p.xml", PRODUCT.format(name))
+    assert closure(tmp_path, "p.xml") == ["p.xml"]
+
+
 def test_xml_that_cannot_be_read_names_no_files(tmp_path: Path) -> None:
     write(tmp_path / "p.xml", "<!DOCTYPE x><P/>")
     assert closure(tmp_path, "p.xml") == ["p.xml"]
