@@ -575,7 +575,7 @@ def test_memory_does_not_grow_with_a_product(tmp_path: Path) -> None:
     row = "<Row unit='deg'><Ra>123.456</Ra><Dec>-1.5</Dec><Note>a &amp; b</Note></Row>\n" * 1000
     with large.open("w") as text:
         text.write(f"<D>{HEADER}<Data>")
-        for _ in range(200):
+        for _ in range(80):
             text.write(row)
         text.write(f"{container('x.fits')}<Last>yes</Last></Data></D>")
     done = subprocess.run(
@@ -585,7 +585,7 @@ def test_memory_does_not_grow_with_a_product(tmp_path: Path) -> None:
         check=True,
     )
     grown_kb, files, last, lxml, sqlalchemy = done.stdout.split()
-    assert large.stat().st_size > 14_000_000
+    assert large.stat().st_size > 5_000_000
     assert int(grown_kb) < 2000
     assert (files, last, lxml, sqlalchemy) == ("1", "yes", "False", "False")
 
