@@ -1,6 +1,6 @@
 """A simulated batch system: pilots are queued, start, live for their walltime, and may be lost."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -72,7 +72,7 @@ class SimulatedSupply:
             if pilot not in self._alive:
                 self._tell(PilotLeft(pilot=pilot, reason="there is no such job", at_s=self._now()))
 
-    def request(self, pilot: PilotId, template: str) -> None:
+    def request(self, pilot: PilotId, template: str, avoid: Sequence[str] = ()) -> None:
         """Queue a job."""
         self.requested += 1
         self._alive[pilot] = template
@@ -115,7 +115,8 @@ class SimulatedSupply:
         template = self.templates[self._alive[pilot]]
         self._joined.add(pilot)
         if until_s is not None:
-            self._world.agenda.at(until_s, partial(self._end, pilot, "its walltime is over"))
+            end = partial(self._end, pilot, "its walltime is over", expired=True)
+            self._world.agenda.at(until_s, end)
         self._world.join(
             PilotJoined(
                 pilot=pilot,
@@ -131,11 +132,11 @@ class SimulatedSupply:
             lost_s = self._now() + draw.expovariate(1 / self._queue.lost_s)
             self._world.agenda.at(lost_s, partial(self._end, pilot, "its node died"))
 
-    def _end(self, pilot: PilotId, reason: str) -> None:
+    def _end(self, pilot: PilotId, reason: str, *, expired: bool = False) -> None:
         if self._alive.pop(pilot, None) is None:
             return
         if pilot in self._joined:
-            self._world.remove_pilot(pilot, reason)
+            self._world.remove_pilot(pilot, reason, expired=expired)
         else:
             self._tell(PilotLeft(pilot=pilot, reason=reason, at_s=self._now()))
 

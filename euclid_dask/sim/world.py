@@ -136,10 +136,11 @@ class World:
         else:
             self.join(joined)
         if until_s is not None:
-            self.agenda.at(until_s, partial(self.remove_pilot, name, "its time is over"))
+            leave = partial(self.remove_pilot, name, "its time is over", expired=True)
+            self.agenda.at(until_s, leave)
 
-    def remove_pilot(self, name: str, reason: str = "it died") -> None:
-        """Have a pilot die, with all that runs on it."""
+    def remove_pilot(self, name: str, reason: str = "it died", *, expired: bool = False) -> None:
+        """Have a pilot die, with all that runs on it; or leave, if its time has `expired`."""
         pilot = self._pilots.pop(PilotId(name), None)
         if pilot is None:
             return
@@ -147,7 +148,11 @@ class World:
             self._tell(news)
         self._tell(PilotLeft(pilot=pilot.joined.pilot, reason=reason, at_s=self.agenda.now_s()))
         for carried in list(pilot.carried):
-            self._lose(carried, reason)
+            if expired and carried.position >= 0:
+                failure = Failure(kind=FailureKind.EXPIRED, message=reason)
+                self._end(carried, carried.position, failure)
+            else:
+                self._lose(carried, reason)
 
     def drain_pilot(self, name: str, then: Action) -> None:
         """Do `then` when nothing runs on a pilot any more."""

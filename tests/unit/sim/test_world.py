@@ -150,7 +150,8 @@ def test_a_pilot_comes_and_goes_at_its_times(tmp_path: Path, box: Box) -> None:
     world.agenda.advance()
     executor.start([bundle(tmp_path, order("a"), pilot="q")])
     run_out(world)
-    assert [type(n) for n in box[1:]] == [PilotJoined, AttemptStarted, PilotLeft, AttemptsLost]
+    assert [type(n) for n in box[1:]] == [PilotJoined, AttemptStarted, PilotLeft, AttemptEnded]
+    assert box[-1].receipt.failure.kind is FailureKind.EXPIRED
     world.remove_pilot("q")
     assert measure(world).wasted_core_s == 0.5
 
