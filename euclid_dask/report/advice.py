@@ -76,7 +76,7 @@ def advise(
     done = [use for use in last if use.verdict == DONE]
     rams = [Use(float(use.peak_ram_bytes), use.wall_s) for use in done if use.peak_ram_bytes]
     hungry = [use for use in last if use.verdict == FailureKind.MEMORY]
-    rams += [Use(LARGER * max(use.peak_ram_bytes, asked.ram_bytes), use.wall_s) for use in hungry]
+    rams += [Use(LARGER * _had(use, asked.ram_bytes), use.wall_s) for use in hungry]
     late = [use.wall_s for use in last if use.verdict == FailureKind.WALLTIME]
     if not done and not hungry and not late:
         return None
@@ -116,6 +116,11 @@ def _outcomes(usages: Iterable[Usage]) -> list[Usage]:
     for use in usages:
         found.setdefault((use.run, use.task), use)
     return list(found.values())
+
+
+def _had(use: Usage, asked: int) -> int:
+    """Return the RAM that was not enough: what was seen last may be long before the kill."""
+    return max(use.peak_ram_bytes, use.given_ram_bytes or asked)
 
 
 def _cores(asked: float, shares: Sequence[float], least: int) -> float:

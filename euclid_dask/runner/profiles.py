@@ -32,7 +32,7 @@ MOST_DURATIONS: Final = 200
 """How many attempts of an executable a run begins with, of the latest runs."""
 WAIT_S: Final = 10.0
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = f"""
 CREATE TABLE runs (
   id INTEGER PRIMARY KEY, run TEXT NOT NULL UNIQUE, journal TEXT NOT NULL,
@@ -49,14 +49,22 @@ CREATE TABLE attempts (
   task TEXT NOT NULL, attempt INTEGER NOT NULL, verdict TEXT NOT NULL, host TEXT NOT NULL,
   pilot TEXT NOT NULL, ended_s REAL NOT NULL, wall_s REAL NOT NULL, cpu_s REAL NOT NULL,
   peak_ram_bytes INTEGER NOT NULL, read_bytes INTEGER NOT NULL, written_bytes INTEGER NOT NULL,
-  input_bytes INTEGER NOT NULL,
+  input_bytes INTEGER NOT NULL, given_ram_bytes INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (executable, task, attempt DESC)) WITHOUT ROWID;
+PRAGMA user_version = {_VERSION};
+"""
+_FROM_1: Final = f"""
+ALTER TABLE attempts ADD COLUMN given_ram_bytes INTEGER NOT NULL DEFAULT 0;
 PRAGMA user_version = {_VERSION};
 """
 
 
 class Usage(NamedTuple):
-    """What an attempt used. `verdict` is "done" or the kind of its failure."""
+    """What an attempt used. `verdict` is "done" or the kind of its failure.
+
+    `given_ram_bytes` is the RAM that it had asked for, which may be more than the first attempt
+    did; 0 if it is not known.
+    """
 
     run: str
     task: str
@@ -66,6 +74,7 @@ class Usage(NamedTuple):
     cpu_s: float
     peak_ram_bytes: int
     input_bytes: int
+    given_ram_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +117,22 @@ class ProfileStore:
     def _prepare(self) -> None:
         self._db.execute("PRAGMA foreign_keys = ON")
         self._db.execute("PRAGMA synchronous = NORMAL")
-        if self._is_made():
+        if self._version() == _VERSION:
             return
         with self._change():
-            if not self._is_made():
-                for statement in _SCHEMA.split(";"):
+            version = self._version()
+            if version < _VERSION:
+                for statement in (_FROM_1 if version else _SCHEMA).split(";"):
                     self._db.execute(statement)
 
-    def _is_made(self) -> bool:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+    def _version(self) -> int:
+        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > _VERSION:
             raise InputError(
                 f"{self.path} was written by a newer version of this software",
                 hint="use that version, or make another file: euclid-dask profiles rebuild",
             )
-        return bool(version)
+        return version
 
     @contextmanager
     def _change(self) -> Iterator[None]:
@@ -186,7 +196,7 @@ class ProfileStore:
             for key, spec in started.flow.executables.items()
         }  # fmt: skip
         self._db.executemany(
-            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             ((ids[row[0]], *row[1:]) for row in attempts),
         )
 
@@ -221,7 +231,8 @@ class ProfileStore:
             if len(found) >= most:
                 break
             rows = self._db.execute(
-                "SELECT task, attempt, verdict, wall_s, cpu_s, peak_ram_bytes, input_bytes "
+                "SELECT task, attempt, verdict, wall_s, cpu_s, peak_ram_bytes, input_bytes, "
+                "given_ram_bytes "
                 "FROM attempts WHERE executable = ? ORDER BY task, attempt DESC LIMIT ?",
                 (number, most - len(found)),
             )
@@ -258,6 +269,7 @@ def _told_by(journal: Path) -> tuple[RunStarted, list[_Row]] | None:
     key_of = _executable_of(started)
     pilots: dict[tuple[TaskId, int], PilotId] = {}
     hosts: dict[tuple[TaskId, int], str] = {}
+    asked: dict[TaskId, int] = {}
     rows: list[_Row] = []
     for event in events:
         match event:
@@ -267,11 +279,15 @@ def _told_by(journal: Path) -> tuple[RunStarted, list[_Row]] | None:
                 hosts[task, attempt] = host
             case TaskSucceeded(task=task, attempt=attempt) | TaskErred(task=task, attempt=attempt):
                 verdict = DONE if isinstance(event, TaskSucceeded) else str(event.failure.kind)
-                used = event.profile
+                used, key = event.profile, key_of(task)
+                given = asked.get(task, started.flow.executables[key].needs.ram_bytes)
+                if isinstance(event, TaskErred) and event.larger is not None:
+                    asked[task] = event.larger.ram_bytes
                 rows.append((
-                    key_of(task), task, attempt, verdict, hosts.get((task, attempt), ""),
+                    key, task, attempt, verdict, hosts.get((task, attempt), ""),
                     pilots.get((task, attempt), ""), event.at_s, used.wall_s, used.cpu_s,
                     used.peak_ram_bytes, used.read_bytes, used.written_bytes, used.input_bytes,
+                    given,
                 ))  # fmt: skip
             case _:
                 pass

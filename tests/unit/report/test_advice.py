@@ -91,6 +91,14 @@ def test_a_task_that_was_killed_for_its_ram_is_a_reason_to_ask_for_more() -> Non
     assert (found.count, found.killed) == (0, 1)
 
 
+def test_a_second_attempt_that_was_killed_too_needs_more_than_it_was_given() -> None:
+    killed = [
+        used(ram=8.2, verdict="memory", task="k", attempt=2, given_ram_bytes=12 * GB),
+        used(ram=8.2, verdict="memory", task="k", attempt=1, given_ram_bytes=8 * GB),
+    ]
+    assert told(asks(ram=8), killed).advised.ram_bytes == 18_000_000_000  # 12 * 1.3 * 1.1 = 17.2
+
+
 def test_a_kill_whose_second_attempt_succeeded_counts_by_what_that_used() -> None:
     killed = used(ram=8.2, verdict="memory", task="k")
     again = used(ram=9.0, task="k", attempt=2)

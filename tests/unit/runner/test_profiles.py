@@ -86,6 +86,37 @@ def test_every_attempt_with_a_receipt_is_a_row(store: ProfileStore, workspace: W
     ]
 
 
+def test_an_attempt_is_kept_with_the_ram_that_it_was_given(
+    store: ProfileStore, tmp_path: Path
+) -> None:
+    hungry = Failure(kind=FailureKind.MEMORY, message="too much", used=1.1 * GB)
+    world = World(lambda _, order: Outcome(failure=hungry if order.attempt == 1 else None))
+    world.add_pilot("p", Resources(cores=2, ram_bytes=8 * GB))
+    made = flow(body(task("a", "x"), result=out("a")), {"x": Resources(ram_bytes=GB)})
+    simulate(world, begin(world, made, tmp_path / "w", options=RunOptions(larger_retries=1)))
+    assert store.take_in_workdir(Workspace(tmp_path / "w")) == []
+    (one,) = store.definitions()
+    given = {use.attempt: use.given_ram_bytes for use in store.usages("x", one.version)}
+    assert given == {1: GB, 2: 1_500_000_000}
+
+
+def test_a_store_of_the_first_version_is_kept(tmp_path: Path, workspace: Workspace) -> None:
+    path = tmp_path / "p.sqlite"
+    with ProfileStore.open(path) as store:
+        store.take_in_workdir(workspace)
+        before = content(store)
+    with sqlite3.connect(path) as database:
+        database.execute("ALTER TABLE attempts DROP COLUMN given_ram_bytes")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    for _ in range(2):
+        with ProfileStore.open(path) as store:
+            assert content(store) == before
+    a_run(workspace.workdir)
+    with ProfileStore.open(path) as store:
+        assert store.take_in_workdir(workspace) == []
+
+
 def test_a_journal_taken_in_again_changes_nothing(
     store: ProfileStore, workspace: Workspace
 ) -> None:
