@@ -26,8 +26,12 @@ def write_address(records: Path, address: str, scheduler: str) -> None:
 
 
 def read_address(path: Path) -> str:
-    """Return where the scheduler listens, "" if that is not known."""
+    """Return where the scheduler listens, "" if that is not known.
+
+    The folder is opened first: by that NFS asks its server whether what it remembers is still so.
+    """
     try:
+        os.close(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         found = json.loads(path.read_bytes())["address"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
