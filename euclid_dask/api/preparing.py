@@ -22,7 +22,7 @@ from euclid_dask.dsl import load as load_script
 from euclid_dask.planner.fitting import misfit
 from euclid_dask.runner.environments import read_environments, source_text, sourcing_script
 from euclid_dask.runner.isf import Isf, parse_isf
-from euclid_dask.runner.staging import inside
+from euclid_dask.runner.staging import find_input, inside
 from euclid_dask.runner.start import RunRequest
 from euclid_dask.runner.workspace import Workspace
 from euclid_dask.worker.fingerprints import file_identity
@@ -186,7 +186,36 @@ def prepare(  # noqa: PLR0913  what `run` takes
             f"{data.where('edenVersion')}: edenVersion is not used: the environment is your own; "
             "give the scripts of the versions with --environments FILE"
         )
+    if site is not None:
+        told += _unseen(request, site)
     return request, tuple(told)
+
+
+def _unseen(request: RunRequest, site: "Site") -> Iterator[str]:
+    """Yield a warning if there are inputs that nodes may not see.
+
+    Those are neither in the workspace of the site nor on the same file system.
+    """
+    shared = Path(site.workspace).resolve()
+    unseen = []
+    for port, value in request.inputs.items():
+        first = [request.search_first[port]] if port in request.search_first else []
+        file = find_input(value, [*first, *request.search]) if value else None
+        if file is not None and not _is_shared(file.resolve(), shared):
+            unseen.append(f"{port} ({file})")
+    if unseen and site.batch != "local":
+        yield (
+            "nodes may not see inputs that are not on the file system of the workspace "
+            f"{shared}: {', '.join(unseen)}; if they do not, copy them there"
+        )
+
+
+def _is_shared(file: Path, shared: Path) -> bool:
+    return (
+        file.is_relative_to(shared)
+        or not shared.is_dir()
+        or file.stat().st_dev == shared.stat().st_dev
+    )
 
 
 def folder_of(flow: Flow, workdir: str | Path | None, data: Isf) -> Path:

@@ -99,15 +99,23 @@ def stage_inputs(
     return staged
 
 
+def find_input(value: str, search: Sequence[Path]) -> Path | None:
+    """Return the file that is meant, None if there is none."""
+    return next((path for path in _places(value, search) if path.is_file()), None)
+
+
+def _places(value: str, search: Sequence[Path]) -> list[Path]:
+    return [Path(value)] if Path(value).is_absolute() else [folder / value for folder in search]
+
+
 def _folders(port: str, first: Mapping[str, Path] | None, search: Sequence[Path]) -> Sequence[Path]:
     return [first[port], *search] if first and port in first else search
 
 
 def _stage(plan: _Plan, port: str, value: str, search: Sequence[Path]) -> str:
-    places = [Path(value)] if Path(value).is_absolute() else [folder / value for folder in search]
-    source = next((path for path in places if path.is_file()), None)
+    source = find_input(value, search)
     if source is None:
-        is_folder = any(path.is_dir() for path in places)
+        is_folder = any(path.is_dir() for path in _places(value, search))
         plan.missing.append(f"{port}: {value}" + " is a directory, not a file" * is_folder)
         return value
     plan.refuse_made(port, str(source))

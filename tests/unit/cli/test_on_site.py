@@ -11,7 +11,7 @@ from euclid_dask.core.errors import InputError
 
 SITE = """\
 workspace = "{folder}/ws"
-batch = "local"
+batch = "{batch}"
 policy = "critical-path"
 [retries]
 science = 2
@@ -35,10 +35,10 @@ MakeSite = Callable[..., Path]
 
 @pytest.fixture
 def make_site(tmp_path: Path) -> MakeSite:
-    def make(ram: str = "8GB") -> Path:
+    def make(ram: str = "8GB", batch: str = "local") -> Path:
         (tmp_path / "ws").mkdir()
         file = tmp_path / "site.toml"
-        file.write_text(SITE.format(folder=tmp_path, ram=ram))
+        file.write_text(SITE.format(folder=tmp_path, ram=ram, batch=batch))
         return file
 
     return make
@@ -79,6 +79,28 @@ def test_a_site_file_that_is_wrong_is_refused(cli, script: Path, tmp_path: Path)
     found = cli("run", str(script), "--site", "site.toml")
     assert found.exit_code == 2
     assert "site.toml:1" in found.stderr
+
+
+def test_inputs_that_nodes_may_not_see_are_told_of(
+    script: Path, make_site: MakeSite, tmp_path: Path
+) -> None:
+    settings = api.Settings(site=make_site(batch="slurm"))
+    (tmp_path / "ws" / "link.txt").symlink_to("/proc/version")
+    for text, is_seen in (
+        (tmp_path / "good.txt", True),
+        ("/proc/version", False),
+        (tmp_path / "ws" / "link.txt", False),
+    ):
+        _, warnings = api.prepare(
+            script,
+            pkgrepo=None,
+            workdir=tmp_path / "ws" / "w",
+            isf=None,
+            settings=settings,
+            inputs={"text": text, "extra": None},
+        )
+        told = [one for one in warnings if "nodes may not see inputs" in one]
+        assert told == [] if is_seen else f"text ({text})" in told[0]
 
 
 def prepared(script: Path, folder: Path, settings: api.Settings, isf: Path | None = None):
