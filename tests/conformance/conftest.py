@@ -12,7 +12,9 @@ from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import Any
 
+import file_servers
 import pytest
+from file_servers import FileServer
 
 from euclid_dask.core.attempts import InputArgument, Order, OutputArgument, Place
 from euclid_dask.core.events import PilotJoined
@@ -293,3 +295,59 @@ def wait_until() -> Callable[..., None]:
 @pytest.fixture
 def find_living() -> Callable[[str], list[int]]:
     return living
+
+
+@pytest.fixture(scope="session")
+def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """Return OpenSSH's server."""
+    with file_servers.sftp(tmp_path_factory.mktemp("sftp")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nginx_servers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[FileServer, FileServer]]:
+    """Return nginx, as http and as WebDAV."""
+    with file_servers.nginx(tmp_path_factory.mktemp("nginx")) as both:
+        yield both
+
+
+@pytest.fixture(scope="session")
+def http_server(nginx_servers: tuple[FileServer, FileServer]) -> FileServer:
+    """Return nginx as http."""
+    return nginx_servers[0]
+
+
+@pytest.fixture(scope="session")
+def nginx_dav_server(nginx_servers: tuple[FileServer, FileServer]) -> FileServer:
+    """Return nginx as WebDAV."""
+    return nginx_servers[1]
+
+
+@pytest.fixture(scope="session")
+def wsgidav_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """Return WsgiDAV."""
+    with file_servers.wsgidav(tmp_path_factory.mktemp("wsgidav")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """Return pyftpdlib's server."""
+    with file_servers.ftp(tmp_path_factory.mktemp("ftp")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def vsftpd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """Return vsftpd."""
+    with file_servers.vsftpd(tmp_path_factory.mktemp("vsftpd")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """Return moto's server, with a bucket."""
+    with file_servers.s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server

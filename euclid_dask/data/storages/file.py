@@ -75,11 +75,10 @@ class FileDriver:
         with failures_of(str(place)):
             fd = os.open(place, READ)
         try:
-            with failures_of(str(place)):
-                before = os.fstat(fd)
-                os.lseek(fd, start, os.SEEK_SET)
+            before = os.fstat(fd)
             if not kinds.S_ISREG(before.st_mode):
                 raise StorageError(ErrorClass.POLICY, f"{place}: not a regular file")
+            os.lseek(fd, start, os.SEEK_SET)
             yield SizedReader(
                 partial(_read, fd, place),
                 before.st_size,
