@@ -1,19 +1,11 @@
-"""Real batch systems on this machine, for tests: a private folder and ports of their own."""
+"""Fixtures: real batch systems on this machine."""
 
 import os
 import shutil
-import socket
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from random import SystemRandom
+from collections.abc import Iterator
 
 import pytest
-
-TOOLS = Path(__file__).resolve().parent
-GRID_ENGINE = Path("/usr/lib/gridengine")
+from clusters import GRID_ENGINE, Cluster, running, sge, slurm
 
 
 def skip_or_fail(reason: str) -> None:
@@ -23,50 +15,20 @@ def skip_or_fail(reason: str) -> None:
     pytest.skip(reason)
 
 
-def free_ports(count: int) -> int:
-    """Return the first of so many ports in a row that nobody listens on."""
-    for _ in range(100):
-        first = SystemRandom().randrange(20_000, 30_000)
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise AssertionError("no free ports")
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A batch system that runs; `environment` is what its commands need."""
-
-    script: str
-    settings: Mapping[str, str]
-    environment: Mapping[str, str]
-
-    def act(self, *words: str) -> None:
-        """Do something to the cluster itself: see the script."""
-        environment = {**os.environ, **self.settings}
-        line = [str(TOOLS / self.script), *words]
-        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
-
-    def run(self, *command: str) -> str:
-        """Return what a command of the batch system writes."""
-        environment = {**os.environ, **self.environment}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
+def need_slurm() -> None:
+    """Skip, or fail, where there can be no Slurm of our own."""
+    for program in ("slurmctld", "slurmd", "munged", "sbatch"):
+        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
+            skip_or_fail(f"{program} is not installed")
+    _need_root()
 
 
 @pytest.fixture(scope="session")
 def slurm_cluster() -> Iterator[Cluster]:
     """Return a Slurm of three nodes n1 n2 n3, of two cores each."""
-    for program in ("slurmctld", "slurmd", "munged", "sbatch"):
-        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
-            skip_or_fail(f"{program} is not installed")
-    yield from _running(_slurm)
+    need_slurm()
+    with running(slurm) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")
@@ -74,42 +36,11 @@ def sge_cluster() -> Iterator[Cluster]:
     """Return a Grid Engine of one node with four slots, and the parallel environment `smp`."""
     if not (GRID_ENGINE / "sge_qmaster").exists():
         skip_or_fail("Grid Engine is not there: see tests/tools/sge-cluster.sh install")
-    yield from _running(_sge)
+    _need_root()
+    with running(sge) as cluster:
+        yield cluster
 
 
-def _slurm(folder: str) -> Cluster:
-    return Cluster(
-        "slurm-cluster.sh",
-        {"SLURM_TEST_DIR": folder, "PORT0": str(free_ports(10))},
-        {"SLURM_CONF": f"{folder}/slurm.conf"},
-    )
-
-
-def _sge(folder: str) -> Cluster:
-    port = free_ports(2)
-    return Cluster(
-        "sge-cluster.sh",
-        {"SGE_TEST_DIR": folder, "SGE_TEST_PORT": str(port)},
-        {
-            "SGE_ROOT": f"{folder}/sge",
-            "SGE_CELL": "default",
-            "SGE_QMASTER_PORT": str(port),
-            "SGE_EXECD_PORT": str(port + 1),
-            "PATH": f"{GRID_ENGINE}:{os.environ['PATH']}",
-            "LD_LIBRARY_PATH": str(GRID_ENGINE),
-        },
-    )
-
-
-def _running(describe: Callable[[str], Cluster]) -> Iterator[Cluster]:
+def _need_root() -> None:
     if os.geteuid() != 0:
         skip_or_fail("a batch system of our own needs root")
-    folder = tempfile.mkdtemp(prefix="batch-")  # short: the path of a socket has 107 bytes at most
-    Path(folder).chmod(0o755)
-    cluster = describe(folder)
-    try:
-        cluster.act("start")
-        yield cluster
-    finally:
-        cluster.act("stop")
-        shutil.rmtree(folder, ignore_errors=True)

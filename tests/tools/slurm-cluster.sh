@@ -7,14 +7,16 @@
 #   kill-node NAME       SIGKILL for the node's slurmd and all that its jobs run: a crash
 #   hang-node NAME       SIGSTOP for its slurmd: it does not answer, its jobs go on
 #   cont-node NAME       SIGCONT
+#   freeze-node NAME     SIGSTOP for its slurmd and all that its jobs run
+#   thaw-node NAME       SIGCONT for all of that
 #   start-node NAME      starts its slurmd again
 # Settings: SLURM_TEST_DIR PORT0, and NODES CPUS MEM (MiB) of a node (both fictitious)
-# KILLWAIT MINJOBAGE TIMEOUT_NODE (s without an answer until a node is down)
+# KILLWAIT MINJOBAGE TIMEOUT_NODE (s without an answer until a node is down), ADDR of all of it
 set -u
 D=${SLURM_TEST_DIR:?} PORT0=${PORT0:?}
 NODES=${NODES:-3} CPUS=${CPUS:-2} MEM=${MEM:-4000}
 KILLWAIT=${KILLWAIT:-2} MINJOBAGE=${MINJOBAGE:-300} TIMEOUT_NODE=${TIMEOUT_NODE:-5}
-H=$(hostname -s)
+H=$(hostname -s) ADDR=${ADDR:-127.0.0.1}
 export SLURM_CONF=$D/slurm.conf
 SPANK=/usr/lib/$(uname -m)-linux-gnu/slurm-wlm/spank_pbs.so
 
@@ -44,7 +46,7 @@ write_conf() {
   {
   cat <<EOC
 ClusterName=test
-SlurmctldHost=$H(127.0.0.1)
+SlurmctldHost=$H($ADDR)
 SlurmctldPort=$PORT0
 SlurmUser=root
 SlurmdUser=root
@@ -85,7 +87,7 @@ $pbs
 EOC
   local i
   for i in $(seq "$NODES"); do
-    echo "NodeName=n$i NodeHostname=$H NodeAddr=127.0.0.1 Port=$((PORT0+i)) CPUs=$CPUS RealMemory=$MEM"
+    echo "NodeName=n$i NodeHostname=$H NodeAddr=$ADDR Port=$((PORT0+i)) CPUs=$CPUS RealMemory=$MEM"
   done
   echo "PartitionName=work Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=60 DefMemPerCPU=$((MEM/CPUS)) State=UP"
   } > "$D/slurm.conf"
@@ -132,9 +134,14 @@ node_pids() {   # NAME: its slurmd, the slurmstepd of each job on it, and all th
       case "$(cat "/proc/${q:-0}/comm" 2>/dev/null)" in slurmstepd*) new="$new $q";; esac
     done
   done
-  while [ -n "${new// /}" ]; do
-    all="$all $new"; p=$new; new=
+  family $all $new
+}
+family() {   # PID...: they, and all that is below them
+  local all="" p=$* q new
+  while [ -n "${p// /}" ]; do
+    all="$all $p"; new=
     for q in $p; do new="$new $(cat /proc/$q/task/*/children 2>/dev/null | tr '\n' ' ')"; done
+    p=$new
   done
   echo $all | tr ' ' '\n' | sort -un | tr '\n' ' '
 }
@@ -142,6 +149,15 @@ kill_node() {
   kill -9 $(node_pids "$1") 2>/dev/null
   # a script left in the spool makes the job's next start fail: "File exists"
   rm -rf "$D/run/slurmd-$1.pid" "$D/spool-$1"
+}
+freeze_node() {
+  local p
+  p=$(node_pids "$1"); kill -STOP $p 2>/dev/null
+  p=$(family $p); kill -STOP $p 2>/dev/null   # what was forked meanwhile
+  echo "$p" > "$D/run/frozen-$1"
+}
+thaw_node() {
+  kill -CONT $(cat "$D/run/frozen-$1") 2>/dev/null; rm "$D/run/frozen-$1"
 }
 stop_() {
   [ -f "$D/slurm.conf" ] || return 0
@@ -167,6 +183,8 @@ case "${1:-}" in
   start-node) start_node "$2";;
   kill-node) kill_node "$2";;
   hang-node) kill -STOP "$(cat "$D/run/slurmd-$2.pid")";;
+  freeze-node) freeze_node "$2";;
+  thaw-node) thaw_node "$2";;
   cont-node) kill -CONT "$(cat "$D/run/slurmd-$2.pid")";;
   *) sed -n '2,14p' "$0"; exit 2;;
 esac

@@ -1,0 +1,7 @@
+"""`python -m benchmarks.outages`."""
+
+import sys
+
+from benchmarks.outages.command import main
+
+sys.exit(main())
