@@ -125,7 +125,8 @@ class TaskErred(Event, frozen=True, kw_only=True):
 
     `noted_s` is when the runner knew it. `larger` is what the next attempt asks for instead, if
     this one asked for too little; `final` says that no further attempt helps. `host` is to be
-    avoided by the next attempt, "" if it is not to blame.
+    avoided by the next attempt, "" if it is not to blame. If it is `excused` it counts as lost:
+    the machine failed.
     """
 
     task: TaskId
@@ -134,6 +135,7 @@ class TaskErred(Event, frozen=True, kw_only=True):
     larger: Resources | None = None
     final: bool = False
     host: str = ""
+    excused: bool = False
     profile: Profile = Profile()
     started_s: float = 0.0
     noted_s: float = 0.0
@@ -282,9 +284,9 @@ class PilotStarting(Event, frozen=True, kw_only=True):
 class PilotJoined(Event, frozen=True, kw_only=True):
     """A pilot offers to run tasks, for the first time or again.
 
-    `offer.walltime_s` is unused; `until_s` is when the pilot will end, None for never. `slots`
-    is the largest number of bundles it runs at once. `template` and `host` are "" where nobody
-    asked for it or nothing is known. `carrying` are the attempts that run there now.
+    `offer.walltime_s` is unused; `until_s` is when what runs there is ended, None for never.
+    `slots` is the largest number of bundles it runs at once. `template` and `host` are "" where
+    nobody asked for it or nothing is known. `carrying` are the attempts that run there now.
     """
 
     pilot: PilotId

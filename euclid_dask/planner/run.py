@@ -285,7 +285,7 @@ class Run:
             self._stop(task)
             return
         self._avoid(task, event.host)
-        if event.host:
+        if event.host or event.excused:
             task.losses += 1
             self._try_again(task, left=task.losses <= self.options.lost_retries)
             return

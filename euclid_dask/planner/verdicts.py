@@ -34,7 +34,8 @@ def judged(event: RunEvent, run: Run, fleet: Fleet) -> RunEvent:
         case TaskErred() if event.failure.kind in _LIMITS:
             return _second_try(event, run, fleet)
         case TaskErred() if event.failure.kind is FailureKind.SYSTEM:
-            return replace(event, host=_blamed(run.tasks[event.task].pilot, fleet))
+            host = _blamed(run.tasks[event.task].pilot, fleet)
+            return replace(event, host=host, excused=bool(fleet.templates))
         case TaskLost(expired=False):
             return replace(event, host=_blamed(run.tasks[event.task].pilot, fleet))
         case _:

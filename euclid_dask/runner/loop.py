@@ -2,13 +2,16 @@
 
 One thread owns all runs. A turn takes everything that is in the inbox, so the cost of a disk
 sync is shared by all events of the turn. Effects that only touch lists and records are carried
-out at once and looked at again; attempts are started and cancelled after the sync.
+out at once and looked at again; attempts are started and cancelled after the sync. While the disk
+is full and pilots do without us, nothing is decided: what happens is noted until there is space.
 """
 
+import errno
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, assert_never
 
+from euclid_dask.core.attempts import FailureKind
 from euclid_dask.core.effects import (
     CancelAttempt,
     Effect,
@@ -45,7 +48,7 @@ from euclid_dask.core.seams import (
     News,
 )
 from euclid_dask.core.states import RUN_ENDED
-from euclid_dask.planner import Fleet, Run, decide, is_due
+from euclid_dask.planner import Fleet, decide, is_due
 from euclid_dask.planner.estimates import Duration
 from euclid_dask.planner.verdicts import judged
 from euclid_dask.runner import lists, missing, reuse
@@ -56,11 +59,14 @@ from euclid_dask.runner.inbox import CancelNews, QueueInbox, TakingInbox
 from euclid_dask.runner.news import events_of
 from euclid_dask.runner.pilots import PilotDesk
 from euclid_dask.runner.recovery import end_processes
+from euclid_dask.worker.failures import is_full
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 0.2
 """The longest wait for news before `on_turn` is called again, in seconds."""
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 Cancels = dict[tuple[RunId, bool], list[tuple[TaskId, int]]]
 """Attempts to cancel, by their run and whether only those that have not been started."""
@@ -94,6 +100,8 @@ class Runner:
         self._turned_s = 0.0
         self._noted = 0
         self._durations: dict[str, Duration] = {}
+        self._due: list[tuple[list[BundleOrder], Cancels]] = []
+        self._is_full = False
 
     def add(self, active: ActiveRun) -> None:
         """Take up a run, just started or recovered."""
@@ -116,7 +124,7 @@ class Runner:
             if self.pilots is not None:
                 self.pilots.open(self.inbox)
             self.turn([])
-            while not self._all_ended():
+            while not self._all_ended() or self._is_full:
                 if self._leaving:
                     raise self._left()
                 self.turn(self.inbox.take(PATIENCE_S))
@@ -142,21 +150,57 @@ class Runner:
         self._turned_s = self.clock.now_s()
         for item in news:
             self._note(item)
-        effects = self._settle()
-        bundles, cancels = self._prepare(effects)
-        if self.pilots is not None:
-            self.pilots.decide([active.run for active in self.runs.values()])
-        for active in self.runs.values():
-            _sync(active)
-        if self.pilots is not None:
-            self._carry_out_pilots(self.pilots)
-        if bundles:
-            self.executor.start(bundles)
-        for (run, only_waiting), attempts in cancels.items():
-            self.executor.cancel(run, attempts, only_waiting=only_waiting)
+        if not self._is_full or self._sync():
+            self._due.append(self._prepare(self._settle()))
+            if self.pilots is not None:
+                self.pilots.decide([active.run for active in self.runs.values()])
+            if self._sync():
+                self._carry_out()
         self._note_pilots()
         if self._on_turn is not None:
             self._on_turn(self)
+
+    def _sync(self) -> bool:
+        """Return whether all that happened is on disk; a full disk is waited for.
+
+        Raises:
+            StoppedError: A journal cannot be written, and pilots do not go on without us.
+        """
+        if self._is_full and any(is_full(str(one.workdir)) for one in self.runs.values()):
+            return False
+        try:
+            if self.pilots is not None:
+                self.pilots.sync()
+            for active in self.runs.values():
+                active.journal.sync()
+        except OSError as error:
+            if self.pilots is None or error.errno not in _FULL:
+                raise _stopped(self.runs.values(), error) from error
+            self._wait_for_space()
+            return False
+        if self._is_full:
+            log.warning("there is space again: the run goes on")
+            self._is_full = False
+        return True
+
+    def _wait_for_space(self) -> None:
+        if not self._is_full:
+            self._is_full = True
+            log.warning(
+                "the disk of the workdir is full: nothing is started until there is space; "
+                "tasks on pilots go on, but those that write may fail, and are started again then"
+            )
+
+    def _carry_out(self) -> None:
+        """Do what was decided, since it is written down."""
+        due, self._due = self._due, []
+        if self.pilots is not None:
+            self._carry_out_pilots(self.pilots)
+        for bundles, cancels in due:
+            if bundles:
+                self.executor.start(bundles)
+            for (run, only_waiting), attempts in cancels.items():
+                self.executor.cancel(run, attempts, only_waiting=only_waiting)
 
     def _note_pilots(self) -> None:
         """Note which pilots there are, where they have no journal."""
@@ -171,6 +215,8 @@ class Runner:
 
     def _note(self, item: News | CancelNews) -> None:
         match item:
+            case CancelNews(reason=reason) if self._is_full:
+                self.leave(f"{reason}, and the disk is full")
             case CancelNews(reason=reason, now=now):
                 for active in self.runs.values():
                     if active.run.state not in RUN_ENDED:
@@ -181,13 +227,17 @@ class Runner:
                 active = self.runs[item.run]
                 for event in events_of(active, item, self.clock.now_s()):
                     active.record(judged(event, active.run, self.fleet))
-                    self._learn(active.run, event)
+                    self._learn(active, event)
             case _:
                 self._note_of_pilot(item)
 
-    def _learn(self, run: Run, event: RunEvent) -> None:
-        if self.pilots is not None and isinstance(event, TaskSucceeded | TaskErred | TaskLost):
-            self.pilots.learn(event, run.tasks[event.task].pilot)
+    def _learn(self, active: ActiveRun, event: RunEvent) -> None:
+        if self.pilots is None or not isinstance(event, TaskSucceeded | TaskErred | TaskLost):
+            return
+        self.pilots.learn(event, active.run.tasks[event.task].pilot)
+        is_system = isinstance(event, TaskErred) and event.failure.kind is FailureKind.SYSTEM
+        if is_system and is_full(str(active.workdir)):
+            self._wait_for_space()
 
     def _note_of_pilot(self, event: PilotEvent) -> None:
         if isinstance(event, PilotLeft):
@@ -276,13 +326,10 @@ class Runner:
         return bundles, cancels
 
 
-def _sync(active: ActiveRun) -> None:
-    try:
-        active.journal.sync()
-    except OSError as error:
-        raise StoppedError(
-            f"the run was stopped: cannot write the journal {active.journal.path}: "
-            f"{error.strerror}",
-            hint="free space, then go on with the run: "
-            f"euclid-dask resume {active.workdir}; finished work is not lost",
-        ) from error
+def _stopped(runs: Iterable[ActiveRun], error: OSError) -> StoppedError:
+    workdirs = " ".join(str(active.workdir) for active in runs)
+    return StoppedError(
+        f"the run was stopped: cannot write the journal: {error.strerror}",
+        hint="free space, then go on with the run: "
+        f"euclid-dask resume {workdirs}; finished work is not lost",
+    )

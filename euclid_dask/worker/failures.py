@@ -177,15 +177,20 @@ def bad_end(order: Order, place: Place, status: int, stderr: str) -> Failure:
 
 def full_disk(order: Order, place: Place, tail: str = "") -> Failure | None:
     """Return a failure if the workdir's disk is full or `tail` says so, None if not."""
-    free, inodes = _free(place.workdir)
     told = any(text in tail for text in _FULL_TEXTS)
-    if not told and free > _NEARLY_FULL_BYTES and inodes > 0:
+    if not told and not is_full(place.workdir):
         return None
     said = f"; last line of stderr: {tail}" if told else ""
     return Failure(
         kind=FailureKind.SYSTEM,
         message=f"{name_of(order)} failed since a disk is full: {_disk(place.workdir)}{said}",
     )
+
+
+def is_full(path: str) -> bool:
+    """Tell whether the file system of a folder is full, or nearly so."""
+    free, inodes = _free(path)
+    return free <= _NEARLY_FULL_BYTES or inodes <= 0
 
 
 def not_launched(order: Order, command: Sequence[str], path: str, error: OSError) -> Failure:

@@ -195,6 +195,19 @@ def test_a_pilot_that_reaches_its_walltime_costs_no_retry_but_not_for_ever(
     assert run.state("a") == "failed"
 
 
+def test_what_the_machine_did_is_no_failure_of_a_task_on_pilots_of_a_site(run: Any) -> None:
+    join(run, "p", "h1")
+    run.order("a", pilot="p")
+    run.fleet.templates = {
+        "light": PilotTemplate(name="light", offer=Resources(cores=1), slots=1, max_running=1)
+    }
+    failure = Failure(kind=FailureKind.SYSTEM, message="the disk is full")
+    erred = TaskErred(task=TaskId("a"), attempt=1, failure=failure, at_s=1.0)
+    run.apply(judged(erred, run.run, run.fleet))
+    found = run.run.tasks["a"]
+    assert (found.state, found.losses, found.science_failures) == ("ready", 1, 0)
+
+
 def test_after_a_pilot_reached_its_walltime_the_next_one_has_all_the_time(run: Any) -> None:
     known(run, *[1.0] * 8)
     expire(run)
@@ -282,12 +295,24 @@ def test_what_the_machine_did_costs_a_loss_where_there_is_another_host(run: Any)
 
 
 def test_what_the_machine_did_fails_a_task_where_it_is_the_only_one(run: Any) -> None:
+    run.fleet.templates = {}
     join(run, "p", "h1")
     run.order("a", pilot="p")
-    failure = Failure(kind=FailureKind.SYSTEM, message="no more processes")
-    erred = TaskErred(task=TaskId("a"), attempt=1, failure=failure, at_s=1.0)
-    run.apply(judged(erred, run.run, run.fleet))
+    run.apply(judged(erred_by_the_machine(), run.run, run.fleet))
     assert run.state("a") == "failed"
+
+
+def test_what_the_machine_did_is_no_failure_of_a_task_on_pilots_of_a_site(run: Any) -> None:
+    join(run, "p", "h1")
+    run.order("a", pilot="p")
+    run.apply(judged(erred_by_the_machine(), run.run, run.fleet))
+    found = run.run.tasks["a"]
+    assert (found.state, found.losses, found.science_failures) == ("ready", 1, 0)
+
+
+def erred_by_the_machine() -> TaskErred:
+    failure = Failure(kind=FailureKind.SYSTEM, message="no more processes")
+    return TaskErred(task=TaskId("a"), attempt=1, failure=failure, at_s=1.0)
 
 
 def test_other_ends_mean_nothing_more(run: Any) -> None:
