@@ -247,6 +247,15 @@ class Product(Value, frozen=True, kw_only=True):
     """What is odd about it: it can be read, and not registered."""
 
 
+class FoundProduct(Value, frozen=True, kw_only=True):
+    """A product that a query found."""
+
+    product_id: str
+    type: str
+    xml: str
+    """The name of the file that is the product."""
+
+
 class DeletionState(StrEnum):
     """Where the removal of a replica stands."""
 

@@ -29,6 +29,7 @@ _SQLITE: Final[Mapping[str, str]] = {
     "busy_timeout": "30000",
     "cache_size": "-32768",
     "temp_store": "MEMORY",
+    "case_sensitive_like": "ON",
 }
 
 
@@ -115,7 +116,7 @@ def database_url(address: str) -> URL:
         return URL.create("sqlite", database=str(Path(address).absolute()))
     try:
         url = make_url(address)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise InputError("the registry's address is no URL") from None
     match url.get_backend_name():
         case "postgresql":

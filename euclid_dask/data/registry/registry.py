@@ -3,17 +3,23 @@
 Each call is one transaction. What is told twice changes nothing.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from sqlalchemy import Connection, select
 
-from euclid_dask.data.model import Event, File, Replica, ReplicaState
+from euclid_dask.data.model import Event, File, FoundProduct, Product, Replica, ReplicaState
+from euclid_dask.data.query import Query
+from euclid_dask.data.registry.deletions import Deletions
+from euclid_dask.data.registry.duplicate import duplicate
 from euclid_dask.data.registry.engine import open_database
 from euclid_dask.data.registry.events import Change, history, record
 from euclid_dask.data.registry.files import put_files, read_files
+from euclid_dask.data.registry.finding import find
+from euclid_dask.data.registry.pins import Pins
+from euclid_dask.data.registry.products import put_products, read_products
 from euclid_dask.data.registry.replicas import change, put_replicas, read_replicas
 from euclid_dask.data.registry.rows import where_in
 from euclid_dask.data.registry.schema import files as files_table
@@ -34,9 +40,11 @@ class Registry:
 
     def __init__(self, address: str | Path, *, read_only: bool = False) -> None:
         """Open the registry at a path (SQLite) or a `postgresql://` URL, and make it if needed."""
-        self._database = open_database(str(address), read_only=read_only)
-        self.storages = Storages(self._database)
-        self.transfers = Transfers(self._database)
+        self.database = open_database(str(address), read_only=read_only)
+        self.storages = Storages(self.database)
+        self.transfers = Transfers(self.database)
+        self.deletions = Deletions(self.database)
+        self.pins = Pins(self.database)
 
     def __enter__(self) -> Self:
         return self
@@ -51,26 +59,37 @@ class Registry:
 
     def close(self) -> None:
         """Close the database, and let another process write."""
-        self._database.close()
+        self.database.close()
 
-    def register(self, files: Sequence[File] = (), replicas: Sequence[Replica] = ()) -> None:
-        """Add files and replicas, all of them or none.
+    def register(
+        self,
+        files: Sequence[File] = (),
+        replicas: Sequence[Replica] = (),
+        products: Mapping[str, Product] = MappingProxyType({}),
+    ) -> None:
+        """Add files, replicas and products, all of them or none.
 
-        Files may be there already, with the same content; replicas were verified where they are,
-        and their files are known or given.
+        What is there already, with the same content, is left alone. A million at once is one
+        transaction of a minute: give some thousands.
+
+        Args:
+            files: By their names, with what is known of their contents.
+            replicas: Where their bytes are, verified there; their files are known or given.
+            products: By the names of their XML files; all their files have replicas.
 
         Raises:
-            InputError: A name is taken by other content, a file or storage is not known, or a
-                path is that of another replica.
+            InputError: A name is taken by other content, a file or storage is not known, a path
+                is that of another replica, or a product names a file without replicas.
         """
 
         def work(connection: Connection) -> None:
-            detail = f"{len(files)} files, {len(replicas)} replicas"
+            detail = f"{len(files)} files, {len(replicas)} replicas, {len(products)} products"
             event = record(connection, Change("registered", detail=detail))
             put_files(connection, files, event)
             put_replicas(connection, replicas, event)
+            put_products(connection, products, event)
 
-        self._database.write(work)
+        self.database.write(work)
 
     def exists(self, names: Collection[str]) -> frozenset[str]:
         """Return which of these names are taken."""
@@ -79,11 +98,11 @@ class Registry:
             rows = where_in(connection, select(files_table.c.name), files_table.c.name, names)
             return frozenset(row.name for row in rows)
 
-        return self._database.read(work)
+        return self.database.read(work)
 
     def files(self, names: Collection[str]) -> dict[str, File]:
         """Return the files of these names that there are."""
-        return self._database.read(lambda it: read_files(it, names))
+        return self.database.read(lambda it: read_files(it, names))
 
     def locate(
         self, names: Collection[str], states: Collection[ReplicaState] = _AVAILABLE
@@ -92,7 +111,24 @@ class Registry:
 
         A name without any has an empty list.
         """
-        return self._database.read(lambda it: read_replicas(it, names, states))
+        return self.database.read(lambda it: read_replicas(it, names, states))
+
+    def products(self, ids: Collection[str]) -> dict[str, Product]:
+        """Return the products of these ids that there are; checksums are those of the files."""
+        return self.database.read(lambda it: read_products(it, ids))
+
+    def find(self, query: Query, *, limit: int = 100, after: str = "") -> list[FoundProduct]:
+        """Return products that a query asks for, in the order of their ids.
+
+        Args:
+            query: What to look for.
+            limit: How many at most.
+            after: The id of the last product of the page before; the empty text for the first.
+
+        Raises:
+            InputError: No product has a value at a path of the query.
+        """
+        return self.database.read(lambda it: find(it, query, limit=limit, after=after))
 
     def change_replicas(
         self,
@@ -114,8 +150,16 @@ class Registry:
             InputError: There is no such replica, it cannot happen to it, or a file would be lost
                 and nobody has confirmed it.
         """
-        self._database.write(lambda it: change(it, wanted, cue, detail, confirmed=confirmed))
+        self.database.write(lambda it: change(it, wanted, cue, detail, confirmed=confirmed))
+
+    def copy_to(self, other: "Registry") -> int:
+        """Copy everything into another registry, which is empty; return the number of rows.
+
+        Raises:
+            InputError: There is something in it.
+        """
+        return duplicate(self.database, other.database)
 
     def history(self, name: str) -> list[Event]:
         """Return what happened to a file, its replicas and its transfers, in order."""
-        return self._database.read(lambda it: history(it, name))
+        return self.database.read(lambda it: history(it, name))

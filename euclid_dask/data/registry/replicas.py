@@ -248,20 +248,3 @@ def _lose(connection: Connection, touched: Sequence[AnyRow], *, confirmed: bool)
             hint="confirm it, if it is so",
         )
     advance_files(connection, lost, FileCue.LOSE)
-
-
-def others(connection: Connection, row: AnyRow, *, durable: bool) -> bool:
-    """Tell whether a locked file has another replica to read than this one."""
-    query = (
-        select(replicas.c.storage_id)
-        .join(storages, storages.c.id == replicas.c.storage_id)
-        .where(
-            replicas.c.file_id == row.file_id,
-            replicas.c.storage_id != row.storage_id,
-            replicas.c.state.in_(READABLE),
-        )
-        .limit(1)
-    )
-    if durable:
-        query = query.where(storages.c.durable)
-    return connection.execute(query).first() is not None

@@ -39,6 +39,7 @@ metadata: Final = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+_Text = String().with_variant(String(collation="C"), "postgresql")  # as SQLite, byte by byte
 _Id = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up by itself there
 
 
@@ -76,7 +77,7 @@ def _ref(
 
 
 def _text(name: str, *, primary_key: bool = False, default: str | None = None) -> Column[str]:
-    return Column(name, String, nullable=False, primary_key=primary_key, server_default=default)
+    return Column(name, _Text, nullable=False, primary_key=primary_key, server_default=default)
 
 
 def _number(name: str, *, default: int | None = None) -> Column[int]:
@@ -114,7 +115,7 @@ storages = Table(
     "storages",
     metadata,
     _id(),
-    Column("name", String, nullable=False, unique=True),
+    Column("name", _Text, nullable=False, unique=True),
     _text("marker"),
     _text("state"),
     _flag("durable"),
@@ -140,7 +141,7 @@ files = Table(
     "files",
     metadata,
     _id(),
-    Column("name", String, nullable=False, unique=True),
+    Column("name", _Text, nullable=False, unique=True),
     Column("size", BigInteger, nullable=False),
     _text("state"),
     _ref("events"),
@@ -185,12 +186,12 @@ products = Table(
     "products",
     metadata,
     _id(),
-    Column("product_id", String, nullable=False, unique=True),
+    Column("product_id", _Text, nullable=False, unique=True),
     _text("type"),
     _text("namespace"),
     _text("release"),
     Column("header", JSON, nullable=False),
-    _ref("files", "xml_file_id", nullable=True),
+    _ref("files", "xml_file_id"),
     _ref("events"),
     Index(None, "type", "release", "product_id"),
 )
@@ -241,7 +242,7 @@ rules = Table(
     "rules",
     metadata,
     _id(),
-    Column("name", String, nullable=False, unique=True),
+    Column("name", _Text, nullable=False, unique=True),
     _text("state"),
     Column("content", JSON, nullable=False),
     _time("until_s", nullable=True),

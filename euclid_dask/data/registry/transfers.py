@@ -10,13 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Update,
-    and_,
-    exists,
     insert,
-    or_,
     select,
     tuple_,
     update,
@@ -29,11 +25,11 @@ from euclid_dask.data.model import (
     FileState,
     Replica,
     ReplicaState,
-    StorageState,
     Transfer,
     TransferState,
 )
 from euclid_dask.data.names import shown
+from euclid_dask.data.registry.claims import Reach, take
 from euclid_dask.data.registry.engine import Database
 from euclid_dask.data.registry.events import Change, record, record_all
 from euclid_dask.data.registry.files import put_checksums
@@ -50,8 +46,6 @@ from euclid_dask.data.registry.schema import files, now_s, replicas, storages, t
 from euclid_dask.data.states import ACTIVE, READABLE, TRANSFER, TransferCue
 
 _TEXT_LENGTH: Final = 2000
-_WAITING: Final = (TransferState.QUEUED, TransferState.RETRY)
-_HELD: Final = (TransferState.RUNNING, TransferState.PUBLISHING)
 
 
 class Transfers:
@@ -72,7 +66,12 @@ class Transfers:
         self._database.write(lambda it: _enqueue(it, wanted, priority))
 
     def claim(
-        self, worker: str, number: int, lease_s: float, storages: Sequence[str] | None = None
+        self,
+        worker: str,
+        number: int,
+        lease_s: float,
+        storages: Sequence[str] | None = None,
+        sources: Sequence[str] | None = None,
     ) -> list[Transfer]:
         """Take up to so many transfers, those of the highest priority first, for `lease_s`.
 
@@ -84,8 +83,11 @@ class Transfers:
             number: How many at most.
             lease_s: How long they are not given to others, in seconds.
             storages: Names of destinations; all that may be written to if None.
+            sources: Names of storages of which one has the file, for transfers that no mover
+                lost; any if None.
         """
-        return self._database.write(lambda it: _claim(it, worker, number, lease_s, storages))
+        reach = Reach(destinations=storages, sources=sources)
+        return self._database.write(lambda it: _claim(it, worker, number, lease_s, reach))
 
     def extend(self, claimed: Sequence[Transfer], lease_s: float) -> list[Transfer]:
         """Hold transfers for `lease_s` more from now; return those that are still the caller's."""
@@ -266,71 +268,16 @@ def _insert(connection: Connection, keys: Sequence[tuple[int, int]], priority: i
 
 
 def _claim(
-    connection: Connection,
-    worker: str,
-    number: int,
-    lease_s: float,
-    destinations: Sequence[str] | None,
+    connection: Connection, worker: str, number: int, lease_s: float, reach: Reach
 ) -> list[Transfer]:
-    waits = and_(transfers.c.state.in_(_WAITING), transfers.c.not_before_s <= now_s())
-    dropped = and_(transfers.c.state.in_(_HELD), transfers.c.lease_until_s < now_s())
-    found: list[AnyRow] = []
-    _lock_single_writers(connection)
-    for ready in (dropped, waits):
-        query = (
-            select(transfers.c.id, transfers.c.state)
-            .join(storages, storages.c.id == transfers.c.destination_id)
-            .where(ready, *_is_open(worker, destinations))
-            .order_by(transfers.c.rank, transfers.c.id)
-            .limit(number - len(found))
-            .with_for_update(skip_locked=True, of=transfers)
-        )
-        found += connection.execute(query).all()
-    earlier = {row.id: TransferState(row.state) for row in found}
-    connection.execute(
-        update(transfers)
-        .where(transfers.c.id.in_(list(earlier)))
-        .values(
-            state=TRANSFER.target(TransferCue.CLAIM),
-            worker=worker,
-            fence=transfers.c.fence + 1,
-            lease_until_s=now_s() + lease_s,
-            changed_at_s=now_s(),
-        )
-    )
-    claimed = _all().where(transfers.c.id.in_(list(earlier)))
-    rows = connection.execute(claimed.order_by(transfers.c.rank, transfers.c.id)).all()
+    earlier = take(connection, worker, number, lease_s, reach)
+    query = _all().where(transfers.c.id.in_(list(earlier)))
+    rows = connection.execute(query.order_by(transfers.c.rank, transfers.c.id)).all()
     record_all(
         connection,
         (Change("transfer claimed", row.file_id, row.destination_id, worker) for row in rows),
     )
     return [_transfer(row, earlier[row.id]) for row in rows]
-
-
-def _is_open(worker: str, destinations: Sequence[str] | None) -> list[ColumnElement[bool]]:
-    """Return what has to hold of a destination so that this worker may write there."""
-    other = transfers.alias("other")
-    is_taken = exists().where(
-        other.c.destination_id == storages.c.id,
-        other.c.state.in_(_HELD),
-        other.c.lease_until_s >= now_s(),
-        other.c.worker != worker,
-    )
-    conditions = [
-        storages.c.state == StorageState.ENABLED,
-        storages.c.paused_until_s <= now_s(),
-        or_(storages.c.one_writer.is_(False), ~is_taken),
-    ]
-    if destinations is not None:
-        conditions.append(storages.c.name.in_(destinations))
-    return conditions
-
-
-def _lock_single_writers(connection: Connection) -> None:
-    # else two movers that claim at once would each find that nobody else writes there
-    connection.execute(
-        select(storages.c.id).where(storages.c.one_writer).order_by(storages.c.id).with_for_update()
-    )
 
 
 def _mine(

@@ -13,7 +13,9 @@ def upgrade() -> None:
         "events",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("at_s", sa.Float(precision=53), nullable=False),
-        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column(
+            "kind", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("file_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column(
             "storage_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
@@ -21,7 +23,11 @@ def upgrade() -> None:
         sa.Column(
             "product_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
         ),
-        sa.Column("detail", sa.String(), nullable=False),
+        sa.Column(
+            "detail",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
     )
     with op.batch_alter_table("events", schema=None) as batch_op:
@@ -36,8 +42,14 @@ def upgrade() -> None:
     op.create_table(
         "rules",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
+        sa.Column(
+            "name", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column(
+            "state",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("content", sa.JSON(), nullable=False),
         sa.Column("until_s", sa.Float(precision=53), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rules")),
@@ -46,9 +58,19 @@ def upgrade() -> None:
     op.create_table(
         "storages",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("marker", sa.String(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
+        sa.Column(
+            "name", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column(
+            "marker",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "state",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("durable", sa.Boolean(), nullable=False),
         sa.Column("one_writer", sa.Boolean(), nullable=False),
         sa.Column("labels", sa.JSON(), nullable=False),
@@ -61,12 +83,20 @@ def upgrade() -> None:
         sa.Column(
             "storage_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
-        sa.Column("zone", sa.String(), nullable=False),
-        sa.Column("root", sa.String(), nullable=False),
+        sa.Column(
+            "zone", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column(
+            "root", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("read", sa.Integer(), nullable=False),
         sa.Column("write", sa.Integer(), nullable=False),
         sa.Column("delete", sa.Integer(), nullable=False),
-        sa.Column("credential", sa.String(), nullable=False),
+        sa.Column(
+            "credential",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("options", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["storage_id"], ["storages.id"], name=op.f("fk_access_storage_id")),
         sa.PrimaryKeyConstraint("storage_id", "zone", "root", name=op.f("pk_access")),
@@ -74,9 +104,15 @@ def upgrade() -> None:
     op.create_table(
         "files",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
+        sa.Column(
+            "name", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
+        sa.Column(
+            "state",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("event_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.ForeignKeyConstraint(["event_id"], ["events.id"], name=op.f("fk_files_event_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_files")),
@@ -87,7 +123,11 @@ def upgrade() -> None:
         sa.Column(
             "storage_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
-        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column(
+            "owner",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("limit_bytes", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["storage_id"], ["storages.id"], name=op.f("fk_quotas_storage_id")),
         sa.PrimaryKeyConstraint("storage_id", "owner", name=op.f("pk_quotas")),
@@ -99,15 +139,35 @@ def upgrade() -> None:
         sa.Column(
             "storage_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
-        sa.Column("path", sa.String(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
-        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column(
+            "path", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column(
+            "state",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "reason",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("last_copy", sa.Boolean(), nullable=False),
-        sa.Column("worker", sa.String(), server_default="", nullable=False),
+        sa.Column(
+            "worker",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            server_default="",
+            nullable=False,
+        ),
         sa.Column("lease_until_s", sa.Float(precision=53), server_default="0", nullable=False),
         sa.Column("not_before_s", sa.Float(precision=53), server_default="0", nullable=False),
         sa.Column("fence", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("error", sa.String(), server_default="", nullable=False),
+        sa.Column(
+            "error",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            server_default="",
+            nullable=False,
+        ),
         sa.Column("changed_at_s", sa.Float(precision=53), nullable=False),
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], name=op.f("fk_deletions_file_id")),
         sa.ForeignKeyConstraint(
@@ -127,8 +187,16 @@ def upgrade() -> None:
     op.create_table(
         "file_checksums",
         sa.Column("file_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("algorithm", sa.String(), nullable=False),
-        sa.Column("value", sa.String(), nullable=False),
+        sa.Column(
+            "algorithm",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "value",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("declared", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], name=op.f("fk_file_checksums_file_id")),
         sa.PrimaryKeyConstraint("file_id", "algorithm", name=op.f("pk_file_checksums")),
@@ -137,7 +205,11 @@ def upgrade() -> None:
     op.create_table(
         "pins",
         sa.Column("file_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column(
+            "owner",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("until_s", sa.Float(precision=53), nullable=True),
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], name=op.f("fk_pins_file_id")),
         sa.PrimaryKeyConstraint("file_id", "owner", name=op.f("pk_pins")),
@@ -149,13 +221,27 @@ def upgrade() -> None:
     op.create_table(
         "products",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("product_id", sa.String(), nullable=False),
-        sa.Column("type", sa.String(), nullable=False),
-        sa.Column("namespace", sa.String(), nullable=False),
-        sa.Column("release", sa.String(), nullable=False),
+        sa.Column(
+            "product_id",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "type", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column(
+            "namespace",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "release",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("header", sa.JSON(), nullable=False),
         sa.Column(
-            "xml_file_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+            "xml_file_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
         sa.Column("event_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.ForeignKeyConstraint(["event_id"], ["events.id"], name=op.f("fk_products_event_id")),
@@ -178,8 +264,14 @@ def upgrade() -> None:
         sa.Column(
             "storage_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
-        sa.Column("path", sa.String(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
+        sa.Column(
+            "path", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column(
+            "state",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("adopted", sa.Boolean(), nullable=False),
         sa.Column("mtime_ns", sa.BigInteger(), nullable=True),
         sa.Column("checked_at_s", sa.Float(precision=53), nullable=False),
@@ -200,8 +292,17 @@ def upgrade() -> None:
         sa.Column(
             "storage_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
-        sa.Column("state", sa.String(), nullable=False),
-        sa.Column("error", sa.String(), server_default="", nullable=False),
+        sa.Column(
+            "state",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "error",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            server_default="",
+            nullable=False,
+        ),
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], name=op.f("fk_rule_targets_file_id")),
         sa.ForeignKeyConstraint(["rule_id"], ["rules.id"], name=op.f("fk_rule_targets_rule_id")),
         sa.ForeignKeyConstraint(
@@ -224,17 +325,41 @@ def upgrade() -> None:
         sa.Column(
             "destination_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
-        sa.Column("state", sa.String(), nullable=False),
+        sa.Column(
+            "state",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("rank", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("worker", sa.String(), server_default="", nullable=False),
+        sa.Column(
+            "worker",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            server_default="",
+            nullable=False,
+        ),
         sa.Column("lease_until_s", sa.Float(precision=53), server_default="0", nullable=False),
         sa.Column("not_before_s", sa.Float(precision=53), server_default="0", nullable=False),
         sa.Column("fence", sa.Integer(), server_default="0", nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("bytes_copied", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("method", sa.String(), server_default="", nullable=False),
-        sa.Column("error_class", sa.String(), server_default="", nullable=False),
-        sa.Column("error", sa.String(), server_default="", nullable=False),
+        sa.Column(
+            "method",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            server_default="",
+            nullable=False,
+        ),
+        sa.Column(
+            "error_class",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            server_default="",
+            nullable=False,
+        ),
+        sa.Column(
+            "error",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            server_default="",
+            nullable=False,
+        ),
         sa.Column("changed_at_s", sa.Float(precision=53), nullable=False),
         sa.ForeignKeyConstraint(
             ["destination_id"], ["storages.id"], name=op.f("fk_transfers_destination_id")
@@ -272,9 +397,21 @@ def upgrade() -> None:
         ),
         sa.Column("ordinal", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("file_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("xpath", sa.String(), nullable=False),
-        sa.Column("format", sa.String(), nullable=False),
-        sa.Column("status", sa.String(), nullable=False),
+        sa.Column(
+            "xpath",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "format",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "status",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], name=op.f("fk_product_files_file_id")),
         sa.ForeignKeyConstraint(
             ["product_id"], ["products.id"], name=op.f("fk_product_files_product_id")
@@ -290,8 +427,14 @@ def upgrade() -> None:
         sa.Column(
             "product_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
-        sa.Column("role", sa.String(), nullable=False),
-        sa.Column("target", sa.String(), nullable=False),
+        sa.Column(
+            "role", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column(
+            "target",
+            sa.String().with_variant(sa.String(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.ForeignKeyConstraint(
             ["product_id"], ["products.id"], name=op.f("fk_product_links_product_id")
         ),
@@ -306,9 +449,13 @@ def upgrade() -> None:
         sa.Column(
             "product_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
-        sa.Column("path", sa.String(), nullable=False),
+        sa.Column(
+            "path", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("ordinal", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("text", sa.String(), nullable=False),
+        sa.Column(
+            "text", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("number", sa.Float(precision=53), nullable=True),
         sa.ForeignKeyConstraint(
             ["product_id"], ["products.id"], name=op.f("fk_product_values_product_id")

@@ -1,0 +1,102 @@
+"""Queries for products as SQL."""
+
+import operator
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, not_, or_, select, true
+
+from euclid_dask.core.errors import InputError
+from euclid_dask.data.model import FoundProduct
+from euclid_dask.data.query import All, Condition, Expression, Not, Operator, Query, paths
+from euclid_dask.data.query import Any as AnyOf
+from euclid_dask.data.registry.schema import files, product_values, products
+
+_COLUMNS: Final = {
+    "Header.ProductId": products.c.product_id,
+    "Header.DataSetRelease": products.c.release,
+}
+_OPERATORS: Final = {
+    Operator.EQUAL: operator.eq,
+    Operator.LESS: operator.lt,
+    Operator.LESS_EQUAL: operator.le,
+    Operator.GREATER: operator.gt,
+    Operator.GREATER_EQUAL: operator.ge,
+}
+_EXACT: Final = 2**53
+"""Integers up to this are told apart as numbers; ids of observations can be longer."""
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_", "*": "%"})
+
+
+def find(connection: Connection, query: Query, *, limit: int, after: str) -> list[FoundProduct]:
+    """Return products that a query asks for, by their ids, from the one after `after`.
+
+    Raises:
+        InputError: No product has a value at a path of the query: it was not read from them.
+    """
+    _check_paths(connection, query)
+    wanted = (
+        select(products.c.product_id, products.c.type, files.c.name.label("xml"))
+        .join(files, files.c.id == products.c.xml_file_id)
+        .where(_clause(query.where))
+    )
+    if query.type:
+        wanted = wanted.where(products.c.type == query.type)
+    if after:
+        wanted = wanted.where(products.c.product_id > after)
+    rows = connection.execute(wanted.order_by(products.c.product_id).limit(limit))
+    return [FoundProduct(product_id=row.product_id, type=row.type, xml=row.xml) for row in rows]
+
+
+def _check_paths(connection: Connection, query: Query) -> None:
+    if not connection.execute(select(products.c.id).limit(1)).first():
+        return
+    for path in sorted(paths(query.where)):
+        there = select(product_values.c.path).where(product_values.c.path == path).limit(1)
+        if not path.startswith("Header.") and not connection.execute(there).first():
+            raise InputError(
+                f"no product has the value {path} in the registry",
+                hint="have it read when products are registered, or mend the query",
+            )
+
+
+def _clause(expression: Expression) -> ColumnElement[bool]:
+    match expression:
+        case Not(part=part):
+            return not_(_clause(part))
+        case All(parts=parts):
+            return and_(true(), *map(_clause, parts))
+        case AnyOf(parts=parts):
+            return or_(*map(_clause, parts))
+        case Condition():
+            return _condition(expression)
+
+
+def _condition(condition: Condition) -> ColumnElement[bool]:
+    if condition.path in _COLUMNS:
+        return _compared(_COLUMNS[condition.path], condition.operator, condition.text)
+    root, _, field = condition.path.partition(".")
+    if root == "Header":
+        text = products.c.header[field].as_string()
+        return and_(text.is_not(None), _compared(text, condition.operator, condition.text))
+    return exists().where(
+        product_values.c.product_id == products.c.id,
+        product_values.c.path == condition.path,
+        _value(condition),
+    )
+
+
+def _value(condition: Condition) -> ColumnElement[bool]:
+    number, sign = condition.number, condition.operator
+    is_id = sign is Operator.EQUAL and number is not None and abs(number) > _EXACT
+    if number is None or is_id or sign is Operator.LIKE:
+        return _compared(product_values.c.text, sign, condition.text)
+    return _compared(product_values.c.number, sign, number)
+
+
+def _compared(
+    column: ColumnElement[Any], sign: Operator, value: str | float
+) -> ColumnElement[bool]:
+    if sign is Operator.LIKE:
+        return column.like(str(value).translate(_ESCAPES), escape="\\")
+    compared: ColumnElement[bool] = _OPERATORS[sign](column, value)
+    return compared

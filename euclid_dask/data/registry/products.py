@@ -1,0 +1,225 @@
+"""Products: their headers, the files they name, the values they are found by."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from euclid_dask.core.errors import InputError
+from euclid_dask.data.model import (
+    Checksum,
+    File,
+    FileReference,
+    FileState,
+    Product,
+    ProductLink,
+    ProductValue,
+)
+from euclid_dask.data.names import shown
+from euclid_dask.data.registry.files import put_checksums
+from euclid_dask.data.registry.rows import (
+    AnyRow,
+    add_rows,
+    batches,
+    insert_new,
+    lock_files,
+    where_in,
+)
+from euclid_dask.data.registry.schema import (
+    files,
+    product_files,
+    product_links,
+    product_values,
+    products,
+)
+
+
+def put_products(connection: Connection, new: Mapping[str, Product], event_id: int) -> None:
+    """Add products by the names of their XML files; those that are there already are compared.
+
+    Raises:
+        InputError: A product has problems, names a file that has no verified replica or that is
+            another one, or is known with other content.
+    """
+    by_id = {product.product_id: (xml, product) for xml, product in new.items()}
+    for xml, product in new.items():
+        if product.problems:
+            raise InputError(f"product {shown(xml)} is not registered: {product.problems[0]}")
+        if by_id[product.product_id][0] != xml:
+            raise InputError(f"two products have the id {shown(product.product_id)}")
+    for batch in batches(sorted(by_id)):
+        _put(connection, {key: by_id[key] for key in batch}, event_id)
+
+
+def _put(connection: Connection, new: Mapping[str, tuple[str, Product]], event_id: int) -> None:
+    rows = _committed(connection, new.values())
+    known = read_products(connection, list(new))
+    for key, product in known.items():
+        if product != _kept(new[key][1]):
+            raise InputError(
+                f"product {shown(key)} is known with other content",
+                hint="another product has another id",
+            )
+    fresh = {key: pair for key, pair in new.items() if key not in known}
+    inserted = [
+        {
+            "product_id": key,
+            "type": product.type,
+            "namespace": product.namespace,
+            "release": product.header.get("DataSetRelease", ""),
+            "header": dict(product.header),
+            "xml_file_id": rows[xml].id,
+            "event_id": event_id,
+        }
+        for key, (xml, product) in fresh.items()
+    ]
+    if not inserted:
+        return
+    connection.execute(insert_new(connection, products), inserted)
+    query = select(products.c.id, products.c.product_id)
+    ids = {
+        row.product_id: row.id
+        for row in where_in(connection, query, products.c.product_id, list(fresh))
+    }
+    pairs = [(ids[key], product) for key, (_, product) in fresh.items()]
+    _put_parts(connection, pairs, rows)
+
+
+def _committed(connection: Connection, new: Iterable[tuple[str, Product]]) -> dict[str, AnyRow]:
+    """Return the rows of all files of products, which are committed, and are the declared ones."""
+    wanted: dict[str, None] = {}
+    declared: dict[str, list[Checksum]] = defaultdict(list)
+    for xml, product in new:
+        wanted[xml] = None
+        for reference in product.files:
+            wanted[reference.name] = None
+            if reference.checksum is not None:
+                declared[reference.name].append(reference.checksum)
+    rows = lock_files(connection, list(wanted))
+    for name, row in rows.items():
+        if row.state != FileState.COMMITTED:
+            raise InputError(
+                f"{shown(name)} is {row.state}: a product is registered after all its files",
+                hint="register its files and their replicas first",
+            )
+    known = [
+        File(name=name, size=rows[name].size, checksums=(checksum,))
+        for name, checksums in declared.items()
+        for checksum in checksums
+    ]
+    put_checksums(connection, known)
+    return rows
+
+
+def _put_parts(
+    connection: Connection, new: Sequence[tuple[int, Product]], rows: Mapping[str, AnyRow]
+) -> None:
+    named = [
+        {
+            "product_id": key,
+            "ordinal": one.ordinal,
+            "file_id": rows[one.name].id,
+            "xpath": one.xpath,
+            "format": one.format,
+            "status": one.status,
+        }
+        for key, product in new
+        for one in product.files
+    ]
+    valued = [
+        {
+            "product_id": key,
+            "path": one.path,
+            "ordinal": one.ordinal,
+            "text": one.text,
+            "number": one.number,
+        }
+        for key, product in new
+        for one in product.values
+    ]
+    linked = [
+        {"product_id": key, "role": one.role, "target": one.target}
+        for key, product in new
+        for one in set(product.links)
+    ]
+    add_rows(connection, product_files, named)
+    add_rows(connection, product_values, valued)
+    add_rows(connection, product_links, linked)
+
+
+def _kept(product: Product) -> Product:
+    """Return what the registry keeps of a product, in its order."""
+    return Product(
+        product_id=product.product_id,
+        type=product.type,
+        namespace=product.namespace,
+        header=dict(product.header),
+        files=tuple(
+            FileReference(
+                name=one.name,
+                ordinal=one.ordinal,
+                xpath=one.xpath,
+                format=one.format,
+                status=one.status,
+            )
+            for one in sorted(product.files, key=lambda one: one.ordinal)
+        ),
+        links=tuple(sorted(set(product.links), key=lambda one: (one.role, one.target))),
+        values=tuple(sorted(product.values, key=lambda one: (one.path, one.ordinal))),
+    )
+
+
+def read_products(connection: Connection, ids: Collection[str]) -> dict[str, Product]:
+    """Return the products of these ids that there are; checksums are those of the files."""
+    rows = where_in(connection, select(products), products.c.product_id, ids)
+    keys = [row.id for row in rows]
+    named = _parts(
+        connection,
+        select(product_files, files.c.name)
+        .join(files, files.c.id == product_files.c.file_id)
+        .order_by(product_files.c.ordinal),
+        product_files.c.product_id,
+        keys,
+    )
+    valued = _parts(connection, select(product_values), product_values.c.product_id, keys)
+    linked = _parts(connection, select(product_links), product_links.c.product_id, keys)
+    return {
+        row.product_id: _kept(
+            Product(
+                product_id=row.product_id,
+                type=row.type,
+                namespace=row.namespace,
+                header=row.header,
+                files=tuple(map(_reference, named[row.id])),
+                links=tuple(
+                    ProductLink(role=one.role, target=one.target) for one in linked[row.id]
+                ),
+                values=tuple(map(_value, valued[row.id])),
+            )
+        )
+        for row in rows
+    }
+
+
+def _parts(
+    connection: Connection, query: Any, column: Any, keys: Collection[int]
+) -> dict[int, list[AnyRow]]:
+    found: dict[int, list[AnyRow]] = defaultdict(list)
+    for row in where_in(connection, query, column, keys):
+        found[row.product_id].append(row)
+    return found
+
+
+def _reference(row: AnyRow) -> FileReference:
+    return FileReference(
+        name=row.name,
+        ordinal=row.ordinal,
+        xpath=row.xpath,
+        format=row.format,
+        status=row.status,
+    )
+
+
+def _value(row: AnyRow) -> ProductValue:
+    return ProductValue(path=row.path, ordinal=row.ordinal, text=row.text, number=row.number)
