@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "clean": Entry("clean", "Remove what runs made in a workdir."),
     "graph": Entry("graph", "Draw a pipeline or a run: text, SVG, Mermaid."),
     "product": Entry("product", "Look at data products."),
+    "archive": Entry("archive", "Find, retrieve and put products of the Euclid archive."),
     "profiles": Entry("profiles", "Look at what tasks used, or gather it anew."),
     "site": Entry("site", "Write, convert and look at site files."),
     "mock": Entry("mock", "Write stand-ins and input data to run a pipeline with."),
