@@ -4,6 +4,7 @@ As with runs, an event is on disk before anything is done about it.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import assert_never
@@ -80,6 +81,13 @@ class PilotDesk:
             event = self._event(effect, now_s)
             self.record(event)
             self._todo.append(event)
+
+    def sync(self) -> None:
+        """Return when all that happened is on disk.
+
+        Raises:
+            OSError: The disk is full or gone; it may be tried again.
+        """
         self._journal.sync()
 
     def _event(self, effect: PilotEffect, now_s: float) -> PilotRequested | PilotDraining:
@@ -107,5 +115,6 @@ class PilotDesk:
     def close(self, *, end_pilots: bool) -> None:
         """Hear of pilots no longer; with `end_pilots` have all of them end."""
         self._supply.close(end_pilots=end_pilots)
-        self._journal.sync()
+        with suppress(OSError):  # what is lost so is found out again
+            self._journal.sync()
         self._journal.close()
