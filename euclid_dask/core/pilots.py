@@ -46,6 +46,8 @@ class JobState(StrEnum):
     """It runs, or is being started or ended on its hosts: its processes may live."""
     ENDED = "ended"
     """It is gone, however it ended; none of its processes lives."""
+    ABANDONED = "abandoned"
+    """The batch system has given it up, as it cannot reach the host: its processes may live."""
     UNKNOWN = "unknown"
     """The batch system does not say; nothing may be concluded."""
 

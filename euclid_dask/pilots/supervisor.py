@@ -4,8 +4,8 @@
 
 It runs bundles in threads, keeps a Dask worker running by which it is reached, and leaves when
 it has nothing to do, is asked to, is told to by the batch system, or when its time is up. It
-imports no Dask. Rule: only the deadline and the batch system end what runs; the loss of worker,
-scheduler, runner or network does not.
+imports no Dask. Rule: only the deadline, the batch system and the loss of its lease end what runs;
+the loss of worker, scheduler, runner or network does not.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from euclid_dask.pilots.bundles import Bundles
 from euclid_dask.pilots.child import Child
 from euclid_dask.pilots.deadline import AUTO, deadline
 from euclid_dask.pilots.door import Door
+from euclid_dask.pilots.lease import Lease, lease_path
 from euclid_dask.pilots.selftest import troubles, unfit_text
 from euclid_dask.worker import guard, procfs, trees
 from euclid_dask.worker.clock import now_s
@@ -46,32 +47,42 @@ UNFIT: Final = 3
 """The exit code of a pilot whose host failed the self-test."""
 
 TOLD_TO_END: Final = "the pilot was told to end"
+GIVEN_UP: Final = "the runner has given the pilot up"
 
 _TELL_TO_END: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGXCPU)
 _FAREWELL_S: Final = 5.0
 _LONGEST_POLL_S: Final = 3600.0
+_STOP_S: Final = 1.0
+"""While there is no lease, what has been started meanwhile is stopped so often."""
 _LONGEST_FOLDER: Final = 70
 """The name of a socket has at most 107 characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """When a pilot leaves: seconds without work (0: never), and how long before its end."""
+    """When a pilot leaves: seconds without work (0: never); and how long its lease lasts."""
 
     idle_s: float
-    grace_s: float
+    lease_s: float
 
 
 class Supervisor:
-    """The supervisor's one loop. `pilot` is what is announced of the pilot."""
+    """The supervisor's one loop. `pilot` is what is announced of the pilot.
 
-    def __init__(self, pilot: PilotJoined, terms: Terms, door: Door, worker: Child) -> None:
+    `lease` is the file of its lease.
+    """
+
+    def __init__(
+        self, pilot: PilotJoined, terms: Terms, door: Door, worker: Child, lease: Path
+    ) -> None:
         self._pilot = pilot
         self._terms = terms
         self._door = door
         self._worker = worker
         self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._bundles = Bundles(self.wake)
+        self._lease = Lease(lease, terms.lease_s, self.wake)
+        self._is_stopped = False
         self._told_to_end = False
         self._leaving = ""
         self._urgent = False
@@ -91,6 +102,7 @@ class Supervisor:
         while not (self._leaving and self._bundles.is_idle):
             self._worker.attend()
             self._wait()
+            self._attend_lease()
             self._attend_door()
             self._consider_leaving()
         self._say_farewell()
@@ -111,12 +123,21 @@ class Supervisor:
 
     def _due_in_s(self) -> float:
         """Return the seconds until something is to be done though nothing happens."""
-        due_in_s = self._worker.due_s - monotonic()
+        left_s = self._lease.left_s
+        due_in_s = min(self._worker.due_s - monotonic(), left_s if left_s > 0 else _STOP_S)
         if not self._urgent:
             due_in_s = min(due_in_s, self._end_s() - now_s())
         if self._bundles.is_idle and not self._leaving:
             due_in_s = min(due_in_s, self._idle_until_s() - monotonic())
         return due_in_s
+
+    def _attend_lease(self) -> None:
+        """Stop what runs, where it is, as long as there is no lease; leave if there never will."""
+        was_stopped, self._is_stopped = self._is_stopped, self._lease.left_s <= 0
+        if was_stopped or self._is_stopped:
+            trees.hold(yes=self._is_stopped)
+        if self._lease.is_taken_away:
+            self._leave(GIVEN_UP, urgent=True)
 
     def _attend_door(self) -> None:
         for request in self._door.hear():
@@ -146,19 +167,19 @@ class Supervisor:
         if self._told_to_end:
             self._leave(TOLD_TO_END, urgent=True)
         elif now_s() >= self._end_s():
-            self._leave("the pilot has reached its walltime", urgent=True)
+            self._leave("the pilot has reached its walltime", urgent=True, expired=True)
         elif self._bundles.is_idle and monotonic() >= self._idle_until_s():
             self._leave(f"the pilot had nothing to do for {self._terms.idle_s:g} s", urgent=False)
 
-    def _leave(self, reason: str, *, urgent: bool) -> None:
-        """Take no more work; if it is urgent, end what runs."""
+    def _leave(self, reason: str, *, urgent: bool, expired: bool = False) -> None:
+        """Take no more work; if it is urgent, end what runs, as lost or as expired."""
         if not self._leaving:
             self._leaving = reason
             self._bundles.refuse()
             self._tell_of_draining()
         if urgent and not self._urgent:
             self._urgent = True
-            self._bundles.abandon_all(reason, expired=not self._told_to_end)
+            self._bundles.abandon_all(reason, expired=expired)
 
     def _tell_of_draining(self) -> None:
         pilot = self._pilot.pilot
@@ -176,10 +197,10 @@ class Supervisor:
             poll.poll(20)
         self._worker.kill()
         self._door.close()
+        self._lease.release()
 
     def _end_s(self) -> float:
-        until_s = self._pilot.until_s
-        return inf if until_s is None else until_s - self._terms.grace_s
+        return inf if self._pilot.until_s is None else self._pilot.until_s
 
     def _idle_until_s(self) -> float:
         return self._bundles.idle_since_s + self._terms.idle_s if self._terms.idle_s else inf
@@ -220,7 +241,7 @@ def _supervise(options: argparse.Namespace, private: Path, until_s: float | None
         pilot=PilotId(options.pilot),
         offer=Resources(cores=options.cores, ram_bytes=options.ram, disk_bytes=options.disk),
         slots=options.slots,
-        until_s=until_s,
+        until_s=until_s - options.grace if until_s is not None else None,
         template=options.template,
         host=os.uname().nodename,
         at_s=now_s(),
@@ -229,17 +250,19 @@ def _supervise(options: argparse.Namespace, private: Path, until_s: float | None
     socket = private / "door"
     command = [sys.executable, "-m", WORKER_PROGRAM, "--slots", str(options.slots)]
     command += ["--pilot", options.pilot, "--scratch", str(private)]
-    command += ["--scheduler-file", str(options.scheduler_file or _scheduler_file(options))]
+    scheduler_file = options.scheduler_file or _records(options) / "scheduler.json"
+    command += ["--scheduler-file", str(scheduler_file)]
     worker = Child(command, {SUPERVISOR: str(socket)})
-    terms = Terms(idle_s=options.idle, grace_s=options.grace)
-    supervisor = Supervisor(pilot, terms, Door(socket), worker)
+    terms = Terms(idle_s=options.idle, lease_s=options.lease)
+    lease = lease_path(_records(options), pilot.pilot)
+    supervisor = Supervisor(pilot, terms, Door(socket), worker, lease)
     for number in _TELL_TO_END:
         signal.signal(number, supervisor.told_to_end)
     return supervisor.run()
 
 
-def _scheduler_file(options: argparse.Namespace) -> Path:
-    return Path(options.workspace) / ".euclid-dask" / "scheduler.json"
+def _records(options: argparse.Namespace) -> Path:
+    return Path(options.workspace) / ".euclid-dask"
 
 
 def _options() -> argparse.ArgumentParser:
@@ -258,6 +281,7 @@ def _options() -> argparse.ArgumentParser:
     add("--walltime", type=float, default=0.0, help="seconds that the job lasts, for auto")
     add("--grace", type=float, default=30.0, help="seconds before the end for what runs to end")
     add("--idle", type=float, default=0.0, help="leave after so many seconds without work")
+    add("--lease", type=float, default=0.0, help="seconds without the workspace, 0: any number")
     add("--template", default="", help="the template's name")
     add("--source", default="", help="shell text that tasks source, to be tried")
     add("--scratch", default="", help="scratch folder, may hold $VARIABLES; by default $TMPDIR")

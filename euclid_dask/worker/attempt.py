@@ -34,6 +34,11 @@ LONG_S: Final = 0.02
 """An attempt that has run for so many seconds is not a short one: its start is news, and it is
 watched. Looks at its memory follow each time its age has doubled."""
 
+_SHARE: Final = 0.1
+"""In steps of so much of its walltime the age of an attempt is counted."""
+_STALL_S: Final = 1.0
+"""A step that took so much longer does not count: the host hung, and the executable with it."""
+
 _HEARSAY_MS: Final = 500
 _KILLED: Final = frozenset(
     code
@@ -271,7 +276,10 @@ class _Work:
         )
 
     def _wait(self, child: Child, watch: Watch, on_start: Callable[[float], None]) -> Woken:
-        """Wait for the end of the executable, or for what is to end it."""
+        """Wait for the end of the executable, or for what is to end it.
+
+        Time in which it could not run, as the host hung or all is held, is not its own.
+        """
         limit_s = self._order.needs.walltime_s if self._place.enforce_walltime else inf
         age_s = LONG_S
         try:
@@ -284,9 +292,11 @@ class _Work:
             while woken is Woken.LATE and age_s < limit_s:
                 watch.peek()
                 sampled = age_s > self._place.sample_interval_s
-                next_s = limit_s if sampled else min(2 * age_s, limit_s)
-                woken = child.wait(timeout_s=next_s - age_s, wake=wake)
-                age_s = next_s
+                step_s = min(_SHARE * limit_s if sampled else age_s, limit_s - age_s)
+                until_s = monotonic() + step_s + _STALL_S
+                woken = child.wait(timeout_s=step_s, wake=wake)
+                if monotonic() < until_s and not trees.are_held():
+                    age_s += step_s
         finally:
             self._control.close()
         return woken

@@ -60,7 +60,8 @@ class Child:
                 stderr=stderr,
                 start_new_session=True,
             )
-            self.pid = self.tree.leader = self._popen.pid
+            self.pid = self._popen.pid
+            self.tree.lead(self.pid)
             self._handle = os.pidfd_open(self.pid)
         except BaseException:
             self.tree.close()

@@ -9,9 +9,10 @@ are orphans, for whom nobody else waits.
 
 import ctypes
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from threading import Lock
+from threading import Event, Lock
 from typing import Final
 
 from euclid_dask.worker import guard, procfs
@@ -25,7 +26,7 @@ _NOT_KNOWN: Final = 0
 class Tree:
     """The processes of one attempt: its leader, the leader's session and descendants, its orphans.
 
-    It is made before the leader is launched, whose pid is then noted in `leader`; `logs` are the
+    It is made before the leader is launched, whose pid is then noted by `lead`; `logs` are the
     descriptors that the leader gets for stdout and stderr.
     """
 
@@ -38,6 +39,12 @@ class Tree:
             if not _OPEN:
                 _be_sub_reaper(yes=True)
             _OPEN.add(self)
+
+    def lead(self, leader: int) -> None:
+        """Note the leader, which was just launched; stop it, if all is held."""
+        self.leader = leader
+        if _HELD.is_set():
+            os.kill(leader, signal.SIGSTOP)
 
     def close(self) -> None:
         """Forget the attempt: it has ended, and so has what it left."""
@@ -73,11 +80,30 @@ class Tree:
 
 _LOCK: Final = Lock()
 _OPEN: Final[set[Tree]] = set()
+_HELD: Final = Event()
 
 
 def are_open() -> bool:
     """Tell whether attempts run in this process."""
     return bool(_OPEN)
+
+
+def are_held() -> bool:
+    """Tell whether attempts are stopped where they are."""
+    return _HELD.is_set()
+
+
+def hold(*, yes: bool) -> None:
+    """Stop all that runs where it is, and what is launched from now on; or let all of it go on."""
+    if yes:
+        _HELD.set()
+    else:
+        _HELD.clear()
+    with _LOCK:
+        trees = tuple(_OPEN)
+    for members in living(trees).values():
+        for process in members:
+            procfs.send(process, signal.SIGSTOP if yes else signal.SIGCONT)
 
 
 def living(trees: Sequence[Tree]) -> dict[Tree, list[Process]]:

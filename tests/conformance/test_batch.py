@@ -366,7 +366,7 @@ def test_a_job_whose_node_is_down_is_not_known_to_be_dead(slurm: Bench, slurm_cl
     slurm_cluster.act("hang-node", node)
     try:
         slurm_cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-        job = slurm.until("p1", lambda job: job is not None and job.state is JobState.UNKNOWN)
+        job = slurm.until("p1", lambda job: job is not None and job.state is JobState.ABANDONED)
         assert job is not None
         assert job.reason == "NODE_FAIL (NodeDown)"
         assert slurm.living(612)

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from textwrap import dedent
 from threading import Event, Thread
+from time import sleep
 from typing import Any
 
 import pytest
@@ -349,11 +351,11 @@ def test_a_walltime_counts_from_the_start_of_the_job(rig: Rig) -> None:
     began_s = now_s()
     command = [sys.executable, "-m", "euclid_dask.pilots.supervisor", "--pilot", PILOT]
     command += ["--workspace", str(rig.bench.workdir), "--cores", "1", "--ram", "1"]
-    command += ["--slots", "1", "--walltime", "3600"]
+    command += ["--slots", "1", "--walltime", "3600", "--grace", "20"]
     script = f"sleep 2; exec {shlex.join(command)}"
     rig.supervisors.append(subprocess.Popen(["bash", "-c", script]))
     joined = rig.bench.await_pilot()
-    assert abs(joined.until_s - began_s - 3600.0) < 1.5
+    assert abs(joined.until_s - began_s - 3580.0) < 1.5  # when what runs there is ended
 
 
 def test_a_pilot_without_work_leaves_after_a_while(rig: Rig, capfd: Any) -> None:
@@ -390,7 +392,7 @@ def test_an_executor_that_is_to_spare_its_pilots_leaves_them_running(rig: Rig) -
 
 def test_a_pilot_says_what_it_offers(rig: Rig) -> None:
     until_s = now_s() + 3600.0
-    words = ("--until", str(until_s), "--template", "light", "--disk", "1000")
+    words = ("--until", str(until_s + 9), "--grace", "9", "--template", "light", "--disk", "1000")
     rig.begin(*words)
     joined = rig.bench.pilots[0]
     assert (joined.pilot, joined.template, joined.until_s) == (PILOT, "light", until_s)
@@ -558,3 +560,44 @@ def test_an_unfit_host_is_left_with_a_reason(rig: Rig, capfd: Any) -> None:
     said = capfd.readouterr().err
     assert "/nowhere/setup.sh: No such file" in said
     assert unfit_host(said.removeprefix(SPEAKER)) == os.uname().nodename
+
+
+def test_a_pilot_that_is_given_up_ends_what_runs_there(rig: Rig) -> None:
+    rig.begin("--lease", "0.4")
+    rig.run_one("exec sleep 71")
+    (rig.folder / "leases" / PILOT).unlink()
+    left = rig.box.until(_is(PilotLeft))
+    assert isinstance(left, PilotLeft)
+    assert left.reason == "the runner has given the pilot up"
+    assert rig.box.answers() == {"t": ["lost"]}
+    assert rig._find_living("sleep\x0071") == []
+
+
+def test_tasks_stand_still_while_the_workspace_cannot_be_reached(rig: Rig) -> None:
+    rig.begin("--lease", "0.4")
+    rig.run_one("while [ ! -e go ]; do sleep 0.72; done")
+    leases = (rig.folder / "leases").rename(rig.folder / "gone")
+    rig._wait_until(lambda: _states(rig._find_living("sleep 0.72")) == {"T"})
+    rig.go()
+    leases.rename(rig.folder / "leases")
+    assert rig.box.until_answered("t") == {"t": ["done"]}
+
+
+def test_time_in_which_the_host_hung_is_not_taken_for_that_of_a_task(rig: Rig) -> None:
+    rig.begin()
+    needs = Resources(cores=1, walltime_s=3.0)
+    rig.bench.start(rig.bench.bundle(rig.bench.order("t", "sleep 0.73; sleep 0.73", needs=needs)))
+    rig.box.until(_started("t"))
+    frozen = [rig.supervisors[-1].pid, *rig._find_living("sleep\x000.73")]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    sleep(5.0)
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+    assert rig.box.until_answered("t") == {"t": ["done"]}
+
+
+def _states(pids: list[int]) -> set[str]:
+    """Return the states of processes, as in /proc."""
+    stats = [Path(f"/proc/{pid}/stat").read_text() for pid in pids]
+    return {stat.rpartition(")")[2].split()[0] for stat in stats}

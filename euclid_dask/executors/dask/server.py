@@ -48,7 +48,8 @@ async def serving(
             yield carrier
         finally:
             await carrier.close(GRACE_S)
-            client.unsubscribe_topic("all")
+            for one in ("all", topic):  # else what pilots still tell cannot be delivered
+                client.unsubscribe_topic(one)
             await client.close()
             await scheduler.close()
 

@@ -3,8 +3,8 @@
 One `squeue` lists all jobs of the user, also those that ended in the last `MinJobAge` seconds (five
 minutes, unless the site says otherwise), with how they ended.
 
-A job whose node failed is `UNKNOWN` until Slurm forgets it: Slurm has given it up, but where only
-the node's network or its `slurmd` hangs the processes still live.
+A job whose node failed is `ABANDONED` until Slurm forgets it: where only the node's network or its
+`slurmd` hangs the processes still live.
 
 Source: squeue(1), "JOB STATE CODES" and "JOB REASON CODES".
 """
@@ -30,6 +30,7 @@ _ENDED: Final = frozenset(
     {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "PREEMPTED", "BOOT_FAIL", "DEADLINE"}
     | {"OUT_OF_MEMORY", "LAUNCH_FAILED", "REVOKED"}
 )
+_ABANDONED: Final = frozenset({"NODE_FAIL"})
 _HOPELESS: Final = pattern(
     "held",
     "^DependencyNeverSatisfied",
@@ -90,6 +91,7 @@ def _state(word: str, reason: str) -> JobState:
         (JobState.RUNNING, _RUNNING),
         (JobState.ENDED, _ENDED),
         (JobState.HELD, _HELD),
+        (JobState.ABANDONED, _ABANDONED),
     ):
         if word in words:
             return state

@@ -16,7 +16,7 @@ from euclid_dask.pilots.batch.slurm import SLURM
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "batch"
 FILES = JobFiles(script="/w/p.sh", stdout="/w/p.out", stderr="/w/p.err")
 ALL = pytest.mark.parametrize("dialect", [SLURM, PBS, SGE, HTCONDOR], ids=lambda one: one.name)
-QUEUED, HELD, RUNNING, ENDED, UNKNOWN = JobState
+QUEUED, HELD, RUNNING, ENDED, ABANDONED, UNKNOWN = JobState
 
 
 def told(dialect: Dialect, file: str) -> dict[str, tuple[JobState, str, str]]:
@@ -31,7 +31,7 @@ def test_squeue_says_where_each_job_stands_and_why() -> None:
         "19": (ENDED, "CANCELLED", "n3"),
         "14": (ENDED, "COMPLETED", "n1"),
         "13": (ENDED, "FAILED (NonZeroExitCode)", "n1"),
-        "16": (UNKNOWN, "NODE_FAIL (NodeDown)", "n1"),
+        "16": (ABANDONED, "NODE_FAIL (NodeDown)", "n1"),
         "21": (QUEUED, "Resources", ""),
         "17": (HELD, "JobHeldUser", ""),
         "18": (RUNNING, "", "n2"),
