@@ -36,6 +36,8 @@ class Location(Value, frozen=True, kw_only=True):
 
     access: Access
     path: str
+    mtime_ns: int | None = None
+    """The replica's time when it was verified, where it is known."""
 
     @property
     def url(self) -> str:
@@ -111,7 +113,7 @@ def locate(
     for access in usable(accesses, storages, use):
         by_storage.setdefault(access.storage, []).append(access)
     found = [
-        Location(access=access, path=replica.path)
+        Location(access=access, path=replica.path, mtime_ns=replica.mtime_ns)
         for replica in replicas
         if replica.state is ReplicaState.AVAILABLE
         for access in by_storage.get(replica.storage, ())

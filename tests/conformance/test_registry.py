@@ -451,6 +451,15 @@ def test_a_storage_that_is_paused_or_not_written_has_no_transfers(registry: Regi
     assert [one.destination for one in registry.transfers.claim("mover", 2, LEASE_S)] == ["B"]
 
 
+def test_a_mover_gets_what_it_can_read_and_what_another_lost(registry: Registry) -> None:
+    add(registry)
+    registry.transfers.enqueue([("a.fits", "C")])
+    assert registry.transfers.claim("mover", 1, LEASE_S, ["C"], ["B"]) == []
+    (claimed,) = registry.transfers.claim("mover", 1, 0.0, ["C"], ["B", "A"])
+    (again,) = registry.transfers.claim("other", 1, LEASE_S, ["C"], ["B"])
+    assert (again.id, again.earlier) == (claimed.id, TransferState.RUNNING)
+
+
 def test_a_storage_of_one_writer_has_one(registry: Registry) -> None:
     add(registry, names=["a.fits", "b.fits", "c.fits"])
     registry.storages.put(Storage(name="F", marker="ftp", one_writer=True))

@@ -1,0 +1,216 @@
+"""Moves files between storages, as the registry's queue asks.
+
+    claim -> prepare (part, verified, durable) -> publishing? -> publish -> finish
+
+Rule 1: the registry knows first what is to be done, and last that it was done: a mover may die at
+any point, and the next one finds out from the transfer and from what is in the storage.
+Rule 2: only this thread speaks to the registry, and in batches: what has become ready meanwhile
+is told together. Bytes are moved by other threads, with no transaction open.
+Rule 3: who has lost the lease publishes nothing.
+"""
+
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeAlias
+
+from euclid_dask.core.errors import InputError
+from euclid_dask.core.seams import Clock
+from euclid_dask.core.values import Value
+from euclid_dask.data.copying import Arrived, Copied, Copier, Failed, Job, Opener, new_path
+from euclid_dask.data.model import Access, ErrorClass, Replica, Storage, Transfer
+from euclid_dask.data.registry import Registry
+from euclid_dask.data.resolve import Use, locate, usable
+from euclid_dask.data.retries import FULL_PAUSE_S, retry_in_s
+from euclid_dask.data.states import ReplicaCue
+from euclid_dask.data.storage import StorageDriver, StorageError
+
+Outcome: TypeAlias = Copied | Arrived | Failed
+
+
+class Settings(Value, frozen=True, kw_only=True):
+    """How a mover works."""
+
+    worker: str
+    """Its name, which no other mover has."""
+    zone: str
+    """Where it runs: what it reads and writes are the access rows of this zone."""
+    lease_s: float = 60.0
+    """For how long its transfers are its own without a sign of life, in seconds."""
+    threads: int = 4
+    """How many files it moves at once."""
+
+
+class Mover:
+    """Carries out transfers whose destination is written from its zone."""
+
+    def __init__(
+        self, registry: Registry, open_driver: Opener, clock: Clock, settings: Settings
+    ) -> None:
+        """Take a registry, a maker of drivers, and a clock for the leases."""
+        self._registry = registry
+        self._clock = clock
+        self._settings = settings
+        self._drivers = _Drivers(open_driver)
+        self._copier = Copier(open_driver=self._drivers)
+        self._running: dict[Future[Outcome], Job] = {}
+        self._extend_at_s = 0.0
+
+    def drain(self) -> None:
+        """Carry out transfers until none can be claimed now."""
+        with ThreadPoolExecutor(self._settings.threads, "mover") as pool:
+            try:
+                while self._claim(pool) or self._running:
+                    self._turn(pool)
+            finally:
+                self._drop()
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._drivers.close()
+
+    def _claim(self, pool: ThreadPoolExecutor) -> bool:
+        """Take as many transfers as there is room for; return whether there were some."""
+        room = 2 * self._settings.threads - len(self._running)
+        if room < self._settings.threads:
+            return False
+        accesses = self._registry.storages.accesses(self._settings.zone)
+        storages = {storage.name: storage for storage in self._registry.storages.all()}
+        written, read = (
+            sorted({way.storage for way in usable(accesses, storages, use)})
+            for use in (Use.WRITE, Use.READ)
+        )
+        claimed = self._registry.transfers.claim(
+            self._settings.worker, room, self._settings.lease_s, written, read
+        )
+        for job in self._jobs(claimed, accesses, storages):
+            self._running[pool.submit(self._copier.prepare, job)] = job
+        return bool(claimed)
+
+    def _jobs(
+        self,
+        claimed: Sequence[Transfer],
+        accesses: Sequence[Access],
+        storages: dict[str, Storage],
+    ) -> Iterable[Job]:
+        names = [transfer.file for transfer in claimed]
+        files, replicas = self._registry.files(names), self._registry.locate(names)
+        failures = dict(self._copier.failures)
+        for transfer in claimed:
+            name, goal = transfer.file, transfer.destination
+            wish = Replica(file=name, storage=goal, path=new_path(name))
+            there = [replica for replica in replicas[name] if replica.storage != goal]
+            try:
+                sources = locate(there, accesses, storages, failures=failures)
+                targets = locate([wish], accesses, storages, use=Use.WRITE, failures=failures)
+            except InputError as error:
+                self._fail(transfer, StorageError(ErrorClass.POLICY, error.message))
+                continue
+            yield Job(
+                transfer=transfer,
+                file=files[name],
+                storage=storages[goal],
+                target=targets[0],
+                sources=tuple((place, storages[place.access.storage]) for place in sources),
+            )
+
+    def _turn(self, pool: ThreadPoolExecutor) -> None:
+        """Wait for some transfers to come one step further, and tell the registry."""
+        done, _ = wait(self._running, self._settings.lease_s / 3, FIRST_COMPLETED)
+        outcomes = [future.result() for future in done]
+        self._tell_doubts()
+        for outcome in outcomes:
+            if isinstance(outcome, Failed):
+                self._fail(outcome.job.transfer, outcome.error)
+        ready = [outcome for outcome in outcomes if not isinstance(outcome, Failed)]
+        ours = self._ours(ready)
+        for future in done:
+            del self._running[future]
+        for outcome in ours:
+            if isinstance(outcome, Arrived):
+                self._finish(outcome)
+            else:
+                self._running[pool.submit(self._copier.publish, outcome)] = outcome.job
+        self._extend()
+
+    def _ours(self, ready: Sequence[Copied | Arrived]) -> list[Copied | Arrived]:
+        """Return what may be published or finished; the parts of others go."""
+        if not ready:
+            return []
+        claimed = [outcome.job.transfer for outcome in ready]
+        kept = self._registry.transfers.publishing(claimed, self._settings.lease_s)
+        ids = {transfer.id for transfer in kept}
+        for outcome in ready:
+            if outcome.job.transfer.id not in ids and isinstance(outcome, Copied):
+                outcome.part.abandon()
+        return [outcome for outcome in ready if outcome.job.transfer.id in ids]
+
+    def _finish(self, arrived: Arrived) -> None:
+        transfer = arrived.job.transfer
+        try:
+            self._registry.transfers.finish(
+                transfer,
+                arrived.replica,
+                content=arrived.content,
+                method=arrived.method,
+                bytes_copied=arrived.bytes_copied,
+            )
+        except InputError as error:  # it is no more ours, or the file is being removed
+            self._fail(transfer, StorageError(ErrorClass.POLICY, error.message))
+
+    def _fail(self, transfer: Transfer, error: StorageError) -> None:
+        if error.kind is ErrorClass.FULL:
+            self._registry.storages.pause(transfer.destination, FULL_PAUSE_S)
+        again_s = retry_in_s(transfer, error.kind, error.retry_after_s)
+        self._registry.transfers.fail(transfer, error.kind, str(error), retry_in_s=again_s)
+
+    def _tell_doubts(self) -> None:
+        while self._copier.doubts:
+            doubt = self._copier.doubts.pop()
+            try:
+                self._registry.change_replicas(
+                    [(doubt.file, doubt.storage)], ReplicaCue.SUSPECT, doubt.reason
+                )
+            except InputError:  # it was removed meanwhile, or somebody else doubts it
+                continue
+
+    def _extend(self) -> None:
+        """Show the registry that we live, from time to time; what is no more ours is dropped."""
+        now_s = self._clock.now_s()
+        if now_s < self._extend_at_s or not self._running:
+            return
+        self._extend_at_s = now_s + self._settings.lease_s / 3
+        held = [job.transfer for job in self._running.values()]
+        kept = self._registry.transfers.extend(held, self._settings.lease_s)
+        self._copier.dropped = {one.id for one in held} - {one.id for one in kept}
+
+    def _drop(self) -> None:
+        """Leave what is under way to the next mover."""
+        self._copier.dropped = {job.transfer.id for job in self._running.values()}
+        wait(self._running)
+        for future in self._running:
+            if future.exception() is None and isinstance(outcome := future.result(), Copied):
+                outcome.part.abandon()
+        self._running.clear()
+
+
+class _Drivers:
+    """Drivers by access row, each made once."""
+
+    def __init__(self, open_driver: Opener) -> None:
+        self._open = open_driver
+        self._made: dict[tuple[str, str, str], StorageDriver] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, access: Access) -> StorageDriver:
+        key = (access.storage, access.zone, access.root)
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = self._open(access)
+            return self._made[key]
+
+    def close(self) -> None:
+        with self._lock:
+            for driver in self._made.values():
+                driver.close()
+            self._made.clear()

@@ -1,0 +1,236 @@
+"""The four wirings of the seed with real servers: as few copies as the rows of access allow.
+
+The archive in France is read by http, the submission host's storage is written by sftp, all else
+are file systems. From one topology to the next only access rows change, and what they name.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from file_servers import CLOCK, FileServer, nginx, sftp
+
+from euclid_dask.core.values import replace
+from euclid_dask.data.counting import (
+    copied_bytes,
+    files_with_content,
+    staged_bytes,
+    written_bytes,
+)
+from euclid_dask.data.delivery import Copies, copies_to_storage, copies_to_zone
+from euclid_dask.data.hashing import hash_chunks
+from euclid_dask.data.model import Access, File, Replica, Storage
+from euclid_dask.data.mover import Mover, Settings
+from euclid_dask.data.registry import Registry
+from euclid_dask.data.stage import Method, Source, stage
+from euclid_dask.data.storage import MARKER
+from euclid_dask.data.storages.opening import open_driver
+
+NAME = "raw_20140207.fits"
+PATH = f"level0/{NAME}"
+CONTENT = os.urandom(1 << 16) * 64
+FILE = File(name=NAME, size=len(CONTENT), checksums=hash_chunks([CONTENT]).checksums())
+ZONES = ("ial", "submission", "execution")
+
+COPIES: Mapping[str, Mapping[str, int]] = {
+    "separate": {
+        "archive kept": 3,
+        "archive kept, pull": 2,
+        "free": 2,
+        "free, pull": 1,
+        "archived": 2,
+        "archived, pull": 1,
+        "output": 2,
+    },
+    "red": {
+        "archive kept": 2,
+        "archive kept, pull": 2,
+        "free": 2,
+        "free, pull": 1,
+        "archived": 1,
+        "archived, pull": 1,
+        "output": 1,
+    },
+    "green": {
+        "archive kept": 2,
+        "archive kept, pull": 2,
+        "free": 1,
+        "free, pull": 1,
+        "archived": 1,
+        "archived, pull": 1,
+        "output": 1,
+    },
+    "purple": {
+        "archive kept": 1,
+        "archive kept, pull": 1,
+        "free": 1,
+        "free, pull": 1,
+        "archived": 0,
+        "archived, pull": 0,
+        "output": 0,
+    },
+}
+SAME: Mapping[str, Mapping[str, str]] = {
+    "separate": {},
+    "red": {"sub": "eas"},
+    "green": {"sub": "exec"},
+    "purple": {"sub": "eas", "exec": "eas"},
+}
+"""Which storage is another one, too."""
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FileServer, FileServer]]:
+    """Return a web server and an SSH server."""
+    web, ssh = tmp_path_factory.mktemp("web"), tmp_path_factory.mktemp("ssh")
+    with nginx(web) as (served, _), sftp(ssh) as shell:
+        yield served, shell
+
+
+class Centre:
+    """Storages of a data centre and of the archive in France, wired as a topology says."""
+
+    def __init__(self, topology: str, web: FileServer, ssh: FileServer, *, pull: bool) -> None:
+        assert web.folder is not None
+        self._web, self._ssh = web, ssh
+        self._same = SAME[topology]
+        self._sessions: dict[int, int] = {}
+        self._place = f"{next(_numbers)}"
+        self.directory = web.folder / self._place
+        self.directory.mkdir()
+        self.registry = Registry(self.directory / "registry.db")
+        for name in sorted({"fr", *map(self.storage, ("eas", "sub", "exec"))}):
+            root = self.directory / name
+            root.mkdir()
+            marker = "" if name == "fr" else name
+            (root / MARKER).write_text(marker)
+            self.registry.storages.put(Storage(name=name, marker=marker))
+        self.registry.storages.put_access(self._accesses(pull=pull))
+
+    def storage(self, role: str) -> str:
+        """Return the storage that has a role in the seed's drawing."""
+        return self._same.get(role, role)
+
+    def _accesses(self, *, pull: bool) -> list[Access]:
+        http = f"http://127.0.0.1:{self._web.port}/{self._place}"
+        shell = f"sftp://127.0.0.1:{self._ssh.port}{self.directory}"
+        disk = f"file://{self.directory}"
+        rows = [
+            Access(storage="fr", zone="ial", root=f"{http}/fr", write=0),
+            self._row("eas", "ial", disk),
+            replace(
+                self._row("sub", "ial", shell), credential="ssh", options=dict(self._ssh.options)
+            ),
+            self._row("sub", "submission", disk),
+            self._row("exec", "submission", disk),
+            self._row("exec", "execution", disk),
+        ]
+        if pull:
+            rows += [
+                Access(storage="fr", zone="execution", root=f"{http}/fr", write=0),
+                replace(self._row("eas", "execution", http), write=0),
+            ]
+        return list({(row.storage, row.zone, row.root): row for row in rows}.values())
+
+    def _row(self, role: str, zone: str, root: str) -> Access:
+        name = self.storage(role)
+        return Access(storage=name, zone=zone, root=f"{root}/{name}")
+
+    def put(self, role: str) -> None:
+        """Have the file in a storage."""
+        path = self.directory / self.storage(role) / PATH
+        path.parent.mkdir()
+        path.write_bytes(CONTENT)
+        path.chmod(0o444)
+        replica = Replica(
+            file=NAME, storage=self.storage(role), path=PATH, mtime_ns=path.stat().st_mtime_ns
+        )
+        self.registry.register([FILE], [replica])
+
+    def copies(self, variant: str) -> Copies:
+        if variant == "output":
+            return copies_to_storage(self.registry, [NAME], self.storage("eas"))
+        keep = [self.storage("eas")] if "kept" in variant else []
+        return copies_to_zone(self.registry, [NAME], "execution", keep=keep)
+
+    def move(self, variant: str) -> None:
+        """Have the movers of all zones make the copies that are wanted."""
+        for _ in range(5):
+            if not (wanted := self.copies(variant)):
+                return
+            self.registry.transfers.enqueue(wanted)
+            for zone in ZONES:
+                mover = Mover(
+                    self.registry,
+                    lambda row: open_driver(row, {"ssh": self._ssh.credential}, CLOCK),
+                    CLOCK,
+                    Settings(worker=f"mover at {zone}", zone=zone),
+                )
+                mover.drain()
+                self._see_sessions()
+                mover.close()
+        transfers = self.registry.transfers.of_files([NAME])
+        pytest.fail(f"the copies are not made: {transfers}")
+
+    def _see_sessions(self) -> None:
+        """Note what processes of the SSH server wrote; they end with the mover's connection."""
+        for process in psutil.Process(self._ssh.pid).children(recursive=True):
+            with suppress(FileNotFoundError, psutil.NoSuchProcess):
+                self._sessions[process.pid] = written_bytes([process.pid])
+
+    def written_bytes(self) -> int:
+        """Return what movers and servers have written."""
+        return written_bytes([os.getpid()]) + sum(self._sessions.values())
+
+    def stage(self) -> Path:
+        """Stage the file for a task on an execution host; return the directory of the attempt."""
+        attempt = self.directory / "attempt"
+        attempt.mkdir()
+        (seen,) = (
+            (row, replica)
+            for row in self.registry.storages.accesses("execution")
+            for replica in self.registry.locate([NAME])[NAME]
+            if row.storage == replica.storage and row.root.startswith("file:")
+        )
+        row, replica = seen
+        source = Source(
+            place=f"data/{NAME}",
+            path=f"{row.root.removeprefix('file://')}/{replica.path}",
+            file=FILE,
+            mtime_ns=replica.mtime_ns,
+        )
+        manifest = stage([source], attempt, zone="execution", methods=[Method.SYMLINK])
+        assert staged_bytes([manifest]) == {Method.SYMLINK: len(CONTENT)}
+        return attempt
+
+
+@pytest.mark.parametrize(
+    ("topology", "variant"),
+    [(topology, variant) for topology in COPIES for variant in COPIES[topology]],
+)
+def test_three_counters_agree_on_the_fewest_copies(
+    servers: tuple[FileServer, FileServer], topology: str, variant: str
+) -> None:
+    web, ssh = servers
+    copies = COPIES[topology][variant]
+    centre = Centre(topology, web, ssh, pull="pull" in variant)
+    first = "exec" if variant == "output" else "eas" if "archived" in variant else "fr"
+    centre.put(first)
+    before = centre.written_bytes()
+    centre.move(variant)
+    written = (centre.written_bytes() - before) / len(CONTENT)
+    if variant != "output":
+        assert (centre.stage() / "data" / NAME).read_bytes() == CONTENT
+    told = copied_bytes(centre.registry.transfers.of_files([NAME])) / len(CONTENT)
+    found = files_with_content(FILE, [centre.directory]) - 1
+    assert (told, found, int(written)) == (copies, copies, copies)
+    assert written - copies < 0.5
+    centre.move(variant)
+    assert copied_bytes(centre.registry.transfers.of_files([NAME])) == copies * len(CONTENT)
+    centre.registry.close()

@@ -1,0 +1,268 @@
+"""A mover may die at any step, and the next one at any step of the recovery.
+
+What must be true after each kill is checked on the disk, not believed; and that the checks see
+something is shown by faults that are planted into the mover, of which each is caught.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import doomed_mover
+import pytest
+from batch_clusters import skip_or_fail
+from doomed_mover import CONTENT, NAME, OTHER, Fate, Fault, make_world, move, pass_time
+
+from euclid_dask.data.copying import new_path
+from euclid_dask.data.model import FileState, ReplicaState, Transfer, TransferState
+from euclid_dask.data.registry import Registry
+from euclid_dask.data.storage import MARKER, part_of
+
+FINAL = new_path(NAME)
+STRIDE = int(os.environ.get("EUCLID_DASK_MOVER_STRIDE", "4"))
+"""Every how many steps of the recovery the second mover is killed."""
+
+FAULTS = {
+    "writes to the final name": Fault(
+        "storages.file",
+        "FilePart(self.local_path(part_path(path, part)), self._directory(path))",
+        "FilePart(self._directory(path), self._directory(path))",
+    ),
+    "tells of a replica before there is one": Fault(
+        "mover",
+        "self._running[pool.submit(self._copier.publish, outcome)] = outcome.job",
+        "self._finish(Arrived(job=outcome.job, content=outcome.content, method='copy',\n"
+        "                    stat=outcome.driver.stat('.eufas-storage')))\n"
+        "                self._running[pool.submit(self._copier.publish, outcome)] = outcome.job",
+    ),
+    "compares only the size": Fault(
+        "hashing",
+        "    found = {checksum.algorithm: checksum.value for checksum in checksums}",
+        '    return ""\n    found = {}',
+    ),
+    "leaves parts of the dead": Fault("copying", "            _remove_parts(driver, job)\n", ""),
+    "replaces what is there": Fault(
+        "local",
+        "            rename_noreplace(source, target)",
+        "            os.rename(source, target)",
+    ),
+    "trusts that what is there is right": Fault(
+        "copying",
+        "if problem := mismatch(known, hasher.size or stat.size, hasher.checksums()):",
+        'hasher = type("Trust", (), {"size": 1, "checksums": lambda _: known.checksums})()\n'
+        '        if problem := "":',
+    ),
+    "publishes what is no more its own": Fault(
+        "mover", "ids = {transfer.id for transfer in kept}", "ids = {one.id for one in claimed}"
+    ),
+    "does not wait for the disk": Fault(
+        "storages.file", "            os.fsync(self._fd)", "            pass"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a world in which nothing has happened, to be copied."""
+    world = tmp_path_factory.mktemp("mover") / "fresh"
+    make_world(world)
+    return world
+
+
+def copy_of(world: Path, name: str) -> Path:
+    return shutil.copytree(world, world.parent / name)
+
+
+def transfer_of(world: Path) -> Transfer:
+    with Registry(world / "registry.db") as registry:
+        return registry.transfers.of_files([NAME])[-1]
+
+
+def files_in(storage: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(storage)): path.read_bytes()
+        for path in storage.rglob("*")
+        if path.is_file() and path.name != MARKER
+    }
+
+
+def check(world: Path) -> None:
+    """Assert what is true of a world at every instant."""
+    found = {name: files_in(world / name) for name in ("a", "b")}
+    for storage, files in found.items():
+        for path, content in files.items():
+            whole = part_of(path) is not None or content == CONTENT
+            assert whole, f"{storage}/{path} is under a final name, and is not whole"
+    with Registry(world / "registry.db") as registry:
+        replicas = registry.locate([NAME], frozenset(ReplicaState))[NAME]
+        file = registry.files([NAME])[NAME]
+    for replica in replicas:
+        if replica.state is ReplicaState.AVAILABLE:
+            there = found[replica.storage].get(replica.path)
+            assert there == CONTENT, f"{replica.storage} has a row of what is not there"
+    if file.state is FileState.COMMITTED:
+        assert any(replica.state is ReplicaState.AVAILABLE for replica in replicas)
+
+
+def check_end(world: Path) -> None:
+    """Assert what is true when movers have done all that there was to do."""
+    check(world)
+    transfer = transfer_of(world)
+    assert (transfer.state, transfer.bytes_copied) == (TransferState.DONE, len(CONTENT))
+    assert list(files_in(world / "b")) == [FINAL], "there is rubbish left"
+    with Registry(world / "registry.db") as registry:
+        assert {r.storage: r.path for r in registry.locate([NAME])[NAME]} == {
+            "a": NAME,
+            "b": FINAL,
+        }
+
+
+def kills(
+    world: Path, first: int = 1, stride: int = 1, fault: Fault | None = None
+) -> Iterator[tuple[int, Path]]:
+    """Yield a world for each step after which a mover was killed there, with its invariants."""
+    before = transfer_of(world).attempts
+    step = first
+    while True:
+        doomed = copy_of(world, f"{world.name}-{step}")
+        survived = move(doomed, Fate(killed_at=step), fault) >= 0
+        check(doomed)
+        assert transfer_of(doomed).attempts == before, "a kill is not a failure of the transfer"
+        if survived:
+            shutil.rmtree(doomed)
+            return
+        pass_time(doomed)
+        yield step, doomed
+        shutil.rmtree(doomed)
+        step += stride
+
+
+def test_movers_are_killed_at_each_step_and_at_steps_of_the_recovery(fresh: Path) -> None:
+    firsts, seconds = 0, 0
+    for first, world in kills(fresh):
+        firsts = first
+        for _, again in kills(world, 1 + first % STRIDE, STRIDE):
+            seconds += 1
+            move(again, Fate())
+            check_end(again)
+        move(world, Fate())
+        check_end(world)
+    assert firsts >= 10
+    assert seconds >= 2 * firsts
+
+
+def test_nothing_is_done_twice(fresh: Path) -> None:
+    world = copy_of(fresh, "twice")
+    steps = move(world, Fate())
+    check_end(world)
+    before = (world / "b" / FINAL).stat()
+    assert move(world, Fate()) < steps
+    assert (world / "b" / FINAL).stat() == before
+    check_end(world)
+
+
+def trials(fresh: Path, fault: Fault | None) -> None:
+    """Assert all that the planted faults can break."""
+    wrong = fresh.parent / "wrong"
+    make_world(wrong, OTHER)
+    move(wrong, Fate(), fault)
+    assert files_in(wrong / "b") == {}, "wrong bytes arrived"
+    for meanwhile, state, content in (
+        ("same", TransferState.DONE, CONTENT),
+        ("other", TransferState.FAILED, OTHER),
+    ):
+        world = copy_of(fresh, meanwhile)
+        move(world, Fate(meanwhile=meanwhile), fault)
+        assert files_in(world / "b") == {FINAL: content}
+        assert transfer_of(world).state is state
+    stolen = copy_of(fresh, "stolen")
+    move(stolen, Fate(meanwhile="thief"), fault)
+    assert files_in(stolen / "b") == {}, "published by who had lost the lease"
+    assert transfer_of(stolen).worker == "thief"
+    if fault is None:  # what is asserted after kills has a test of its own
+        return
+    for _, world in kills(fresh, fault=fault):
+        move(world, Fate(), fault)
+        check_end(world)
+
+
+def test_the_trials_of_planted_faults_pass_without_one(fresh: Path, tmp_path: Path) -> None:
+    trials(shutil.copytree(fresh, tmp_path / "fresh"), None)
+
+
+@pytest.mark.parametrize("name", [name for name in FAULTS if name != "does not wait for the disk"])
+def test_a_planted_fault_is_caught(fresh: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(AssertionError) as caught:
+        trials(shutil.copytree(fresh, tmp_path / "fresh"), FAULTS[name])
+    assert "the mover ended with" not in str(caught.value)
+
+
+_CALL = re.compile(r"(fsync|fdatasync|renameat2)\((.*)\) += 0$")
+
+
+def calls_of(world: Path, log: Path, program: str) -> list[str]:
+    """Return what a mover has the disk do, in order: `part`, `rename`, `directory`, `registry`."""
+    command = ["strace", "-f", "-y", "-o", str(log), "-e", "trace=fsync,fdatasync,renameat2"]
+    done = subprocess.run(
+        [*command, sys.executable, "-c", program, str(world)],
+        cwd=Path(doomed_mover.__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "ptrace" in done.stderr.lower():
+        skip_or_fail(f"no process can be traced here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    calls = []
+    for line in log.read_text().splitlines():
+        if not (found := _CALL.search(line)):
+            continue
+        call, arguments = found.groups()
+        if call == "renameat2":
+            calls.append("rename")
+        elif ".part-" in arguments:
+            calls.append("part")
+        elif "registry.db" in arguments:
+            calls.append("registry")
+        elif str((world / "b" / FINAL).parent) + ">" in arguments:
+            calls.append("directory")
+    return calls
+
+
+@pytest.fixture
+def traced() -> None:
+    if shutil.which("strace") is None:
+        skip_or_fail("strace is not installed")
+
+
+RUN = "import sys, pathlib, doomed_mover; doomed_mover.run(pathlib.Path(sys.argv[1]))"
+
+
+def test_bytes_are_on_the_disk_before_their_name_and_that_before_the_row(
+    fresh: Path, tmp_path: Path, traced: None
+) -> None:
+    world = shutil.copytree(fresh, tmp_path / "world")
+    calls = calls_of(world, tmp_path / "log", RUN)
+    order = [call for call in calls if call != "registry"]
+    assert order == ["part", "rename", "directory"]
+    after = calls[calls.index("part") :]
+    assert after[:5] == ["part", "registry", "rename", "directory", "registry"]
+
+
+def test_a_mover_that_does_not_wait_for_the_disk_is_caught(
+    fresh: Path, tmp_path: Path, traced: None
+) -> None:
+    world = shutil.copytree(fresh, tmp_path / "world")
+    planted = (
+        "import sys, pathlib, doomed_mover, test_mover_crashes as faults\n"
+        "doomed_mover._plant(faults.FAULTS['does not wait for the disk'])\n"
+        "doomed_mover.run(pathlib.Path(sys.argv[1]))"
+    )
+    paths = f"sys.path.append({str(Path(__file__).parent)!r})"
+    calls = calls_of(world, tmp_path / "log", f"import sys; {paths}\n{planted}")
+    assert "part" not in calls
+    assert "rename" in calls
