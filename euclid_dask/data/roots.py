@@ -6,7 +6,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from euclid_dask.core.errors import InputError
 
 SCHEMES: Final = frozenset(
-    {"file", "memory", "sftp", "http", "https", "dav", "davs", "ftp", "ftps", "s3"}
+    {"file", "memory", "sftp", "http", "https", "dav", "davs", "ftp", "ftps", "s3", "dss"}
 )
 
 

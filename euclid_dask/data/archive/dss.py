@@ -18,11 +18,14 @@ from urllib.parse import quote
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.archive.session import Session
+from euclid_dask.data.archive.settings import ArchiveSettings, checked
+from euclid_dask.data.credentials import Credential
 from euclid_dask.data.model import ErrorClass
 from euclid_dask.data.names import check_name, shown
-from euclid_dask.data.storage import Capabilities, Part, Reader, Stat, StorageError
+from euclid_dask.data.storage import Capabilities, Part, Reader, Stat, StorageError, part_of
 from euclid_dask.data.storages.exchange import Upload
 from euclid_dask.data.storages.http import body_of, range_from
+from euclid_dask.data.storages.patience import Patience
 
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _BUSY: Final = frozenset({ErrorClass.BUSY})
@@ -102,7 +105,9 @@ class DssDriver:
             refuse_other(self.root, path, self.md5(path), md5, error)
 
     def unlink(self, path: str) -> bool:
-        """Refuse to remove: that is for the archive's own people."""
+        """Refuse to remove what people can see; a part is dropped by the store itself."""
+        if part_of(path) is not None:
+            return False
         raise StorageError(ErrorClass.POLICY, f"{self.root}: nothing is removed from the archive")
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Stat]]:
@@ -110,7 +115,8 @@ class DssDriver:
         raise StorageError(ErrorClass.POLICY, f"{self.root}: a file store lists no files")
 
     def close(self) -> None:
-        """Do nothing: the connections are the session's."""
+        """Close the connections of its session."""
+        self._session.close()
 
     def _told(self, verb: str, path: str) -> str | None:
         """Return the short text with which a verb is answered, None if there is no such file."""
@@ -156,6 +162,19 @@ class DssPart:
     def abandon(self) -> None:
         """Cut the line: a file that is not complete is dropped by the store."""
         self._upload.close()
+
+
+def open_store(root: str, credential: Credential, patience: Patience, ca_file: str) -> DssDriver:
+    """Return the driver of one file store, as a storage of its own: the mover tries again, not we.
+
+    Raises:
+        InputError: A password would go over the line in clear.
+    """
+    settings = ArchiveSettings(
+        metadata=root, files=(root,), credential="store", ca_file=ca_file, tries=1
+    )
+    session = Session(checked(settings), {"store": credential}, patience=patience)
+    return DssDriver(root, session)
 
 
 def refuse_other(

@@ -18,7 +18,7 @@ from euclid_dask.data.resolve import Location
 _DSS: Final = "http://euclid.esa.org/schema/sys/dss"
 _ORC: Final = "http://euclid.esa.org/schema/sys/orc"
 _METHODS: Final = {"adler32": "Adler32", "md5": "MD5", "sha256": "SHA-256"}
-_PROTOCOLS: Final = {"dav": "http", "davs": "https", "ftps": "ftp"}
+_PROTOCOLS: Final = {"dav": "http", "davs": "https", "dss": "https", "ftps": "ftp"}
 _KNOWN: Final = frozenset({"http", "https", "ftp", "sftp", "file"})
 _PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "sftp": 22}
 

@@ -39,6 +39,7 @@ class Session:
         settings: Where the archive is.
         credentials: Who we are, by name or host.
         wait: How to wait between tries.
+        patience: How long to wait for a server.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Session:
         settings: ArchiveSettings,
         credentials: Mapping[str, Credential],
         wait: Wait | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.settings = settings
         self._stopped = Event()
@@ -56,7 +58,9 @@ class Session:
         servers = (settings.metadata, settings.products, settings.ingest, *settings.files)
         self._servers = frozenset(origin(urlsplit(url)) for url in servers if url)
         self._tickets: dict[tuple[str, str, int | None], dict[str, str]] = {}
-        self._client = HttpClient(Patience(), self._authorize, settings.ca_file, self._hear)
+        self._client = HttpClient(
+            patience or Patience(), self._authorize, settings.ca_file, self._hear
+        )
 
     def ask(
         self,

@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.seams import Clock
+from euclid_dask.data.archive.dss import open_store
 from euclid_dask.data.credentials import Credential, credential_named
 from euclid_dask.data.markers import GuardedDriver
 from euclid_dask.data.model import Access, Storage
@@ -27,6 +28,7 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     "dav": frozenset({"timeout_s", "min_rate", "ca_file"}),
     "s3": frozenset({"timeout_s", "min_rate", "ca_file", "region"}),
     "ftp": frozenset({"timeout_s", "min_rate", "ca_file"}),
+    "dss": frozenset({"timeout_s", "min_rate", "ca_file"}),
 }
 """The options of an access row, by family of schemes."""
 FAMILIES: Mapping[str, str] = {
@@ -40,6 +42,8 @@ FAMILIES: Mapping[str, str] = {
     "s3+http": "s3",
     "ftp": "ftp",
     "ftps": "ftp",
+    "dss": "dss",
+    "dss+http": "dss",
 }
 """The schemes that roots may have."""
 
@@ -166,7 +170,7 @@ def _over_http(
     wait: Patience,
     clock: Clock,
 ) -> StorageDriver:
-    tls = root.scheme in {"https", "davs", "s3"}
+    tls = root.scheme in {"https", "davs", "s3", "dss"}
     url = root._replace(scheme="https" if tls else "http").geturl()
     ca_file = options.get("ca_file", "")
     match FAMILIES[root.scheme]:
@@ -174,6 +178,8 @@ def _over_http(
             return HttpDriver(url, HttpClient(wait, proof_of(credential), ca_file))
         case "dav":
             return WebdavDriver(url, HttpClient(wait, proof_of(credential), ca_file))
+        case "dss":
+            return open_store(url, credential, wait, ca_file)
         case _:
             sign = signer(credential, options.get("region", "us-east-1"), clock.now_s)
             return S3Driver(url, HttpClient(wait, sign, ca_file))

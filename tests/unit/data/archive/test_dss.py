@@ -1,15 +1,20 @@
 """Files in a file store of the archive."""
 
 import hashlib
+from contextlib import closing
 
 import fake_archive
 import pytest
-from fake_archive import FakeArchive
+from fake_archive import PASSWORD, USER, FakeArchive
 
+from euclid_dask.core.errors import InputError
 from euclid_dask.data.archive.dss import DssDriver
 from euclid_dask.data.archive.session import Session
-from euclid_dask.data.model import ErrorClass
-from euclid_dask.data.storage import Stat, StorageError
+from euclid_dask.data.credentials import Credential
+from euclid_dask.data.model import Access, ErrorClass
+from euclid_dask.data.storage import Stat, StorageDriver, StorageError, part_path
+from euclid_dask.data.storages.opening import open_driver
+from euclid_dask.worker.clock import SystemClock
 
 NAME = "EUC_VIS_RAW_1.fits"
 CONTENT = b"SIMPLE  =                    T" + bytes(range(256)) * 40
@@ -127,3 +132,33 @@ def test_nothing_is_removed_or_listed(store: DssDriver) -> None:
         store.unlink(NAME)
     with pytest.raises(StorageError, match="lists no files"):
         store.walk()
+
+
+def _opened(root: str) -> StorageDriver:
+    access = Access(storage="eas", zone="z", root=root, credential="me")
+    known = {"me": Credential(user=USER, password=PASSWORD)}
+    return open_driver(access, known, SystemClock())
+
+
+def test_a_store_is_a_storage_with_a_scheme_of_its_own(archive: FakeArchive) -> None:
+    archive.files[NAME] = CONTENT
+
+    with closing(_opened(archive.url.replace("http://", "dss+http://"))) as driver:
+        assert driver.stat(NAME) == Stat(size=len(CONTENT))
+        assert not driver.unlink(part_path(NAME, "7-1"))
+
+
+def test_a_password_goes_nowhere_in_clear() -> None:
+    with pytest.raises(InputError, match="spoken to by https://"):
+        _opened("dss+http://dss.example")
+
+
+def test_a_busy_storage_says_when_to_come_again(archive: FakeArchive) -> None:
+    archive.fail("SIZE", fake_archive.busy(99))
+
+    with (
+        closing(_opened(archive.url.replace("http://", "dss+http://"))) as driver,
+        pytest.raises(StorageError) as caught,
+    ):
+        driver.stat(NAME)
+    assert (caught.value.kind, caught.value.retry_after_s) == (ErrorClass.BUSY, 99)
