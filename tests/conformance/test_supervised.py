@@ -588,6 +588,7 @@ def test_time_in_which_the_host_hung_is_not_taken_for_that_of_a_task(rig: Rig) -
     needs = Resources(cores=1, walltime_s=3.0)
     rig.bench.start(rig.bench.bundle(rig.bench.order("t", "sleep 0.73; sleep 0.73", needs=needs)))
     rig.box.until(_started("t"))
+    sleep(0.3)  # by then it is waited for in long steps
     frozen = [rig.supervisors[-1].pid, *rig._find_living("sleep\x000.73")]
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
