@@ -19,8 +19,8 @@ MAX_BYTES: Final = 1_500_000_000
 """Largest file that is read, in bytes; larger ones are refused unread."""
 NO_FILE: Final = frozenset({"", "None", "data/None", "data/"})
 """Texts of a `FileName` that stand for no file."""
-_HTML: Final = re.compile(  # atomic: tried in one way only
-    rb"(?:\xef\xbb\xbf)?(?>\s|<\?.*?\?>|<!--.*?-->)*+<(?:!doctype\s+)?html\b",
+_HTML: Final = re.compile(  # possessive: tried in one way only
+    rb"(?:\xef\xbb\xbf)?(?:\s|<\?.*?\?>|<!--.*?-->)*+<(?:!doctype\s+)?html\b",
     re.DOTALL | re.IGNORECASE,
 )
 _TAG_BYTES: Final = 1 << 18

@@ -45,7 +45,7 @@ def test_a_new_file_has_a_new_status_and_checksum(tmp_path: Path, target: Path) 
     template.write_text(
         "<D><Header><ProductId>p</ProductId></Header><C checksumValue='1' checksumMethod='MD5' "
         "filestatus='ARCHIVED'><FileName>old</FileName></C>"
-        "<C filestatus='ARCHIVED'><FileName/></C></D>"
+        "<C filestatus='ARCHIVED' checksumValue='1' checksumMethod='MD5'><FileName/></C></D>"
     )
     checksums = {"a": Checksum(algorithm="md5", value=MD5)}
     write_product(template, target, {"C.FileName": ["a", "b"]}, checksums)
@@ -53,6 +53,15 @@ def test_a_new_file_has_a_new_status_and_checksum(tmp_path: Path, target: Path) 
     assert (first.name, first.status) == ("a", "PROPOSED")
     assert first.checksum == Checksum(algorithm="md5", value=MD5, declared=True)
     assert (second.name, second.status, second.checksum) == ("b", "PROPOSED", None)
+    assert read_product(target).problems == ()
+
+
+def test_who_reads_the_old_product_reads_it_to_its_end(target: Path) -> None:
+    target.write_text("as it was")
+    with target.open() as reader:
+        write_product(QPF, target, {})
+        assert reader.read() == "as it was"
+    assert read_product(target) == read_product(QPF)
 
 
 def test_a_template_in_another_encoding_becomes_utf_8(tmp_path: Path, target: Path) -> None:
