@@ -14,7 +14,8 @@ from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.core.pilots import JobState
 from euclid_dask.pilots.batch.files import job_files
 from euclid_dask.pilots.batch.systems import cancel_line
-from euclid_dask.pilots.launch import batch_of, pilot_script, runner_prefix, runner_script
+from euclid_dask.pilots.launch import batch_of, pilot_script, runner_script
+from euclid_dask.pilots.names import runner_prefix
 from euclid_dask.pilots.site import Site
 from euclid_dask.runner.history import replay
 from euclid_dask.runner.start import RunRequest, plan_run
@@ -95,7 +96,8 @@ def submit(place: RunnerPlace, words: Sequence[str], *, dry_run: bool = False) -
     site, workspace = place.site, place.workspace
     script = runner_script(site, words, Path.cwd())
     prefix, folder = runner_prefix(site, workspace.workdir), workspace.records / JOBS
-    name = f"{prefix}{len(list(folder.glob(f'{prefix}*.sh'))) + 1}"
+    numbers = [int(path.stem.rpartition(".")[2]) for path in folder.glob(f"{prefix}*.sh")]
+    name = f"{prefix}{max(numbers, default=0) + 1}"
     files = job_files(folder, name)
     planned = Submission(
         workdir=workspace.workdir,

@@ -14,10 +14,11 @@ class Rules(Value, frozen=True, kw_only=True):
     nobody has needed it for `hysteresis_s`. At most `requests` pilots are requested within
     `every_s`, which is also the time between two looks at what is needed. A pilot is requested if
     what waits would use `min_use` of it, or would run nowhere else. After `max_failures` starts in
-    a row that failed, a template is paused for `pause_s`. A host takes nothing new for
-    `quarantine_s` after `max_troubles` attempts in a row that were lost or failed there by the
-    machine, or when a pilot found it unfit. At most `max_running` pilots of all kinds live at a
-    time, queued ones included, and at most `max_queued` of them wait; 0 is no limit.
+    a row that failed, a template is paused for `pause_s`. A pilot whose job has run for `join_s`
+    longer than such ones take to start, and which has not joined, is given up. A host takes
+    nothing new for `quarantine_s` after `max_troubles` attempts in a row that were lost or failed
+    there by the machine, or when a pilot found it unfit. At most `max_running` pilots of all kinds
+    live at a time, queued ones included, and at most `max_queued` of them wait; 0 is no limit.
     """
 
     kappa: float = 1.0
@@ -30,6 +31,7 @@ class Rules(Value, frozen=True, kw_only=True):
     min_use: float = 0.25
     max_failures: int = 3
     pause_s: float = 600.0
+    join_s: float = 600.0
     max_troubles: int = 3
     quarantine_s: float = 3600.0
     max_running: int = 0

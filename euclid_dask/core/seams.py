@@ -125,8 +125,12 @@ class PilotSupply(Protocol):
         left.
         """
 
-    def request(self, pilot: PilotId, template: str) -> None:
-        """Submit a job that becomes this pilot; never blocks for long."""
+    def request(self, pilot: PilotId, template: str, avoid: Sequence[str] = ()) -> None:
+        """Submit a job that becomes this pilot; never blocks for long.
+
+        `avoid` are hosts that it is not to run on, in the batch system's words; not all batch
+        systems can be told.
+        """
 
     def retire(self, pilot: PilotId, reason: str, *, joined: bool) -> None:
         """Cancel a pilot that has not joined; one that has is told by the executor, and leaves."""

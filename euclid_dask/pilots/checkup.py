@@ -25,6 +25,7 @@ from euclid_dask.core.seams import BatchSystem
 from euclid_dask.core.values import Value, json_reader
 from euclid_dask.pilots.batch.systems import LOCAL
 from euclid_dask.pilots.launch import batch_of, pilot_script, script_of
+from euclid_dask.pilots.names import check_name
 from euclid_dask.pilots.probe import ANSWER, QUESTION, Answer
 from euclid_dask.pilots.site import DEFAULT_ENVIRONMENT, Site
 from euclid_dask.worker.clock import now_s
@@ -67,7 +68,7 @@ def checkup(site: Site, *, job: bool, patience_s: float) -> Iterator[Check]:
             yield folder
             return
         yield Check(name="workspace", ok=True, found=f"{site.workspace} can be written here")
-        name = f"euclid-dask-{site.name}-check-{secrets.token_hex(4)}"
+        name = check_name(site)
         batch = batch_of(site, prefix=name, folder=folder / "jobs")
         answered = _batch_answers(site, batch)
         yield answered

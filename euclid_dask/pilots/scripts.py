@@ -36,7 +36,8 @@ class JobRequest(Value, frozen=True, kw_only=True):
     """What a job asks of the batch system, and what it runs.
 
     `directives` are added as they are, without their `#SBATCH`, `#PBS` or `#$`; for HTCondor they
-    are lines like `key = value`. `prologue` are lines of bash that run before the command
+    are lines like `key = value`. `avoid` are hosts that it shall not run on; Slurm and Grid Engine
+    can be told. `prologue` are lines of bash that run before the command
     (HTCondor joins them by `;`, so there each must be whole, and without a comment).
     """
 
@@ -46,6 +47,7 @@ class JobRequest(Value, frozen=True, kw_only=True):
     account: str = ""
     directives: tuple[str, ...] = ()
     prologue: tuple[str, ...] = ()
+    avoid: tuple[str, ...] = ()
 
 
 def job_script(system: str, request: JobRequest) -> str:
@@ -73,7 +75,7 @@ def _slurm(request: JobRequest) -> str:
         request,
         account=request.account or None,
         job_mem=f"{_ceil_mib(request.offer)}M",  # its own rounding is up to whole GiB
-        job_extra_directives=["--export=NONE"],
+        job_extra_directives=["--export=NONE", *_unless(request, "--exclude={}", ",")],
     )
     return _bash(header, request, _STEPS_INHERIT)
 
@@ -115,7 +117,7 @@ def _sge(request: JobRequest) -> str:
         request,
         project=request.account or None,
         job_directives_skip=["-j y"],  # output goes to two files, as the submit command says
-        job_extra_directives=[_BASH],
+        job_extra_directives=[_BASH, *_unless(request, "-l h=!({})", "|")],
     )
     return _bash(header, request)
 
@@ -172,6 +174,11 @@ def _header(kind: Any, request: JobRequest, **options: Any) -> str:
     job = _job(kind, request, queue=request.queue or None, walltime=_walltime(request), **options)
     header: str = job.job_header
     return header
+
+
+def _unless(request: JobRequest, form: str, between: str) -> list[str]:
+    """Return the directive that keeps a job off hosts, if there are any."""
+    return [form.format(between.join(sorted(request.avoid)))] if request.avoid else []
 
 
 def _job(kind: Any, request: JobRequest, **options: Any) -> Any:

@@ -1,7 +1,7 @@
 """The supply of pilots from a batch system: the thread in which its commands run."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -12,6 +12,7 @@ from euclid_dask.core.errors import EuclidDaskError
 from euclid_dask.core.events import PilotEvent
 from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.core.seams import BatchSystem, Inbox
+from euclid_dask.pilots.names import JobNames
 from euclid_dask.pilots.reconciler import Pace, Reconciler, Script
 
 log = logging.getLogger(__name__)
@@ -26,19 +27,19 @@ class BatchSupply:
 
     Args:
         batch: The batch system.
-        prefix: How the names of jobs begin; the pilot's id follows.
+        names: How jobs are named after pilots.
         script: Writes job scripts.
         pace: How often the batch system is asked.
     """
 
-    def __init__(self, batch: BatchSystem, *, prefix: str, script: Script, pace: Pace) -> None:
+    def __init__(self, batch: BatchSystem, *, names: JobNames, script: Script, pace: Pace) -> None:
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._inbox: Inbox | None = None
         self._pace = pace
         self._closing = Event()
         self._thread: Thread | None = None
         self._reconciler = Reconciler(
-            batch, prefix=prefix, script=script, tell=self._tell, time=monotonic, pace=pace
+            batch, names=names, script=script, tell=self._tell, time=monotonic, pace=pace
         )
 
     def open(self, inbox: Inbox, believed: Mapping[PilotId, JobId]) -> None:
@@ -53,9 +54,9 @@ class BatchSupply:
         self._thread = Thread(target=self._live, args=(due_in_s,), name="pilots", daemon=True)
         self._thread.start()
 
-    def request(self, pilot: PilotId, template: str) -> None:
-        """Submit a job that becomes this pilot."""
-        self._asked.put(partial(self._reconciler.request, pilot, template))
+    def request(self, pilot: PilotId, template: str, avoid: Sequence[str] = ()) -> None:
+        """Submit a job that becomes this pilot, on none of the hosts `avoid`."""
+        self._asked.put(partial(self._reconciler.request, pilot, template, avoid))
 
     def retire(self, pilot: PilotId, reason: str, *, joined: bool) -> None:
         """Cancel a pilot that has not joined; one that has leaves on its own, when told."""

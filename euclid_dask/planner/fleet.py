@@ -92,7 +92,8 @@ class Fleet:
 
     `templates` are the kinds of pilots that may be requested; there are none where pilots come on
     their own. `quarantined` hosts get nothing new. `hosts` are those of all pilots, also of those
-    that are gone. `changes` counts changes.
+    that are gone; `nodes` are what the batch system calls them. A runner is there since `opened_s`.
+    `changes` counts changes.
 
     The rest is memory that placing keeps: `touched` are pilots whose `rooms` are to be looked at
     again, `idle_since` tells since when pilots had nothing to do, `reservations` which are kept,
@@ -104,6 +105,8 @@ class Fleet:
     templates: Mapping[str, PilotTemplate] = field(default_factory=dict)
     quarantined: dict[str, HostQuarantined] = field(default_factory=dict)
     hosts: dict[PilotId, str] = field(default_factory=dict)
+    nodes: dict[str, str] = field(default_factory=dict)
+    opened_s: float = -inf
     starts: dict[str, Starts] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
     changes: int = 0
@@ -120,6 +123,7 @@ class Fleet:
         self.misfits.clear()
         match event:
             case FleetOpened():
+                self.opened_s = event.at_s
                 for pilot in list(self.pilots.values()):
                     self._move(pilot, PilotCue.AWAY, event, "the runner was started again")
             case HostQuarantined(host=host):
@@ -152,6 +156,8 @@ class Fleet:
             left_s = inf if event.until_s is None else event.until_s - event.at_s
             self._starts(before).succeeded(event.at_s - before.requested_s, left_s)
         self.touched.add(event.pilot)
+        if before.joined_s is None:
+            self._call(event.host, before.host)
         self.hosts[event.pilot] = event.host or before.host
         self.pilots[event.pilot] = replace(
             before,
@@ -177,20 +183,34 @@ class Fleet:
                 self.pilots[pilot.id] = replace(pilot, job=job)
             case PilotQueued(reason=reason):
                 self._move(pilot, PilotCue.QUEUE, event, reason)
-            case PilotStarting(host=host):
-                self.hosts[pilot.id] = host or pilot.host
-                self._move(replace(pilot, host=host or pilot.host), PilotCue.START, event)
+            case PilotStarting():
+                self._start(pilot, event)
             case PilotAway(reason=reason):
                 self._move(pilot, PilotCue.AWAY, event, reason)
             case PilotDraining(reason=reason):
-                self._move(pilot, PilotCue.DRAIN, event, reason)
-            case PilotLeft(reason=reason):
-                self.touched.add(pilot.id)
-                del self.pilots[pilot.id]
-                if pilot.state in PILOT_COMING:
+                if pilot.state is PilotState.STARTING:
                     self._starts(pilot).failed(event.at_s, reason)
+                self._move(pilot, PilotCue.DRAIN, event, reason)
+            case PilotLeft():
+                self._leave(pilot, event)
             case _:
                 assert_never(event)
+
+    def _start(self, pilot: Pilot, event: PilotStarting) -> None:
+        if pilot.joined_s is not None:
+            self._call(pilot.host, event.host)
+            return
+        host = event.host or pilot.host
+        self.hosts[pilot.id] = host
+        self._move(replace(pilot, host=host), PilotCue.START, event)
+
+    def _leave(self, pilot: Pilot, event: PilotLeft) -> None:
+        self.touched.add(pilot.id)
+        del self.pilots[pilot.id]
+        if pilot.joined_s is None:
+            self._call(event.unfit, pilot.host)
+        if pilot.state in PILOT_COMING:
+            self._starts(pilot).failed(event.at_s, event.reason)
 
     def _move(self, pilot: Pilot, cue: PilotCue, event: PilotEvent, reason: str = "") -> None:
         after = advance_pilot(pilot.state, cue)
@@ -201,6 +221,11 @@ class Fleet:
             pilot = replace(pilot, reason=reason)
         self.pilots[pilot.id] = pilot
 
+    def _call(self, host: str, node: str) -> None:
+        """Learn what the batch system calls a host."""
+        if host and node:
+            self.nodes[host] = node
+
     def _starts(self, pilot: Pilot) -> Starts:
         return self.starts.setdefault(pilot.template, Starts())
 
@@ -210,6 +235,11 @@ class Fleet:
             return False
         bad = self.quarantined.get(pilot.host)
         return bad is None or bad.until_s <= now_s
+
+    def bad_nodes(self, now_s: float) -> tuple[str, ...]:
+        """Return the hosts that are quarantined, as the batch system calls them."""
+        bad = {host for host, one in self.quarantined.items() if one.until_s > now_s}
+        return tuple(sorted({self.nodes[host] for host in bad if host in self.nodes}))
 
     def avoided(self, shape: Shape, until_s: float, now_s: float) -> frozenset[PilotId]:
         """Return the pilots on hosts that tasks of `shape` avoid, if another one will do.

@@ -79,7 +79,7 @@ class Provisioning:
         fleet.refresh(runs, now_s)
         active = [run for run in runs if run.state is RunState.ACTIVE]
         wants = _wants(active, fleet, now_s)
-        effects = [*_unfit(fleet, now_s), *_idle(fleet, wants, now_s)]
+        effects = [*_unfit(fleet, now_s), *_unreached(fleet, now_s), *_idle(fleet, wants, now_s)]
         _absorb(wants, fleet, runs, now_s)
         effects += self._needless_ones(fleet, wants, now_s)
         effects += self._requested(fleet, wants, now_s)
@@ -296,6 +296,21 @@ def _unfit(fleet: Fleet, now_s: float) -> Iterator[PilotEffect]:
         if pilot.state is PilotState.UP and not fleet.takes_work(pilot, now_s):
             bad = fleet.quarantined[pilot.host]
             yield RetirePilot(pilot=pilot.id, reason=f"{bad.host} is quarantined: {bad.reason}")
+
+
+def _unreached(fleet: Fleet, now_s: float) -> Iterator[PilotEffect]:
+    """Yield retirements of pilots whose jobs run, but which do not find their way to the runner."""
+    for pilot in fleet.pilots.values():
+        template = fleet.templates.get(pilot.template)
+        if pilot.state is not PilotState.STARTING or template is None:
+            continue
+        waited_s = now_s - max(pilot.since_s, fleet.opened_s)
+        if waited_s >= template.boot_s + fleet.rules.join_s:
+            reason = (
+                f"its job ran on {pilot.host or 'a node'} for {waited_s / 60:.0f} min and did not "
+                "reach the runner; `euclid-dask site check` tries the network"
+            )
+            yield RetirePilot(pilot=pilot.id, reason=reason)
 
 
 def _idle(fleet: Fleet, wants: Sequence[_Want], now_s: float) -> Iterator[PilotEffect]:

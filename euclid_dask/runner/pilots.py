@@ -105,7 +105,7 @@ class PilotDesk:
         for event in todo:
             match event:
                 case PilotRequested(pilot=pilot, template=template):
-                    self._supply.request(pilot, template)
+                    self._supply.request(pilot, template, self.fleet.bad_nodes(event.at_s))
                 case PilotDraining(pilot=pilot, reason=reason):
                     known = self.fleet.pilots.get(pilot)
                     joined = known is not None and known.joined_s is not None

@@ -277,6 +277,29 @@ def test_a_submit_that_did_not_answer_in_time_is_looked_up_by_name(
 
 
 @pytest.mark.batch
+def test_a_slurm_job_runs_on_none_of_the_hosts_that_it_avoids(slurm: Bench) -> None:
+    slurm.submit("p1", f"sleep 613.{PID}", avoid=("n1", "n2"))
+    assert slurm.until_running("p1").host == "n3"
+
+
+@pytest.mark.batch
+@pytest.mark.slow
+def test_a_job_of_grid_engine_does_not_run_on_the_host_that_it_avoids(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    bench = opened(request, "sge", tmp_path / "jobs")
+    bench.submit("p1", f"sleep 614.{PID}")
+    host = bench.until_running("p1").host
+    bench.submit("p2", "true", avoid=(host, "other"))
+    bench.submit("p3", f"sleep 614.{PID}", avoid=("other",))
+    bench.until_running("p3")  # it is there alone
+    job = bench.job("p2")
+    assert job is not None
+    assert job.state is JobState.QUEUED
+    closed(bench)
+
+
+@pytest.mark.batch
 def test_a_poll_of_a_slurm_that_is_down_is_an_error_and_jobs_go_on(
     slurm: Bench, slurm_cluster: Any
 ) -> None:

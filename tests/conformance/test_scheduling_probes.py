@@ -33,7 +33,8 @@ from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.states import TASK_ACTIVE, PilotState, RunState, TaskState
 from euclid_dask.core.values import replace
 from euclid_dask.pilots.batch.local import MARK
-from euclid_dask.pilots.launch import batch_of, job_prefix
+from euclid_dask.pilots.launch import batch_of
+from euclid_dask.pilots.names import job_names
 from euclid_dask.pilots.site import read_site
 from euclid_dask.runner.journal import read_journal, read_pilots
 from euclid_dask.runner.loop import Runner
@@ -124,7 +125,7 @@ class Probe:
                 os.close(gate)
             batch = batch_of(
                 site,
-                prefix=job_prefix(site, self.workspace.workdir),
+                prefix=job_names(site, self.workspace.workdir).prefix,
                 folder=self.workspace.records / JOBS,
             )
             batch.cancel([job.id for job in batch.jobs()])

@@ -34,14 +34,14 @@ from euclid_dask.core.events import (
 )
 from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.pilots.batch.systems import open_batch
-from euclid_dask.pilots.launch import job_prefix, runner_prefix
+from euclid_dask.pilots.names import job_names, runner_prefix
 from euclid_dask.pilots.site import read_site
 from euclid_dask.runner.journal import read_journal, read_pilots
 from euclid_dask.runner.workspace import Workspace, is_locked
 
 pytestmark = [pytest.mark.dask, pytest.mark.slow, pytest.mark.timeout(300)]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SITE = """\
 workspace = "{folder}/ws"
 batch = "{batch}"
@@ -199,7 +199,7 @@ class Site:
         """Return our jobs that live."""
         site = read_site(self.toml, {})
         folder = Workspace(self.workdir).records / "jobs"
-        batch = open_batch(self.batch, prefix=job_prefix(site, self.workdir), folder=folder)
+        batch = open_batch(self.batch, prefix=job_names(site, self.workdir).prefix, folder=folder)
         return [job.name for job in batch.jobs() if job.state in {"queued", "running", "held"}]
 
 
@@ -247,10 +247,12 @@ def make_site(
             process.wait()
             assert process.stdout is not None
             process.stdout.close()
-        for prefix_of in (runner_prefix, job_prefix) if site.workdir.exists() else ():
+        known = read_site(site.toml, {})
+        prefixes = (runner_prefix(known, site.workdir), job_names(known, site.workdir).prefix)
+        for prefix in prefixes if site.workdir.exists() else ():
             batch = open_batch(
                 site.batch,
-                prefix=prefix_of(read_site(site.toml, {}), site.workdir),
+                prefix=prefix,
                 folder=Workspace(site.workdir).records / "jobs",
             )
             batch.cancel([job.id for job in batch.jobs()])

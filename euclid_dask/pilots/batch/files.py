@@ -7,6 +7,10 @@ from typing import Final
 from euclid_dask.core.errors import SiteError
 from euclid_dask.pilots.batch.dialect import JobFiles
 
+KEPT_JOBS: Final = 100
+"""The files of so many jobs are kept,"""
+KEPT_S: Final = 7 * 86400.0
+"""and those of jobs that were submitted within so many seconds."""
 _TAIL_BYTES: Final = 4000
 
 
@@ -34,6 +38,17 @@ def write_script(folder: Path, name: str, script: str) -> JobFiles:
             hint="the workdir must be writable, and its disk not full",
         ) from error
     return files
+
+
+def prune(folder: Path, now_s: float) -> None:
+    """Remove the files of jobs that were submitted long ago, but for the latest ones."""
+    with suppress(OSError):
+        scripts = sorted(folder.glob("*.sh"), key=lambda script: -script.stat().st_mtime)
+        for script in scripts[KEPT_JOBS:]:
+            if script.stat().st_mtime < now_s - KEPT_S:
+                files = job_files(folder, script.stem)
+                for path in (files.stdout, files.stderr, files.script):
+                    Path(path).unlink(missing_ok=True)
 
 
 def tail(path: str) -> str:

@@ -131,7 +131,10 @@ PBS: Final = Dialect(
             pattern("exceed", "resource limits", "not available"),
             "the queue allows less: see `qstat -Qf`, and the template's sizes",
         ),
-        (pattern("illegal -N", "illegal job name", "job name"), "give the site a shorter name"),
+        (
+            pattern("illegal -N", "illegal job name", "job name"),
+            'names are shortest with `batch = "torque"`; else give the site a shorter name',
+        ),
         (
             pattern("unauthorized", "not authorized", "permission denied"),
             "you may not use this queue from this host: see `qstat -Qf`",

@@ -153,7 +153,7 @@ SLURM: Final = Dialect(
         ),
         (
             pattern("node configuration is not available", "memory specification"),
-            "no node is so large: see `sinfo --format='%P %c %m %l'`, and the template's sizes",
+            "no node is so large, or is left (--exclude): see `sinfo --format='%P %c %m %l'`",
         ),
         (
             pattern("time limit"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from euclid_dask.core.errors import EuclidDaskError
-from euclid_dask.pilots.launch import job_prefix, runner_prefix
+from euclid_dask.pilots.names import runner_prefix
 from euclid_dask.pilots.site import read_site
 from euclid_dask.runner.workspace import Lock, Workspace
 
@@ -149,13 +149,15 @@ def test_a_second_job_for_a_workdir_is_refused_while_the_first_waits(
     assert not (tmp_path / "submitted").exists()
 
 
-def test_no_pilot_of_a_site_is_taken_for_a_runner_of_another(site: Path, tmp_path: Path) -> None:
-    first = read_site(site, {})
-    site.write_text(f'name = "site-runner"\n{site.read_text()}')
-    second = read_site(site, {})
-    assert not runner_prefix(first, tmp_path).startswith(job_prefix(second, tmp_path))
-    assert not runner_prefix(first, tmp_path).startswith(job_prefix(first, tmp_path))
-    assert not job_prefix(second, tmp_path).startswith(runner_prefix(first, tmp_path))
+def test_a_runner_has_a_name_of_its_own_when_files_of_earlier_ones_are_gone(
+    cli, script: Path, site: Path, tmp_path: Path
+) -> None:
+    jobs = tmp_path / "ws" / "w" / ".euclid-dask" / "jobs"
+    jobs.mkdir(parents=True)
+    prefix = runner_prefix(read_site(site, {}), tmp_path / "ws" / "w")
+    (jobs / f"{prefix}5.sh").touch()
+    found = cli("submit", str(script), *WHERE, *INPUTS, "--dry-run", "--json")
+    assert json.loads(found.stdout)["name"] == f"{prefix}6"
 
 
 def test_options_that_resume_does_not_know_are_refused(cli, tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
-"""The jobs that become pilots: names that tell whose they are, and the supervisor's words."""
+"""The jobs that become pilots: the supervisor's words, and where their files are."""
 
+import os
 import shlex
 from pathlib import Path
+from time import time
 
 import pytest
 
 from euclid_dask.core.ids import PilotId
-from euclid_dask.pilots.launch import batch_of, job_prefix, pilot_script
+from euclid_dask.pilots.batch.files import KEPT_JOBS
+from euclid_dask.pilots.launch import batch_of, pilot_script
 from euclid_dask.pilots.site import Limits, Pilots, Site, Template
 from euclid_dask.pilots.supervisor import _options
 
@@ -21,14 +24,6 @@ def site_of(batch: str = "slurm", **more: object) -> Site:
 def words_of(site: Site, **more: str) -> list[str]:
     script = pilot_script(site, PILOT, "light", workdir=Path("/ws/w"), **more)
     return shlex.split(script.splitlines()[-1])
-
-
-def test_jobs_of_two_workdirs_have_names_that_begin_differently() -> None:
-    site = site_of(name="sdc-xx")
-    first, second = (job_prefix(site, Path(f"/ws/{name}")) for name in ("a", "b"))
-    assert first != second
-    assert first.startswith("euclid-dask-sdc-xx-")
-    assert first == job_prefix(site, Path("/ws/a"))
 
 
 def test_the_supervisor_understands_its_words() -> None:
@@ -58,3 +53,20 @@ def test_commands_of_another_host_run_there(
     batch = batch_of(site_of(batch_host="login1"), prefix="p-", folder=tmp_path / "jobs")
     assert batch.jobs() == []
     assert "-o BatchMode=yes login1 env LC_ALL=C" in (tmp_path / "asked").read_text()
+
+
+@pytest.mark.parametrize(("hours", "left"), [(2, KEPT_JOBS), (1, KEPT_JOBS + 3)])
+def test_files_of_jobs_of_long_ago_are_removed_but_for_the_latest(
+    tmp_path: Path, hours: int, left: int
+) -> None:
+    now_s = time()
+    for number in range(KEPT_JOBS + 3):
+        for kind in ("sh", "out", "err", "job"):
+            path = tmp_path / f"p-{number}.1.{kind}"
+            path.touch()
+            os.utime(path, (now_s - number * hours * 3600,) * 2)
+    batch_of(site_of(), prefix="p-", folder=tmp_path)
+    for kind in ("sh", "out", "err"):
+        found = {path.name for path in tmp_path.glob(f"*.{kind}")}
+        assert found == {f"p-{number}.1.{kind}" for number in range(left)}
+    assert len(list(tmp_path.glob("*.job"))) == KEPT_JOBS + 3

@@ -3,7 +3,7 @@
 The last test has the runner, the batch system and its answers fail at random.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import pytest
@@ -23,9 +23,11 @@ from euclid_dask.core.events import (
 from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.core.pilots import Job, JobState
 from euclid_dask.core.values import replace
+from euclid_dask.pilots.names import JobNames
 from euclid_dask.pilots.reconciler import Pace, Reconciler
 
 PREFIX = "euclid-dask-t-"
+NAMES = JobNames(prefix=PREFIX)
 PACE = Pace(poll_s=20.0, watch_s=2.0, submit_s=1.0, settle_s=15.0)
 P = PilotId("light-000001")
 ENDED = JobState.ENDED
@@ -34,8 +36,8 @@ ENDED = JobState.ENDED
 class Bench:
     """A batch system, time that passes when told to, and what was told."""
 
-    def __init__(self) -> None:
-        self.batch = FakeBatch()
+    def __init__(self, names: JobNames = NAMES) -> None:
+        self.batch, self.names = FakeBatch(), names
         self.told: list[PilotEvent] = []
         self.time_s = 0.0
         self.restart({})
@@ -43,7 +45,7 @@ class Bench:
     def restart(self, believed: Mapping[PilotId, JobId]) -> None:
         self.reconciler = Reconciler(
             self.batch,
-            prefix=PREFIX,
+            names=self.names,
             script=self.script,
             tell=self.told.append,
             time=lambda: self.time_s,
@@ -51,9 +53,10 @@ class Bench:
         )
         self.reconciler.believe(believed)
 
-    def script(self, pilot: PilotId, template: str) -> str:
+    def script(self, pilot: PilotId, template: str, avoid: Sequence[str]) -> str:
         if template == "wrong":
             raise SiteError("no such thing", hint="mend it")
+        self.avoided = list(avoid)
         return f"be {pilot}"
 
     def step(self, seconds: float = 0.0) -> float:
@@ -103,6 +106,19 @@ def test_a_pilot_is_told_from_its_submit_to_its_end(bench: Bench) -> None:
     bench.batch.become(ENDED, "TIMEOUT")
     bench.step(20)
     assert bench.news() == [("left", "its job ended (TIMEOUT)")]
+
+
+def test_a_pilot_that_ended_between_two_looks_had_a_host(bench: Bench) -> None:
+    bench.submitted()
+    bench.batch.become(ENDED, "FAILED", host="n1")
+    bench.step(2)
+    assert bench.news() == [("starting", "n1"), ("left", "its job ended (FAILED)")]
+
+
+def test_a_script_tells_of_the_hosts_to_avoid(bench: Bench) -> None:
+    bench.reconciler.request(P, "light", ["n1"])
+    bench.step()
+    assert bench.avoided == ["n1"]
 
 
 def test_what_has_not_changed_is_told_once(bench: Bench) -> None:
@@ -303,6 +319,18 @@ def test_a_pilot_whose_submit_a_crash_cut_short_is_found_by_its_name(bench: Benc
     bench.restart({P: JobId("")})
     bench.step()
     assert bench.news() == [("submitted", "1"), ("queued", "Priority")]
+
+
+def test_pilots_are_found_by_names_that_tell_only_the_end_of_their_ids() -> None:
+    bench = Bench(JobNames(prefix="eabcdefgh", terse=True))
+    bench.submitted()
+    assert bench.batch.living() == ["eabcdefgh000001"]
+    bench.restart({P: JobId("")})
+    bench.step()
+    assert [(type(one), one.pilot) for one in bench.told] == [
+        (PilotSubmitted, P),
+        (PilotQueued, P),
+    ]
 
 
 def test_jobs_that_nobody_believes_in_are_cancelled(bench: Bench) -> None:

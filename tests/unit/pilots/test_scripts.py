@@ -38,6 +38,15 @@ def test_the_script_of_a_template(system: str, template: str) -> None:
     assert script == (GOLDEN / f"{system}-{template}.txt").read_text()
 
 
+@pytest.mark.parametrize(
+    ("system", "line"), [("slurm", "#SBATCH --exclude=n1,n2"), ("sge", "#$ -l h=!(n1|n2)")]
+)
+def test_a_job_is_kept_off_hosts_where_that_can_be_said(system: str, line: str) -> None:
+    script = job_script(system, replace(LIGHT, avoid=("n2", "n1")))
+    assert script.replace(f"{line}\n", "") == job_script(system, LIGHT)
+    assert line in script.splitlines()
+
+
 def test_there_are_scripts_for_every_batch_system() -> None:
     assert set(SYSTEMS) == {LOCAL, *DIALECTS}
 

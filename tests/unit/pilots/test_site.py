@@ -103,9 +103,11 @@ def test_a_walltime_may_be_written_as_a_time_of_toml(read: Read) -> None:
 
 def test_a_site_has_rules_for_its_pilots(read: Read) -> None:
     pilots = '[pilots]\nmargin = "2min"\nidle_timeout = "0s"\nfailed_starts = 7\n'
+    pilots += 'max_troubles = 5\nquarantine = "10min"\n'
     rules = read(SIX_LINES + pilots + "[limits]\nmax_running = 5\nmax_queued = 2\n").rules
     assert (rules.margin_s, rules.idle_s, rules.max_failures) == (120, math.inf, 7)
     assert (rules.max_running, rules.max_queued) == (5, 2)
+    assert (rules.max_troubles, rules.quarantine_s) == (5, 600)
 
 
 # ---- what is refused

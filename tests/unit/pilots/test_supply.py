@@ -10,6 +10,7 @@ from euclid_dask.core.errors import BatchError
 from euclid_dask.core.events import PilotEvent, PilotLeft, PilotQueued, PilotSubmitted
 from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.core.pilots import Job, JobState
+from euclid_dask.pilots.names import JobNames
 from euclid_dask.pilots.reconciler import Pace
 from euclid_dask.pilots.supply import BatchSupply
 
@@ -25,7 +26,10 @@ class Bench:
         self.batch = FakeBatch()
         self.inbox: SimpleQueue[PilotEvent] = SimpleQueue()
         self.supply = BatchSupply(
-            self.batch, prefix=PREFIX, script=lambda pilot, _: f"be {pilot}", pace=QUICK
+            self.batch,
+            names=JobNames(prefix=PREFIX),
+            script=lambda pilot, *_: f"be {pilot}",
+            pace=QUICK,
         )
 
     def put(self, news: PilotEvent) -> None:

@@ -117,6 +117,25 @@ def test_a_quarantined_host_takes_no_work_for_a_while() -> None:
     assert [fleet.takes_work(pilot, at_s) for at_s in (499.0, 500.0)] == [False, True]
 
 
+def test_bad_hosts_have_the_names_that_the_batch_system_gives_them() -> None:
+    names = [PilotId(f"light-{number}") for number in (1, 2, 3)]
+    fleet = fleet_of(
+        *(requested(name) for name in names),
+        *(PilotStarting(pilot=name, host=f"n{name[-1]}", at_s=90.0) for name in names[:2]),
+        joined("light-1", host="n1.site.eu"),
+        PilotLeft(pilot=names[1], reason="no disk", unfit="n2.site.eu", at_s=150.0),
+        joined("light-3", host="n3.site.eu"),
+        PilotStarting(pilot=names[2], host="n3", at_s=160.0),  # nobody had looked before
+        *(
+            HostQuarantined(host=f"n{number}.site.eu", reason="", until_s=500.0, at_s=200.0)
+            for number in (2, 3, 4)
+        ),
+    )
+    assert fleet.bad_nodes(499.0) == ("n2", "n3")
+    assert fleet.bad_nodes(500.0) == ()
+    assert fleet.pilots[names[2]].host == "n3.site.eu"
+
+
 def test_pilots_are_away_when_a_runner_begins() -> None:
     fleet = fleet_of(requested("light-2"), joined(), FleetOpened(journal_version=1, at_s=200.0))
     states = {pilot.id: str(pilot.state) for pilot in fleet.pilots.values()}
@@ -145,6 +164,18 @@ def test_a_pilot_that_was_cancelled_did_not_fail_to_start() -> None:
         PilotLeft(pilot=name, reason="cancelled", at_s=2.0),
     )
     assert fleet.starts == {}
+
+
+def test_a_pilot_that_is_given_up_while_it_starts_has_failed_to() -> None:
+    name = PilotId("light-1")
+    fleet = fleet_of(
+        requested(),
+        PilotStarting(pilot=name, host="n1", at_s=1.0),
+        PilotDraining(pilot=name, reason="it did not reach the runner", at_s=900.0),
+        PilotLeft(pilot=name, reason="cancelled", at_s=902.0),
+    )
+    starts = fleet.starts["light"]
+    assert (starts.failures, starts.reason) == (1, "it did not reach the runner")
 
 
 def test_the_events_of_pilots_can_be_written_and_read() -> None:

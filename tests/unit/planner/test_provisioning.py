@@ -7,6 +7,7 @@ import pytest
 
 from euclid_dask.core.effects import PilotEffect, RequestPilot, RetirePilot
 from euclid_dask.core.events import (
+    FleetOpened,
     HostQuarantined,
     PilotJoined,
     PilotLeft,
@@ -102,6 +103,17 @@ def test_nothing_is_looked_at_again_too_soon(bench: MakeBench) -> None:
     assert look.at(100.9) == []
     assert len(look.at(101.0)) == 1
     assert look.at(110.9) == []
+
+
+def test_a_pilot_that_does_not_reach_the_runner_is_given_up(bench: MakeBench) -> None:
+    look = Look(singles(bench, 1), template("light", 2, boot_s=30.0), join_s=300.0)
+    look.request("light-1")
+    look.fleet.apply(PilotStarting(pilot=PilotId("light-1"), host="n1", at_s=100.0))
+    assert retired(look.at(420.0)) == {}
+    assert "ran on n1 for 6 min and did not reach" in retired(look.at(430.0))["light-1"]
+    look.fleet.apply(FleetOpened(journal_version=1, at_s=440.0))  # nobody was there to be reached
+    assert retired(look.at(760.0)) == {}
+    assert list(retired(look.at(770.0))) == ["light-1"]
 
 
 def test_nothing_is_requested_where_there_are_no_templates(bench: MakeBench) -> None:

@@ -10,15 +10,30 @@ from euclid_dask.core.events import (
     HostQuarantined,
     PilotJoined,
     PilotLeft,
+    PilotRequested,
+    PilotStarting,
     TaskErred,
     TaskSucceeded,
 )
 from euclid_dask.core.ids import PilotId, TaskId
-from euclid_dask.core.resources import Resources
-from euclid_dask.planner import Fleet
+from euclid_dask.core.pilots import PilotTemplate
+from euclid_dask.core.resources import GB, Resources
+from euclid_dask.planner import Fleet, decide
 from euclid_dask.report.pilots import pilots_text
 from euclid_dask.runner.journal import read_pilots
 from euclid_dask.runner.pilots import PilotDesk
+from euclid_dask.sim import Outcome, World, begin
+from euclid_dask.sim.flows import body, flow, out, task
+
+
+class Supply:
+    """Notes the hosts to be avoided by pilots."""
+
+    def __init__(self) -> None:
+        self.avoided: list[tuple[str, ...]] = []
+
+    def request(self, pilot: PilotId, template: str, avoid: tuple[str, ...] = ()) -> None:
+        self.avoided.append(avoid)
 
 
 class Clock:
@@ -59,6 +74,22 @@ def test_a_host_where_tasks_fail_by_the_machine_is_quarantined(desk: PilotDesk) 
         desk.learn(TaskSucceeded(task=task, attempt=1, at_s=3.0), PilotId("q"))
     assert list(desk.fleet.quarantined) == ["n1"]
     desk.learn(TaskSucceeded(task=task, attempt=1, at_s=3.0), None)
+
+
+def test_new_pilots_are_kept_off_bad_hosts(tmp_path: Path) -> None:
+    supply: Any = Supply()
+    offer = Resources(cores=4, ram_bytes=8 * GB, walltime_s=1e6)
+    light = PilotTemplate(name="light", offer=offer, slots=4, max_running=4)
+    desk = PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(templates={"light": light}), Clock())
+    desk.record(PilotRequested(pilot=PilotId("p"), template="light", at_s=1.0))
+    desk.record(PilotStarting(pilot=PilotId("p"), host="n1", at_s=2.0))
+    desk.record(PilotLeft(pilot=PilotId("p"), reason="no disk", unfit="n1.eu", at_s=3.0))
+    world = World(lambda *_: Outcome())
+    active = begin(world, flow(body(task("a"), result=out("a"))), tmp_path / "w")
+    decide([active.run], desk.fleet, {}, 100.0)
+    desk.decide([active.run])
+    desk.carry_out()
+    assert supply.avoided == [("n1",)]
 
 
 def _is_bad(event: Any) -> bool:
