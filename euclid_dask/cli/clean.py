@@ -38,7 +38,17 @@ MOST_PROBLEMS: Final = 10
 def command(workdir: str, **given: Any) -> int:
     """Remove what the engine and its tasks made in WORKDIR: outputs, lists, logs, records."""
     workspace = Workspace(Path(workdir).absolute())
-    with cleaning(workspace, keep_outputs=given["keep"] == "outputs") as (plan, remove):
+    keep_outputs = given["keep"] == "outputs"
+
+    def refuse_pilots(site: str) -> None:
+        from euclid_dask.api import living  # noqa: PLC0415  fast start
+
+        living.refuse_pilots(workspace, site)
+
+    with cleaning(workspace, keep_outputs=keep_outputs, refuse_pilots=refuse_pilots) as (
+        plan,
+        remove,
+    ):
         for line in _lines(plan, whole=given["dry_run"]):
             click.echo(line)
         if given["dry_run"]:

@@ -59,13 +59,22 @@ class CleaningPlan:
     size_bytes: int = 0
 
 
+def _ask_nobody(site: str) -> None:
+    """Believe that pilots end with the last run."""
+
+
 @contextmanager
 def cleaning(
-    workspace: Workspace, *, keep_outputs: bool = False
+    workspace: Workspace,
+    *,
+    keep_outputs: bool = False,
+    refuse_pilots: Callable[[str], None] = _ask_nobody,
 ) -> Iterator[tuple[CleaningPlan, Callable[[], list[str]]]]:
     """Give what can be removed from a workdir, and the function that does it.
 
-    The function returns what could not be removed. Meanwhile nobody can run there.
+    The function returns what could not be removed. Meanwhile nobody can run there. Where all runs
+    have ended but pilots were not seen to, `refuse_pilots` is called with each site file of a run:
+    it is to raise if pilots live.
 
     Raises:
         InputError: No run was started there.
@@ -82,6 +91,8 @@ def cleaning(
                 _refuse_pilots(workspace, run_id, living)
                 end_processes(run_id, HOST_TRACES)
         runs = [run for run, _ in known.values() if run is not None]
+        for site in {run.options.site for run in runs if living} - {""}:
+            refuse_pilots(site)
         plan = plan_cleaning(workspace, runs, keep_outputs=keep_outputs)
         plan.damaged = [run_id for run_id, (_, is_whole) in known.items() if not is_whole]
         yield plan, lambda: clean(plan)

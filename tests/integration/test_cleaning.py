@@ -1,16 +1,24 @@
 """What `clean` removes, and above all what it leaves alone."""
 
+import json
 import os
+import subprocess
+import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from euclid_dask import api
+from euclid_dask.api.living import refuse_pilots
 from euclid_dask.core.errors import InputError, WorkdirError
 from euclid_dask.core.events import PilotRequested
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.values import to_json
+from euclid_dask.pilots.batch.systems import open_batch
+from euclid_dask.pilots.names import job_names
+from euclid_dask.pilots.site import read_site
 from euclid_dask.runner.believed import PILOTS
 from euclid_dask.runner.cleaning import CleaningPlan, cleaning
 from euclid_dask.runner.workspace import Workspace
@@ -27,6 +35,14 @@ for word in "$@"; do
   case $word in --workdir=*) w=${word#*=};; --one=*) i=${word#*=};; --out=*) o=${word#*=};; esac
 done
 cat "$w/$i" > "$w/$o"
+"""
+SITE = """
+workspace = "{folder}"
+batch = "local"
+[templates.light]
+cores = 1
+ram = "1GB"
+walltime = "1h"
 """
 SCRIPT = """
 from euclid_dask import pipeline
@@ -167,6 +183,37 @@ def test_a_run_whose_pilots_may_live_is_not_cleaned(w: Path) -> None:
     assert (w / "b" / "out.txt").exists()
     journal.write_bytes(b"".join(lines))
     clean(w)  # it has ended: they do nothing for it
+    assert left(w) == ["x.txt"]
+
+
+def test_a_workdir_whose_pilots_live_is_not_cleaned_though_all_runs_have_ended(w: Path) -> None:
+    result = run(w)
+    toml, records = w.parent / "site.toml", w / ".euclid-dask"
+    toml.write_text(SITE.format(folder=w.parent))
+    journal = records / result.run.id / "journal.jsonl"
+    first, *rest = journal.read_bytes().splitlines(keepends=True)
+    started = json.loads(first)
+    started["options"]["site"] = str(toml)
+    journal.write_bytes(json.dumps(started).encode() + b"\n" + b"".join(rest))
+    pilot = PilotId("light-000001")
+    requested = PilotRequested(at_s=1.0, pilot=pilot, template="light")
+    (records / PILOTS).write_bytes(to_json(requested) + b"\n")
+    names = job_names(read_site(toml, {}), w)
+    batch = open_batch("local", prefix=names.prefix, folder=records / "jobs")
+    job = batch.submit("sleep 600\n", names.name(pilot))
+    asking = partial(refuse_pilots, Workspace(w), patience_s=0.0)
+    refused = pytest.raises(WorkdirError, match=rf"light-000001 \(job {job}, running\)")
+    with refused as caught, cleaning(Workspace(w), refuse_pilots=asking):
+        pass
+    batch.cancel([job])
+    assert "end them: kill " in str(caught.value.hint)
+    toml.rename(w.parent / "other.toml")
+    line = [sys.executable, "-m", "euclid_dask", "clean", str(w), "--yes"]
+    blind = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert blind.returncode == 2
+    assert "nobody can tell whether pilots" in blind.stderr
+    (w.parent / "other.toml").rename(toml)
+    subprocess.run(line, check=True, capture_output=True)
     assert left(w) == ["x.txt"]
 
 
