@@ -6,7 +6,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from euclid_dask.core.errors import InputError
 
 SCHEMES: Final = frozenset(
-    {"file", "memory", "sftp", "http", "https", "dav", "davs", "ftp", "ftps", "s3", "dss"}
+    {
+        *("file", "memory", "sftp", "ftp", "ftps", "http", "https", "dav", "davs"),
+        *("s3", "s3+http", "dss", "dss+http"),
+    }
 )
 
 

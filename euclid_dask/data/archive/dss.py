@@ -22,7 +22,15 @@ from euclid_dask.data.archive.settings import ArchiveSettings, checked
 from euclid_dask.data.credentials import Credential
 from euclid_dask.data.model import ErrorClass
 from euclid_dask.data.names import check_name, shown
-from euclid_dask.data.storage import Capabilities, Part, Reader, Stat, StorageError, part_of
+from euclid_dask.data.storage import (
+    Capabilities,
+    Part,
+    Reader,
+    Stat,
+    StorageError,
+    checked_path,
+    part_of,
+)
 from euclid_dask.data.storages.exchange import Upload
 from euclid_dask.data.storages.http import body_of, range_from
 from euclid_dask.data.storages.patience import Patience
@@ -48,11 +56,16 @@ class DssDriver:
         self._session = session
 
     def url(self, path: str) -> str:
-        """Return the URL of a file."""
+        """Return the URL of a file. A store knows names only: directories of a path are left out.
+
+        Raises:
+            StorageError: POLICY when no file can have that name.
+        """
         try:
-            return f"{self.root}/{quote(check_name(path), safe='')}"
+            name = check_name(checked_path(path).rpartition("/")[2])
         except InputError as error:
             raise StorageError(ErrorClass.POLICY, error.message, hint=error.hint) from None
+        return f"{self.root}/{quote(name, safe='')}"
 
     def stat(self, path: str) -> Stat | None:
         """Return the size of a file, None if there is none."""

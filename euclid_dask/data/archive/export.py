@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import Value
 from euclid_dask.data.model import File
-from euclid_dask.data.names import check_name
+from euclid_dask.data.names import check_name, quoted
 from euclid_dask.data.resolve import Location
 
 _DSS: Final = "http://euclid.esa.org/schema/sys/dss"
@@ -92,8 +92,12 @@ def _add_location(container: ET.Element, place: Location, sdc: str) -> None:
     if protocol not in _KNOWN:
         raise InputError(f"{place.url}: the archive's schema knows no {url.scheme}://")
     location = ET.SubElement(container, "Location")
-    _add(location, "Path", place.path)
-    _add(location, "URL", place.url)
+    path, address = place.path, place.url
+    if url.scheme == "dss":  # which knows names only
+        path = path.rpartition("/")[2]
+        address = f"{place.access.root.replace('dss', 'https', 1)}/{quoted(path)}"
+    _add(location, "Path", path)
+    _add(location, "URL", address)
     node = ET.SubElement(location, "StorageNode")
     _add(node, "Protocol", protocol)
     _add(node, "Domain", url.hostname or "")

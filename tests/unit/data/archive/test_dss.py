@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import closing
+from pathlib import Path
 
 import fake_archive
 import pytest
@@ -11,7 +12,10 @@ from euclid_dask.core.errors import InputError
 from euclid_dask.data.archive.dss import DssDriver
 from euclid_dask.data.archive.session import Session
 from euclid_dask.data.credentials import Credential
-from euclid_dask.data.model import Access, ErrorClass
+from euclid_dask.data.hashing import hash_chunks
+from euclid_dask.data.model import Access, ErrorClass, File, Replica, Storage, TransferState
+from euclid_dask.data.mover import Mover, Settings
+from euclid_dask.data.registry import Registry
 from euclid_dask.data.storage import Stat, StorageDriver, StorageError, part_path
 from euclid_dask.data.storages.opening import open_driver
 from euclid_dask.worker.clock import SystemClock
@@ -120,8 +124,8 @@ def test_a_login_page_is_no_file(store: DssDriver, archive: FakeArchive) -> None
         pass
 
 
-@pytest.mark.parametrize("name", ["a/b.fits", "../x", "", ".hidden", "x y"])
-def test_a_path_is_no_name(store: DssDriver, name: str) -> None:
+@pytest.mark.parametrize("name", ["../x", "", "a/.hidden", "x y", "a//b", "a/"])
+def test_what_can_be_no_name_is_refused(store: DssDriver, name: str) -> None:
     with pytest.raises(StorageError) as caught:
         store.stat(name)
     assert caught.value.kind is ErrorClass.POLICY
@@ -162,3 +166,40 @@ def test_a_busy_storage_says_when_to_come_again(archive: FakeArchive) -> None:
     ):
         driver.stat(NAME)
     assert (caught.value.kind, caught.value.retry_after_s) == (ErrorClass.BUSY, 99)
+
+
+@pytest.mark.parametrize(("source", "goal"), [("eas", "here"), ("here", "eas")])
+def test_the_mover_brings_files_from_a_store_and_to_it(
+    archive: FakeArchive, tmp_path: Path, source: str, goal: str
+) -> None:
+    known = {"me": Credential(user=USER, password=PASSWORD)}
+    file = File(name=NAME, size=len(CONTENT), checksums=hash_chunks([CONTENT]).checksums())
+    paths = {"eas": NAME, "here": f"in/{NAME}"}
+    if source == "eas":
+        archive.files[NAME] = CONTENT
+    else:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / NAME).write_bytes(CONTENT)
+    roots = {"eas": archive.url.replace("http://", "dss+http://"), "here": f"file://{tmp_path}"}
+    with Registry(tmp_path / "r.sqlite") as registry:
+        for name, root in roots.items():
+            registry.storages.put(Storage(name=name, marker=""))
+            credential = "me" if name == "eas" else ""
+            way = Access(storage=name, zone="z", root=root, credential=credential)
+            registry.storages.put_access([way])
+        registry.register([file], [Replica(file=NAME, storage=source, path=paths[source])])
+        registry.transfers.enqueue([(NAME, goal)])
+
+        clock = SystemClock()
+        mover = Mover(
+            registry,
+            lambda access: open_driver(access, known, clock),
+            clock,
+            Settings(worker="w", zone="z"),
+        )
+        mover.drain()
+        mover.close()
+
+        (done,) = registry.transfers.of_files([NAME])
+        assert (done.state, done.error) == (TransferState.DONE, "")
+    assert archive.files[NAME] == CONTENT

@@ -43,6 +43,13 @@ def test_a_location_is_told_in_parts() -> None:
     ]
 
 
+def test_a_file_in_a_file_store_is_told_by_its_name() -> None:
+    places = [_location("dss://store:443", "e0/a.fits")]
+    root = ET.fromstring(locations_xml([(FILE, places)], "SDC-CH"))
+
+    assert [one.text for one in root.iter("URL")] == ["https://store:443/a.fits"]
+
+
 def test_a_scheme_that_the_schema_does_not_know_is_refused() -> None:
     with pytest.raises(InputError, match="knows no s3://"):
         locations_xml([(FILE, [_location("s3://bucket/x", "a.fits")])], "SDC-CH")
