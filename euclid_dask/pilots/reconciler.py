@@ -6,7 +6,8 @@ tells nothing; no job has ended by it. Rule 3: a job of ours that nobody believe
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
@@ -18,6 +19,7 @@ from euclid_dask.core.errors import (
     SubmitUnknownError,
 )
 from euclid_dask.core.events import (
+    PilotDraining,
     PilotEvent,
     PilotLeft,
     PilotQueued,
@@ -28,7 +30,7 @@ from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.core.pilots import Job, JobState
 from euclid_dask.core.seams import BatchSystem
 from euclid_dask.core.values import Value
-from euclid_dask.pilots.names import JobNames
+from euclid_dask.pilots.lease import Leases
 from euclid_dask.pilots.selftest import unfit_host
 from euclid_dask.worker.clock import now_s
 
@@ -39,6 +41,9 @@ _LIVES: Final = _WAITS | {JobState.RUNNING}
 SPEAKER: Final = "euclid-dask pilot: "
 """How the lines begin that a pilot itself writes to its stderr."""
 
+_CHATTER: Final = " - distributed."
+"""What is in the lines that the Dask worker of a pilot logs, whatever happens."""
+
 _WATCH_S: Final = 30.0
 """For so long after a submit or a start the queue is looked at more often."""
 
@@ -46,21 +51,23 @@ _WATCH_S: Final = 30.0
 class Script(Protocol):
     """Writes job scripts."""
 
-    def __call__(self, pilot: PilotId, template: str, avoid: Sequence[str]) -> str:
-        """Return the script of the job that becomes this pilot, on none of the hosts `avoid`."""
+    def __call__(self, pilot: PilotId, template: str) -> str:
+        """Return the script of the job that becomes this pilot."""
 
 
 class Pace(Value, frozen=True, kw_only=True):
     """How often the batch system is asked; all times are seconds.
 
     `watch_s` is the time between two looks at the queue shortly after a submit or a start. A job
-    that was submitted and never listed is given up after `settle_s`.
+    that was submitted and never listed is given up after `settle_s`. `leases` are those of the
+    pilots, if they have any: a pilot whose job is abandoned is given up by taking its lease away.
     """
 
     poll_s: float = 20.0
     watch_s: float = 2.0
     submit_s: float = 1.0
     settle_s: float = 15.0
+    leases: Leases | None = None
 
 
 @dataclass(slots=True)
@@ -68,18 +75,19 @@ class _Pilot:
     """A pilot that is not gone. `submitted_s` is None as long as no submit was tried.
 
     The batch system has listed its job if `is_certain`. `said` is what was told of it last;
-    `cancelled` says why its job is to end, "" if it is not.
+    `cancelled` says why its job is to end, "" if it is not. `given_up_s` is when its lease was
+    taken away.
     """
 
     id: PilotId
     template: str = ""
-    avoid: Sequence[str] = ()
     job: JobId | None = None
     submitted_s: float | None = None
     is_certain: bool = False
     said: tuple[str, str] = ("", "")
     cancelled: str = ""
     is_cancelling: bool = False
+    given_up_s: float | None = None
 
 
 class Reconciler:
@@ -87,7 +95,7 @@ class Reconciler:
 
     Args:
         batch: The batch system.
-        names: How jobs are named after pilots.
+        prefix: How the names of jobs begin; the pilot's id follows.
         script: Writes job scripts.
         tell: Takes events of pilots.
         time: Returns seconds that never go back.
@@ -97,31 +105,28 @@ class Reconciler:
         self,
         batch: BatchSystem,
         *,
-        names: JobNames,
+        prefix: str,
         script: Script,
         tell: Callable[[PilotEvent], None],
         time: Callable[[], float],
         pace: Pace,
     ) -> None:
-        self._batch, self._names, self._script = batch, names, script
+        self._batch, self._prefix, self._script = batch, prefix, script
         self._tell, self._time, self._pace = tell, time, pace
         self._pilots: dict[PilotId, _Pilot] = {}
-        self._ids: dict[str, PilotId] = {}  # by the names of their jobs, also of those that left
         self._poll_at_s = self._submit_at_s = self._watch_until_s = -inf
         self._trouble = ""
 
     def believe(self, believed: Mapping[PilotId, JobId]) -> None:
         """Take over pilots of an earlier runner, with their jobs ("" if none is known)."""
         for pilot, job in believed.items():
-            self._ids[self._names.name(pilot)] = pilot
             self._pilots[pilot] = _Pilot(
                 pilot, job=job or None, submitted_s=self._time(), is_certain=bool(job)
             )
 
-    def request(self, pilot: PilotId, template: str, avoid: Sequence[str] = ()) -> None:
-        """Want a pilot, on none of the hosts `avoid`."""
-        self._ids[self._names.name(pilot)] = pilot
-        self._pilots[pilot] = _Pilot(pilot, template, avoid)
+    def request(self, pilot: PilotId, template: str) -> None:
+        """Want a pilot."""
+        self._pilots[pilot] = _Pilot(pilot, template)
 
     def cancel(self, pilot: PilotId, reason: str) -> None:
         """Want a pilot no more, whatever it does."""
@@ -177,7 +182,7 @@ class Reconciler:
     def _by_pilot(self, jobs: Iterable[Job]) -> dict[PilotId, Job]:
         found: dict[PilotId, Job] = {}
         for job in jobs:
-            pilot = self._ids.get(job.name) or self._names.pilot(job.name)
+            pilot = PilotId(job.name.removeprefix(self._prefix))
             if pilot not in found or job.state in _LIVES:
                 found[pilot] = job
         return found
@@ -197,12 +202,25 @@ class Reconciler:
         elif job.state is JobState.RUNNING:
             self._say_starting(pilot, job.host)
         elif job.state is JobState.ENDED:
-            self._ended(pilot, job)
+            self._leave(pilot, f"its job ended ({job.reason})" if job.reason else "its job ended")
+        elif job.state is JobState.ABANDONED:
+            self._give_up(pilot, job)
 
-    def _ended(self, pilot: _Pilot, job: Job) -> None:
-        if job.host:  # it may have run between two looks
-            self._say_starting(pilot, job.host)
-        self._leave(pilot, f"its job ended ({job.reason})" if job.reason else "its job ended")
+    def _give_up(self, pilot: _Pilot, job: Job) -> None:
+        """Take the lease of a pilot away whose job is abandoned; it is gone when that has told."""
+        leases, reason = self._pace.leases, f"the batch system has given its job up ({job.reason})"
+        if leases is None:
+            return
+        if pilot.given_up_s is None:
+            try:
+                leases.take_away(pilot.id)
+            except OSError as error:
+                log.warning("cannot take away the lease of %s: %s", pilot.id, error)
+                return
+            pilot.given_up_s = self._time()
+            self._tell(PilotDraining(pilot=pilot.id, reason=reason, at_s=now_s()))
+        elif self._time() - pilot.given_up_s >= leases.dead_after_s:
+            self._leave(pilot, reason)
 
     def _disown(self, listed: Mapping[PilotId, Job]) -> None:
         """Have jobs end that nobody believes in; that they did is told, whoever had believed."""
@@ -222,7 +240,8 @@ class Reconciler:
 
     def _interval_s(self) -> float:
         unsettled = any(
-            p.submitted_s is not None and (not p.is_certain or p.cancelled)
+            p.submitted_s is not None
+            and (not p.is_certain or p.cancelled or p.given_up_s is not None)
             for p in self._pilots.values()
         )
         if unsettled or self._time() < self._watch_until_s:
@@ -265,15 +284,15 @@ class Reconciler:
         self._submit_at_s = self._time() + self._pace.submit_s
         pilot.submitted_s = self._time()
         try:
-            script = self._script(pilot.id, pilot.template, pilot.avoid)
-            pilot.job = self._batch.submit(script, self._names.name(pilot.id))
+            script = self._script(pilot.id, pilot.template)
+            pilot.job = self._batch.submit(script, self._prefix + pilot.id)
         except BatchUnreachableError as error:
             pilot.submitted_s = None
             self._submit_at_s = self._time() + self._pace.poll_s
             self._troubled(error)
             self._say_queued(pilot, f"not submitted yet: {error.message}")
         except SubmitUnknownError as error:
-            log.warning("%s; looking for job %s", error.message, self._names.name(pilot.id))
+            log.warning("%s; looking for job %s%s", error.message, self._prefix, pilot.id)
             self._watch()
         except EuclidDaskError as error:
             self._leave(pilot, " ".join(str(error).split()))
@@ -297,6 +316,9 @@ class Reconciler:
 
     def _leave(self, pilot: _Pilot, reason: str) -> None:
         del self._pilots[pilot.id]
+        if self._pace.leases is not None:
+            with suppress(OSError):  # a killed pilot leaves it behind
+                self._pace.leases.take_away(pilot.id)
         words = "" if pilot.cancelled else self._last_line(pilot)
         if words:
             reason = f"{reason}; it said: {words}"
@@ -305,8 +327,9 @@ class Reconciler:
 
     def _last_line(self, pilot: _Pilot) -> str:
         """Return the end of what a pilot's job wrote to its stderr: most often an error."""
-        said = self._batch.last_words(self._names.name(pilot.id)).strip()
-        return said.rpartition("\n")[2].removeprefix(SPEAKER)
+        said = self._batch.last_words(self._prefix + pilot.id).split("\n")
+        lines = [line.strip() for line in said if line.strip() and _CHATTER not in line]
+        return lines[-1].removeprefix(SPEAKER) if lines else ""
 
     def _troubled(self, error: BatchError) -> None:
         """Warn once of a batch system that cannot be asked."""

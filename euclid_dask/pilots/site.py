@@ -206,20 +206,18 @@ class Pilots(Value, frozen=True, kw_only=True):
     margin_s: Annotated[
         _Duration, Meta(description="time before its end in which no task of a pilot shall run")
     ] = field(name="margin", default=60.0)
+    lease_s: Annotated[
+        _Duration,
+        Meta(
+            description="a pilot that cannot reach the workspace for so long stops its tasks until "
+            "it can; so they can start elsewhere soon after the batch system has given its node "
+            "up. 0s: never; then they wait until it has forgotten the job"
+        ),
+    ] = field(name="lease", default=60.0)
     failed_starts: Annotated[
         _Count,
         Meta(description="after so many failed starts in a row a template is given up; 0: never"),
     ] = 3
-    max_troubles: Annotated[
-        _Count,
-        Meta(
-            description="after so many attempts in a row that a host lost, or failed, it is "
-            "quarantined, if others went well elsewhere; 0: never"
-        ),
-    ] = 3
-    quarantine_s: Annotated[
-        _Duration, Meta(description="for so long a host that is quarantined takes nothing new")
-    ] = field(name="quarantine", default=3600.0)
 
 
 class Network(Value, frozen=True, kw_only=True):
@@ -280,8 +278,6 @@ class Site(Value, frozen=True, kw_only=True):
             margin_s=self.pilots.margin_s,
             idle_s=self.pilots.idle_timeout_s or math.inf,
             max_failures=self.pilots.failed_starts or HUGE,
-            max_troubles=self.pilots.max_troubles or HUGE,
-            quarantine_s=self.pilots.quarantine_s,
             max_running=self.limits.max_running,
             max_queued=self.limits.max_queued,
         )
