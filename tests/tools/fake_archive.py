@@ -13,10 +13,10 @@ import xmlrpc.client
 from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 from urllib.parse import unquote
 
@@ -47,6 +47,9 @@ class FakeArchive:
     password: str = PASSWORD
     ticket: str = ""
     polls: int = 1
+    pace: int = 0
+    """Bytes that are sent at once, until somebody sets `hurry`; 0 for all."""
+    hurry: Event = field(default_factory=Event)
     lock: Lock = field(default_factory=Lock)
 
     def fail(self, verb: str, *faults: Fault) -> None:
@@ -174,7 +177,18 @@ class _Handler(BaseHTTPRequestHandler):
             if value:
                 self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        self._send(content)
+
+    def _send(self, content: bytes) -> None:
+        pace = self.server.archive.pace
+        if not pace:
+            self.wfile.write(content)
+            return
+        with suppress(ConnectionError):
+            for start in range(0, len(content), pace):
+                self.wfile.write(content[start : start + pace])
+                self.wfile.flush()
+                self.server.archive.hurry.wait(0.02)
 
 
 def _verb(target: str, pragma: str, body: bytes) -> str:

@@ -107,6 +107,12 @@ def test_what_is_no_size_is_told(
         store.stat(NAME)
 
 
+def test_the_pickle_that_answers_stat_is_not_read(session: Session, store: DssDriver) -> None:
+    with pytest.raises(StorageError, match="a Python pickle, which is never read") as caught:
+        session.ask("GET", store.url(NAME), {"pragma": "STAT"})
+    assert caught.value.kind is ErrorClass.CONTENT
+
+
 def test_what_is_no_md5_is_told(store: DssDriver, archive: FakeArchive) -> None:
     archive.fail("MD5SUM", fake_archive.answers(b"0"))
 
