@@ -20,6 +20,7 @@ _STEP_BYTES: Final = 255
 _PATH_BYTES: Final = 4000
 _SHOWN: Final = 80
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+=,@-]*")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.:+=,@/ -]*")
 _PART: Final = re.compile(r"\.part-[^.]*\Z")
 _NO_FILE: Final = frozenset({"none", "null", "nul"})
 _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -131,7 +132,7 @@ def _path_problems(path: str) -> Iterator[str]:
         yield "is empty"
     if path.startswith("/"):
         yield "is absolute"
-    for letter in path:
+    for letter in "" if _PLAIN.fullmatch(path) else path:
         if letter == "\\" or _UNSEEN.match(unicodedata.category(letter)):
             yield f"has {_told(letter)}"
     if escape := _ESCAPE.search(path):

@@ -9,7 +9,7 @@ from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import Checksum, File, FileState
 from euclid_dask.data.names import check_name, shown
 from euclid_dask.data.registry.events import Change, record_all
-from euclid_dask.data.registry.rows import AnyRow, batches, insert_new, where_in
+from euclid_dask.data.registry.rows import AnyRow, batches, insert_new, is_one_of, where_in
 from euclid_dask.data.registry.schema import file_checksums, files
 from euclid_dask.data.states import FILE, FileCue
 
@@ -138,9 +138,8 @@ def advance_files(connection: Connection, rows: Iterable[AnyRow], cue: FileCue) 
     target = FILE.target(cue)
     changed = [row for row in rows if FILE.advance(FileState(row.state), cue) != row.state]
     for batch in batches(changed):
-        connection.execute(
-            update(files).where(files.c.id.in_([row.id for row in batch])).values(state=target)
-        )
+        is_changed = is_one_of(connection, files.c.id, [row.id for row in batch])
+        connection.execute(update(files).where(is_changed).values(state=target))
     # that a proposed file is committed is told by the event of its first replica
     told = (row for row in changed if row.state != FileState.PROPOSED)
     record_all(connection, (Change(f"file {target}", row.id) for row in told))

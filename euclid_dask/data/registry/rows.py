@@ -1,10 +1,25 @@
 """Looking up rows by many names at once, in batches that both databases take."""
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Column, Connection, Insert, Row, Select, Table, insert, select
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Connection,
+    Insert,
+    Row,
+    Select,
+    Table,
+    any_,
+    func,
+    insert,
+    literal,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from euclid_dask.core.errors import InputError
@@ -32,8 +47,18 @@ def where_in(
     return [
         row
         for batch in batches(values)
-        for row in connection.execute(query.where(column.in_(batch)))
+        for row in connection.execute(query.where(is_one_of(connection, column, batch))).all()
     ]
+
+
+def is_one_of(
+    connection: Connection, column: Column[Any], values: Sequence[Any]
+) -> ColumnElement[bool]:
+    """Return that a column is one of some values, which are one parameter: many are slow."""
+    if is_sqlite(connection.dialect):
+        given = func.json_each(json.dumps(values)).table_valued("value")
+        return column.in_(select(given.c.value))
+    return column == any_(literal(values, ARRAY(column.type)))
 
 
 def insert_new(connection: Connection, table: Table) -> Insert:
@@ -51,28 +76,30 @@ def file_ids(connection: Connection, names: Collection[str]) -> dict[str, int]:
     """
     rows = where_in(connection, select(files.c.name, files.c.id), files.c.name, set(names))
     found = {row.name: row.id for row in rows}
-    for name in names:
-        if name not in found:
-            raise InputError(f"there is no file {shown(name)} in the registry")
+    _check_known(names, found)
     return found
 
 
 def lock_files(connection: Connection, names: Collection[str]) -> dict[str, AnyRow]:
     """Return the rows of files, which nobody else changes, nor their replicas, until we are done.
 
-    They are locked in the order of their keys, so that two that lock the same do not wait for
+    They are locked in the order of their names, so that two that lock the same do not wait for
     each other. SQLite has one writer, who has them all.
 
     Raises:
         InputError: There is no file of one of these names.
     """
-    found = file_ids(connection, names)
-    query = select(files).order_by(files.c.id).with_for_update()
-    return {
-        row.name: row
-        for batch in batches(sorted(found.values()))
-        for row in connection.execute(query.where(files.c.id.in_(batch)))
-    }
+    query = select(files).order_by(files.c.name).with_for_update()
+    rows = where_in(connection, query, files.c.name, sorted(set(names)))
+    found = {row.name: row for row in rows}
+    _check_known(names, found)
+    return found
+
+
+def _check_known(names: Collection[str], found: Collection[str]) -> None:
+    for name in names:
+        if name not in found:
+            raise InputError(f"there is no file {shown(name)} in the registry")
 
 
 def storage_ids(connection: Connection, names: Collection[str]) -> dict[str, int]:

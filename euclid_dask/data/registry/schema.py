@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The revision of the schema that this code speaks."""
 
 metadata: Final = MetaData(
@@ -193,6 +193,7 @@ products = Table(
     Column("header", JSON, nullable=False),
     _ref("files", "xml_file_id"),
     _ref("events"),
+    Index(None, "type", "product_id"),
     Index(None, "type", "release", "product_id"),
 )
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Connection,
     Update,
+    bindparam,
     insert,
     select,
     tuple_,
@@ -20,10 +21,9 @@ from sqlalchemy import (
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import (
+    Arrival,
     ErrorClass,
-    File,
     FileState,
-    Replica,
     ReplicaState,
     Transfer,
     TransferState,
@@ -104,47 +104,15 @@ class Transfers:
         )
         return self._database.write(lambda it: _mine(it, claimed, query, TransferCue.PUBLISH))
 
-    def finish(
-        self,
-        transfer: Transfer,
-        replica: Replica,
-        *,
-        content: File,
-        method: str = "copy",
-        bytes_copied: int = 0,
-    ) -> None:
-        """Tell that the replica is there, published, durable and verified.
+    def finish(self, arrivals: Sequence[Arrival]) -> None:
+        """Tell that replicas are there, published, durable and verified: all of them or none.
 
         Telling it twice changes nothing.
 
-        Args:
-            transfer: As it was claimed.
-            replica: Where it is.
-            content: The file as it was read: its size and checksums.
-            method: How it came there, as `copy` or `link`.
-            bytes_copied: How many bytes were written for it.
-
         Raises:
-            InputError: The transfer is no more the caller's, or the content is not the file's.
+            InputError: A transfer is no more the caller's, or a content is not the file's.
         """
-
-        def work(connection: Connection) -> None:
-            row = _locked(connection, transfer)
-            if row.state == TransferState.DONE and row.fence == transfer.fence:
-                return
-            if (replica.file, replica.storage) != (transfer.file, transfer.destination):
-                raise InputError(f"transfer {transfer.id} does not bring {shown(replica.file)}")
-            if row.state not in TRANSFER.sources(TransferCue.FINISH) or _is_late(row, transfer):
-                raise InputError(
-                    f"transfer {transfer.id} of {shown(transfer.file)} is {row.state}, and no "
-                    f"more {transfer.worker}'s"
-                )
-            put_checksums(connection, [content])
-            change = Change("replica added", row.file_id, row.destination_id, method)
-            put_replicas(connection, [replica], record(connection, change))
-            _end(connection, row, TransferCue.FINISH, method=method, bytes_copied=bytes_copied)
-
-        self._database.write(work)
+        self._database.write(lambda it: _finish(it, arrivals))
 
     def fail(
         self,
@@ -278,6 +246,51 @@ def _claim(
         (Change("transfer claimed", row.file_id, row.destination_id, worker) for row in rows),
     )
     return [_transfer(row, earlier[row.id]) for row in rows]
+
+
+def _finish(connection: Connection, arrivals: Sequence[Arrival]) -> None:
+    lock_files(connection, [arrival.transfer.file for arrival in arrivals])  # first, as all do
+    keys = [arrival.transfer.id for arrival in arrivals]
+    query = select(transfers).order_by(transfers.c.id).with_for_update()
+    rows = {row.id: row for row in where_in(connection, query, transfers.c.id, keys)}
+    new = [arrival for arrival in arrivals if _is_news(arrival, rows[arrival.transfer.id])]
+    if not new:
+        return
+    put_checksums(connection, [arrival.content for arrival in new])
+    event = record(connection, Change("replicas added", detail=f"{len(new)} by transfers"))
+    put_replicas(connection, [arrival.replica for arrival in new], event)
+    ended = {"worker": "", "lease_until_s": 0, "changed_at_s": now_s()}
+    connection.execute(
+        update(transfers)
+        .where(transfers.c.id == bindparam("key"))
+        .values(
+            state=TRANSFER.target(TransferCue.FINISH),
+            method=bindparam("how"),
+            bytes_copied=bindparam("copied"),
+            **ended,
+        ),
+        [{"key": a.transfer.id, "how": a.method, "copied": a.bytes_copied} for a in new],
+    )
+    done = [(arrival.method, rows[arrival.transfer.id]) for arrival in new]
+    record_all(
+        connection,
+        (Change("transfer done", row.file_id, row.destination_id, how) for how, row in done),
+    )
+
+
+def _is_news(arrival: Arrival, row: AnyRow) -> bool:
+    """Return False when the registry was told already; raise InputError when it cannot be."""
+    transfer, replica = arrival.transfer, arrival.replica
+    if row.state == TransferState.DONE and row.fence == transfer.fence:
+        return False
+    if (replica.file, replica.storage) != (transfer.file, transfer.destination):
+        raise InputError(f"transfer {transfer.id} does not bring {shown(replica.file)}")
+    if row.state not in TRANSFER.sources(TransferCue.FINISH) or _is_late(row, transfer):
+        raise InputError(
+            f"transfer {transfer.id} of {shown(transfer.file)} is {row.state}, and no "
+            f"more {transfer.worker}'s"
+        )
+    return True
 
 
 def _mine(
