@@ -7,9 +7,10 @@ from pathlib import Path
 
 import fake_archive
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 from fake_archive import PASSWORD, USER, FakeArchive
 
+from euclid_dask.cli.app import app
 from euclid_dask.data.archive.ppo import read_order
 from euclid_dask.data.model import Access, Checksum, File, Replica, Storage
 from euclid_dask.data.registry.registry import Registry
@@ -28,6 +29,13 @@ def _xml(product_id: str, *files: str) -> bytes:
         f'<ns:DpdVisRawFrame xmlns:ns="{NS}"><Header><ProductId>{product_id}</ProductId></Header>'
         f"<Data>{named}</Data></ns:DpdVisRawFrame>"
     ).encode()
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Return a function that calls the command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(app, words)
 
 
 @pytest.fixture
