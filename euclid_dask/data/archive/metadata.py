@@ -32,6 +32,7 @@ FIELDS: Final = ("Header.ProductId", "Header.DataSetRelease", "Header.CreationDa
 """What is told of each product when nothing else is asked for."""
 _COLUMN: Final = re.compile(r"[A-Za-z_][\w.:\[\]]*")
 _JOB_BYTES: Final = 1 << 16
+_FIRST_POLL_S: Final = 0.25
 _LONGEST_POLL_S: Final = 30.0
 
 
@@ -144,7 +145,7 @@ class Metadata:
                     ErrorClass.CONTENT, f"{plain(url)}: finished, but there are no products"
                 )
             if job.status != "FINISHED":
-                pause_s = min(_LONGEST_POLL_S, 2.0**turn)
+                pause_s = min(_LONGEST_POLL_S, _FIRST_POLL_S * 2.0**turn)
                 waited_s += pause_s
                 self._check_time(waited_s, url)
                 self._session.wait(pause_s)

@@ -87,7 +87,7 @@ def test_the_archive_is_asked_until_it_has_finished(
     archive.polls = 4
 
     assert metadata.document("DpdVisRawFrame", "3") is not None
-    assert waits == [1.0, 2.0, 4.0, 8.0]
+    assert waits == [0.25, 0.5, 1.0, 2.0]
 
 
 def test_a_query_that_takes_too_long_is_given_up(session: Session, archive: FakeArchive) -> None:
