@@ -53,7 +53,7 @@ def main() -> None:
     )
     print(
         f"  large: {figures['large_bytes']:,} bytes in {figures['large_s']:.1f} s "
-        f"(target {TARGETS['large_s']}), peak RSS {figures['large_rss_mb']:.1f} MB "
+        f"(CPU {figures['large_cpu_s']:.1f} s, target {TARGETS['large_s']}), peak RSS {figures['large_rss_mb']:.1f} MB "
         f"(target {TARGETS['large_rss_mb']}), of which Python and imports "
         f"{figures['import_rss_mb']:.1f} MB; parser alone {figures['large_parsed_s']:.1f} s"
     )
@@ -117,9 +117,9 @@ def in_a_process(read: Callable[[Path], dict[str, float]], path: Path) -> dict[s
 
 def _read_large(path: Path) -> dict[str, float]:
     before = _peak_mb()
-    begun = time.perf_counter()
+    begun, begun_cpu = time.perf_counter(), time.process_time()
     product = read_product(path, ["Data.Last"])
-    taken = time.perf_counter() - begun
+    taken, taken_cpu = time.perf_counter() - begun, time.process_time() - begun_cpu
     peak = _peak_mb()
     if [file.name for file in product.files] != ["x.fits"] or product.values[0].text != "yes":
         sys.exit("the large product was not read to its end")
@@ -127,6 +127,7 @@ def _read_large(path: Path) -> dict[str, float]:
     _parse(path)
     return {
         "large_s": taken,
+        "large_cpu_s": taken_cpu,
         "large_parsed_s": time.perf_counter() - begun,
         "large_rss_mb": peak,
         "import_rss_mb": before,

@@ -183,16 +183,17 @@ class _Reader:
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if self._text is not None:
             self._leave_text(tag)
-        kind = _kind(self._open[-1][0].path if self._open else None, tag, self._wanted)
-        self._open.append((kind, attributes))
+        opened = self._open
+        kind = _kind(opened[-1][0].path if opened else None, tag, self._wanted)
+        opened.append((kind, attributes))
         if kind.is_taken:
             self._text = []
             self._length = 0
             self.parser.CharacterDataHandler = self._take_characters
-        if len(self._open) == 1:
-            self._root = tag
-        elif len(self._open) > MAX_DEPTH:
+        if len(opened) > MAX_DEPTH:
             raise XmlError(f"is nested more than {MAX_DEPTH} deep")
+        if not self._root:
+            self._root = tag
 
     def _leave_text(self, tag: str) -> None:
         """Take no text of an element in which another begins."""
@@ -221,9 +222,8 @@ class _Reader:
             self.parser.CharacterDataHandler = None
             self._take(text, *self._open[-1][0])
         kind, attributes = self._open.pop()
-        depth = len(self._open)
-        if depth in self._named:
-            self._named.remove(depth)
+        if self._named and len(self._open) in self._named:
+            self._named.remove(len(self._open))
         elif attributes and "filestatus" in attributes:
             raise XmlError(f"has {kind.step} with a filestatus, but no FileName in it")
 
