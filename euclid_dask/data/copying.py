@@ -22,6 +22,7 @@ from euclid_dask.data.local import sync_directory
 from euclid_dask.data.markers import check_marker
 from euclid_dask.data.model import (
     Access,
+    Arrival,
     ErrorClass,
     File,
     Replica,
@@ -89,19 +90,20 @@ class Arrived:
     method: str
     """`copy` or `link`, or `found` when it was there before."""
 
-    @property
-    def bytes_copied(self) -> int:
-        """How many bytes were written for it."""
-        return self.content.size if self.method == "copy" else 0
-
-    @property
-    def replica(self) -> Replica:
-        """What is to be registered."""
-        return Replica(
+    def arrival(self) -> Arrival:
+        """Return what the registry is told."""
+        replica = Replica(
             file=self.job.file.name,
             storage=self.job.storage.name,
             path=self.job.target.path,
             mtime_ns=self.stat.mtime_ns,
+        )
+        return Arrival(
+            transfer=self.job.transfer,
+            replica=replica,
+            content=self.content,
+            method=self.method,
+            bytes_copied=self.content.size if self.method == "copy" else 0,
         )
 
 

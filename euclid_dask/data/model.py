@@ -196,6 +196,21 @@ class Transfer(Value, frozen=True, kw_only=True):
     error: str = ""
 
 
+class Arrival(Value, frozen=True, kw_only=True):
+    """A transfer that has brought its file."""
+
+    transfer: Transfer
+    """As it was claimed."""
+    replica: Replica
+    """Where the file is now."""
+    content: File
+    """The file as it was read: its size and checksums."""
+    method: str = "copy"
+    """How it came there, as `copy` or `link`."""
+    bytes_copied: int = 0
+    """How many bytes were written for it."""
+
+
 class FileReference(Value, frozen=True, kw_only=True):
     """What a product says of one file it names."""
 

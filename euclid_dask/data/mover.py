@@ -12,7 +12,7 @@ Rule 3: who has lost the lease publishes nothing.
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.seams import Clock
@@ -26,6 +26,8 @@ from euclid_dask.data.states import ReplicaCue
 from euclid_dask.data.storage import StorageDriver, StorageError
 
 Outcome: TypeAlias = Copied | Arrived | Failed
+_AHEAD: Final = 8
+"""Transfers that are claimed for each thread: small files are told to the registry together."""
 
 
 class Settings(Value, frozen=True, kw_only=True):
@@ -71,7 +73,7 @@ class Mover:
 
     def _claim(self, pool: ThreadPoolExecutor) -> bool:
         """Take as many transfers as there is room for; return whether there were some."""
-        room = 2 * self._settings.threads - len(self._running)
+        room = _AHEAD * self._settings.threads - len(self._running)
         if room < self._settings.threads:
             return False
         accesses = self._registry.storages.accesses(self._settings.zone)
@@ -127,10 +129,9 @@ class Mover:
         for future in done:
             del self._running[future]
         for outcome in ours:
-            if isinstance(outcome, Arrived):
-                self._finish(outcome)
-            else:
+            if isinstance(outcome, Copied):
                 self._running[pool.submit(self._copier.publish, outcome)] = outcome.job
+        self._finish([outcome for outcome in ours if isinstance(outcome, Arrived)])
         self._extend()
 
     def _ours(self, ready: Sequence[Copied | Arrived]) -> list[Copied | Arrived]:
@@ -145,18 +146,19 @@ class Mover:
                 outcome.part.abandon()
         return [outcome for outcome in ready if outcome.job.transfer.id in ids]
 
-    def _finish(self, arrived: Arrived) -> None:
-        transfer = arrived.job.transfer
+    def _finish(self, arrived: Sequence[Arrived]) -> None:
+        """Register what has arrived: all at once, and one by one when one of them is refused."""
+        if not arrived:
+            return
         try:
-            self._registry.transfers.finish(
-                transfer,
-                arrived.replica,
-                content=arrived.content,
-                method=arrived.method,
-                bytes_copied=arrived.bytes_copied,
-            )
-        except InputError as error:  # it is no more ours, or the file is being removed
-            self._fail(transfer, StorageError(ErrorClass.POLICY, error.message))
+            self._registry.transfers.finish([one.arrival() for one in arrived])
+        except InputError as error:  # one is no more ours, or its file is being removed
+            if len(arrived) == 1:
+                refused = StorageError(ErrorClass.POLICY, error.message)
+                self._fail(arrived[0].job.transfer, refused)
+                return
+            for one in arrived:
+                self._finish([one])
 
     def _fail(self, transfer: Transfer, error: StorageError) -> None:
         if error.kind is ErrorClass.FULL:

@@ -20,6 +20,7 @@ from euclid_dask.core.errors import (
 )
 from euclid_dask.data.model import (
     Access,
+    Arrival,
     Checksum,
     DeletionState,
     ErrorClass,
@@ -267,7 +268,7 @@ def test_every_change_of_a_file_has_an_event(registry: Registry) -> None:
         ("registered", ""),
         ("transfer queued", "B"),
         ("transfer claimed", "B"),
-        ("replica added", "B"),
+        ("replicas added", ""),
         ("transfer done", "B"),
         ("replica suspect", "A"),
         ("pinned", ""),
@@ -322,7 +323,8 @@ def test_no_secret_in_a_root_is_stored_or_repeated(registry: Registry) -> None:
 
 def finish(registry: Registry, transfer: Transfer, **changes: object) -> None:
     replica = Replica(file=transfer.file, storage=transfer.destination, path=f"raw/{transfer.file}")
-    registry.transfers.finish(transfer, replica, content=a_file(transfer.file), **changes)  # type: ignore[arg-type]
+    arrival = Arrival(transfer=transfer, replica=replica, content=a_file(transfer.file), **changes)
+    registry.transfers.finish([arrival])
 
 
 def test_a_transfer_goes_from_the_queue_to_a_replica(registry: Registry) -> None:
@@ -410,11 +412,13 @@ def test_a_transfer_of_other_content_is_not_recorded(registry: Registry) -> None
     registry.transfers.publishing([claimed], LEASE_S)
     replica = Replica(file="a.fits", storage="B", path="a.fits")
     with pytest.raises(InputError, match="other content"):
-        registry.transfers.finish(claimed, replica, content=a_file(xxh3="cd"))
+        registry.transfers.finish(
+            [Arrival(transfer=claimed, replica=replica, content=a_file(xxh3="cd"))]
+        )
     assert where(registry) == {"A": "available"}
     elsewhere = Replica(file="a.fits", storage="C", path="a.fits")
     with pytest.raises(InputError, match="does not bring"):
-        registry.transfers.finish(claimed, elsewhere, content=a_file())
+        registry.transfers.finish([Arrival(transfer=claimed, replica=elsewhere, content=a_file())])
 
 
 def test_a_transfer_is_tried_again_later_or_never(registry: Registry) -> None:
