@@ -53,7 +53,8 @@ def main() -> None:
     )
     print(
         f"  large: {figures['large_bytes']:,} bytes in {figures['large_s']:.1f} s "
-        f"(CPU {figures['large_cpu_s']:.1f} s, target {TARGETS['large_s']}), peak RSS {figures['large_rss_mb']:.1f} MB "
+        f"(CPU {figures['large_cpu_s']:.1f} s, target {TARGETS['large_s']}), "
+        f"peak RSS {figures['large_rss_mb']:.1f} MB "
         f"(target {TARGETS['large_rss_mb']}), of which Python and imports "
         f"{figures['import_rss_mb']:.1f} MB; parser alone {figures['large_parsed_s']:.1f} s"
     )
