@@ -37,9 +37,11 @@ Examples:
   euclid-dask archive put w/out.xml --dry-run
   euclid-dask archive ppo run order.xml --workdir w
 
-Users and passwords are not in the settings and never on the command line, but in ~/.netrc:
+\b
+Users and passwords are never on the command line, but in ~/.netrc (chmod 600), in lines
   machine eas-dps-rest-ops.esac.esa.int login NAME password WORD
-which nobody else may read (chmod 600). Only a stand-in of the archive could be tried so far.
+
+Only a stand-in of the archive could be tried so far: begin with `find` and --dry-run.
 """
 QUERY_EPILOG: Final = f"""\
 \b
@@ -64,7 +66,7 @@ archive_option: Final = click.option(
     default="archive.toml",
     show_default=True,
     metavar="FILE",
-    help="Settings of the archive: see `archive new`; default also: EUCLID_DASK_ARCHIVE.",
+    help="Settings of the archive, see `archive new`; or set EUCLID_DASK_ARCHIVE.",
 )
 cache_option: Final = click.option(
     "--cache",

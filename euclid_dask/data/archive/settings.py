@@ -26,6 +26,7 @@ credentials = "~/.netrc"                             # by host; only its owner m
 # longest_wait_s = 600                               # that a server may ask for
 # longest_query_s = 3600                             # that a query for products may take
 """
+_HINT: Final = "`euclid-dask archive new > archive.toml` writes one to edit"
 
 
 class ArchiveSettings(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,9 +69,9 @@ def read_settings(path: Path) -> ArchiveSettings:
     try:
         given = msgspec.convert(tomllib.loads(path.read_text()), ArchiveSettings)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", hint=_hint()) from error
+        raise InputError(f"{path}: {error.strerror}", hint=_HINT) from error
     except (ValueError, msgspec.ValidationError) as error:
-        raise InputError(f"{path}: {error}", hint=_hint()) from None
+        raise InputError(f"{path}: {error}", hint=_HINT) from None
     try:
         return checked(given)
     except InputError as error:
@@ -106,7 +107,3 @@ def _server(key: str, text: str) -> str:
         f"{key}: an archive is spoken to by https://, and not by {url.scheme}://",
         hint="a password would go over the line in clear",
     )
-
-
-def _hint() -> str:
-    return "it has lines like:\n" + EXAMPLE
