@@ -103,10 +103,15 @@ def _questions(driver: StorageDriver, place: str) -> Sequence[Question]:
         ("reads the same bytes", True, lambda: _content(driver, path) == PROBE),
         ("reads from a position", True, lambda: _content(driver, path, 1000) == PROBE[1000:]),
         ("refuses to replace a file", True, lambda: _refuses(driver, path)),
-        ("refuses it also in a race", False, lambda: driver.capabilities.refuses_existing),
-        ("writes to the disk when asked", False, lambda: driver.capabilities.syncs),
+        (
+            "promises so in a race",
+            False,
+            lambda: driver.capabilities.refuses_existing,
+        ),
+        ("promises to write to the disk", False, lambda: driver.capabilities.syncs),
         ("tells when a file was changed", False, lambda: _times(driver, path)),
         ("lists files", False, lambda: [path] == [found for found, _ in driver.walk(place)]),
+        ("lists hidden files, as parts are", False, lambda: _lists(driver, place, ".b.fits")),
         ("tells a.fits from A.fits", False, lambda: driver.stat(f"{place}/A.fits") is None),
         ("removes a file", True, lambda: _removes(driver, f"{place}/b.fits")),
     )
@@ -141,6 +146,13 @@ def _refuses(driver: StorageDriver, path: str) -> bool:
 def _times(driver: StorageDriver, path: str) -> bool:
     found = driver.stat(path)
     return found is not None and found.mtime_ns is not None
+
+
+def _lists(driver: StorageDriver, place: str, name: str) -> bool:
+    path = f"{place}/{name}"
+    _put(driver, path)
+    listed = path in [found for found, _ in driver.walk(place)]
+    return driver.unlink(path) and listed
 
 
 def _removes(driver: StorageDriver, path: str) -> bool:

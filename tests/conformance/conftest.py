@@ -347,6 +347,13 @@ def vsftpd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServ
 
 
 @pytest.fixture(scope="session")
+def vsftpd_tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """Return vsftpd with TLS."""
+    with file_servers.vsftpd(tmp_path_factory.mktemp("vsftpd-tls"), tls=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
     """Return moto's server, with a bucket."""
     with file_servers.s3(tmp_path_factory.mktemp("s3")) as server:

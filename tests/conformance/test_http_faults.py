@@ -1,21 +1,16 @@
 """Web servers that answer badly: each answer ends in the file, or in an error that tells why."""
 
-import ipaddress
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import certificate
 from file_servers import CLOCK, USER
 
 from euclid_dask.core.errors import InputError
@@ -328,37 +323,6 @@ def test_a_listing_that_is_not_understood_is_refused(web, listing):
     with closing(web.driver()) as driver, pytest.raises(StorageError) as error:
         list(driver.walk())
     assert error.value.kind is ErrorClass.CONTENT
-
-
-def certificate(folder: Path, host: str, days: int = 1) -> ssl.SSLContext:
-    """Return what a server needs that says it is `host`, by an authority in `ca.pem`."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    known = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.9"))]
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=9))
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName(known), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = made.public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    (folder / "ca.pem").write_bytes(pem)
-    (folder / "server.pem").write_bytes(pem + secret)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    return context
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """The seam of storages: one suite on all drivers, against real servers where there is one."""
 
+import os
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic
@@ -10,9 +13,12 @@ from typing import cast
 from urllib.parse import quote
 
 import pytest
+from batch_clusters import skip_or_fail
 from file_servers import CLOCK, FileServer
 
+from euclid_dask.data.markers import GuardedDriver, write_marker
 from euclid_dask.data.model import ErrorClass
+from euclid_dask.data.probing import Outcome, probe
 from euclid_dask.data.storage import MARKER, StorageDriver, StorageError, part_of, part_path
 from euclid_dask.data.storages.exchange import HttpClient
 from euclid_dask.data.storages.file import FileDriver
@@ -269,3 +275,82 @@ def test_an_object_is_sent_in_pieces(s3_server):
                 assert refused(part.publish) is expected
             part.abandon()
         assert content_of(driver, "a/x.fits") == content
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a file system of one MB that is mounted."""
+    if os.geteuid() != 0:
+        skip_or_fail("mounting needs root")
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True, check=False
+    )
+    if done.returncode:
+        skip_or_fail(f"no mount: {done.stderr!r}")
+    yield place
+    subprocess.run(["umount", "-l", place], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("before", [0, 1 << 19], ids=["at the first byte", "in the middle"])
+@pytest.mark.parametrize("scheme", ["file", "sftp"])
+def test_a_full_disk_takes_no_file(disk, request, scheme, before):
+    server = request.getfixturevalue("sftp_server")
+    (disk / "filling").write_bytes(bytes((1 << 20) - before))
+    reached = replace(server, path=str(disk), folder=None) if scheme == "sftp" else None
+    with closing(reached.driver() if reached else FileDriver(disk)) as driver:
+        part = driver.open_part("x.fits", "1-1")
+
+        def write() -> None:
+            part.write(CONTENT)
+            part.sync()
+
+        assert refused(write) is ErrorClass.FULL
+        part.abandon()
+        assert [path for path, _ in driver.walk()] == ["filling"]
+
+
+def test_a_disk_that_is_unmounted_is_away(disk):
+    driver = FileDriver(disk)
+    write_marker(driver, "m1")
+    guarded = GuardedDriver(driver, "m1")
+    assert guarded.stat("x") is None
+    subprocess.run(["umount", disk], check=True)
+    assert refused(lambda: guarded.stat("x")) is ErrorClass.AWAY
+    assert refused(lambda: guarded.open_part("x", "1-1")) is ErrorClass.AWAY
+    assert list(disk.iterdir()) == []
+
+
+def test_a_disk_that_is_read_only_takes_no_file(disk):
+    (disk / "x").write_text("x")
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    driver = FileDriver(disk)
+    assert refused(lambda: driver.open_part("y", "1-1")) is ErrorClass.POLICY
+    assert refused(lambda: driver.unlink("x")) is ErrorClass.POLICY
+    assert content_of(driver, "x") == b"x"
+
+
+@pytest.mark.parametrize("server", ["sftp", "nginx_dav", "wsgidav", "ftp", "vsftpd", "s3"])
+def test_what_a_server_can_do_is_found_out(request, server):
+    reached: FileServer = request.getfixturevalue(f"{server}_server")
+    place = token_hex(4)
+    reached.make(place)
+    with closing(reached.driver(place)) as driver:
+        told = {finding.question: finding.outcome for finding in probe(driver)}
+        assert list(driver.walk()) == []
+    assert Outcome.FAILED not in told.values()
+    assert (told["lists hidden files, as parts are"] is Outcome.NO) == (server == "nginx_dav")
+
+
+def test_ftp_goes_through_tls(vsftpd_tls_server):
+    vsftpd_tls_server.make("here")
+    with closing(vsftpd_tls_server.driver("here")) as driver:
+        part = driver.open_part("a/x.fits", "1-1")
+        part.write(CONTENT)
+        part.sync()
+        part.publish()
+        assert content_of(driver, "a/x.fits") == CONTENT
+        assert [path for path, _ in driver.walk()] == ["a/x.fits"]
+    with closing(replace(vsftpd_tls_server, options=()).driver("here")) as distrustful:
+        assert refused(lambda: distrustful.stat("a/x.fits")) is ErrorClass.AUTH

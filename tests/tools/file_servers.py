@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from batch_clusters import skip_or_fail
+from certificates import certificate
 
 from euclid_dask.core.seams import Clock
 from euclid_dask.data.credentials import NOBODY, Credential
@@ -47,6 +48,7 @@ class FileServer:
     port: int
     path: str = ""
     """What is before the path of a file in URLs."""
+    host: str = "127.0.0.1"
     folder: Path | None = None
     """Where its files are on this host, if they are files."""
     credential: Credential = NOBODY
@@ -63,7 +65,7 @@ class FileServer:
         return Access(
             storage="tested",
             zone="here",
-            root=f"{self.scheme}://127.0.0.1:{self.port}{self.path}{below}",
+            root=f"{self.scheme}://{self.host}:{self.port}{self.path}{below}",
             credential="the-one",
             options={**dict(self.options), **options},
         )
@@ -219,8 +221,8 @@ def ftp(folder: Path) -> Iterator[FileServer]:
 
 
 @contextmanager
-def vsftpd(folder: Path) -> Iterator[FileServer]:
-    """Have vsftpd run, with what anybody may write."""
+def vsftpd(folder: Path, *, tls: bool = False) -> Iterator[FileServer]:
+    """Have vsftpd run, with what anybody may write; with TLS it wants one session for all."""
     binary, data, port = program("vsftpd"), _data(folder), free_port()
     if os.geteuid() != 0:
         skip_or_fail("vsftpd needs root")
@@ -234,9 +236,19 @@ def vsftpd(folder: Path) -> Iterator[FileServer]:
         "anon_other_write_enable=YES\nanon_world_readable_only=NO\nanon_umask=022\n"
         f"secure_chroot_dir={folder}/empty\nxferlog_enable=NO\nseccomp_sandbox=NO\n"
     )
+    options: tuple[tuple[str, str], ...] = ()
+    if tls:
+        certificate(folder, "localhost")
+        options = (("ca_file", f"{folder}/ca.pem"),)
+        with config.open("a") as more:
+            more.write(
+                f"ssl_enable=YES\nallow_anon_ssl=YES\nrsa_cert_file={folder}/server.pem\n"
+                "force_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\nrequire_ssl_reuse=YES\n"
+            )
     with served(folder, port, [binary, str(config)]) as pid:
         user = Credential(user="anonymous", password="x")
-        yield FileServer(scheme="ftp", port=port, folder=data, credential=user, pid=pid)
+        server = FileServer(scheme="ftp", port=port, folder=data, credential=user, pid=pid)
+        yield replace(server, scheme="ftps", host="localhost", options=options) if tls else server
 
 
 @contextmanager

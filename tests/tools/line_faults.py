@@ -74,6 +74,8 @@ class Relay:
                     client.close()
                     continue
                 server.settimeout(None)
+                for line in (client, server):
+                    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._open += [client, server]
                 for pump in ((server, client, False), (client, server, True)):
                     threading.Thread(target=self._pump, args=pump, daemon=True).start()

@@ -230,8 +230,9 @@ class Upload:
                     self._connection.send(b"%x\r\n%b\r\n" % (len(data), bytes(data)))
                 else:
                     self._connection.send(data)
-        except StorageError:
-            self._raise_early_answer()
+        except StorageError as error:
+            if error.kind is ErrorClass.NETWORK:
+                self._raise_early_answer()
             raise
 
     def finish(self) -> None:

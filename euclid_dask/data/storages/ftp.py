@@ -41,7 +41,9 @@ KINDS: Final = {
     "532": ErrorClass.AUTH,
     "552": ErrorClass.FULL,
 }
-"""Other 4xx are the line's or server's trouble, NETWORK; other 5xx are POLICY."""
+"""By the code of a reply. Other 4xx are the line's trouble, NETWORK; other 5xx are POLICY."""
+ANSWER_S: Final = 1.0
+"""Seconds that a server has to say why it closed a data connection."""
 
 
 class Server(Value, frozen=True, kw_only=True):
@@ -79,7 +81,7 @@ class FtpDriver:
                 raise StorageError(ErrorClass.MISSING, f"{self.where(path)}: no such file")
             with ftp.transfercmd(f"RETR {place}", start or None) as line:
                 pace = Pace(self._server.patience, self.where(path))
-                at_end = partial(self._end, ftp, path, before)
+                at_end = partial(self._end, ftp, line, path, before)
                 read = partial(self._read, pace, line.recv, path)
                 yield SizedReader(read, before.size, start, self.where(path), at_end)
 
@@ -87,8 +89,9 @@ class FtpDriver:
         with _failures(self.where(path)):
             return pace.waiting(lambda: receive(n), len)
 
-    def _end(self, ftp: ftplib.FTP, path: str, before: Stat) -> None:
+    def _end(self, ftp: ftplib.FTP, line: socket.socket, path: str, before: Stat) -> None:
         with _failures(self.where(path)):
+            _hang_up(line)
             ftp.voidresp()
             after = _stat(ftp, self.place(path))
         if after != before:
@@ -186,17 +189,16 @@ class FtpPart:
         try:
             with _failures(self._driver.where(self._part)):
                 self._line.sendall(data)
-        except StorageError:
-            self._raise_early_answer()
+        except StorageError as error:
+            if error.kind is ErrorClass.NETWORK:
+                self._raise_early_answer()
             raise
         self._sent += len(data)
 
     def sync(self) -> None:
         """End sending it, and look whether the server has as much as was sent."""
         with _failures(self._driver.where(self._part)):
-            if isinstance(self._line, ssl.SSLSocket):
-                self._line.unwrap()
-            self._line.close()
+            _hang_up(self._line)
             self._ftp.voidresp()
             found = _stat(self._ftp, self._driver.place(self._part))
         if found is None or found.size != self._sent:
@@ -227,6 +229,8 @@ class FtpPart:
 
     def _raise_early_answer(self) -> None:
         """Raise what the server said before it closed the line, as "no space", if it did."""
+        if self._ftp.sock is not None:
+            self._ftp.sock.settimeout(ANSWER_S)
         with _failures(self._driver.where(self._part)), suppress(OSError, EOFError):
             self._ftp.voidresp()
 
@@ -301,6 +305,14 @@ def _listed(ftp: ftplib.FTP, place: str) -> list[tuple[str, dict[str, str]]]:
                 (name, {"type": "file" if size else "dir", "size": size, "modify": modify})
             )
     return found
+
+
+def _hang_up(line: socket.socket) -> None:
+    """Close a data connection; with TLS the other end waits to hear so."""
+    if isinstance(line, ssl.SSLSocket):
+        with suppress(OSError):  # it may have been closed without: the size is compared
+            line.unwrap()
+    line.close()
 
 
 def _told(ftp: ftplib.FTP, command: str, place: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import asyncssh
 
@@ -265,7 +265,8 @@ class _Blocks:
         self._position = start
 
     def read(self, n: int) -> bytes:
-        data: bytes = self._driver.run(self._file.read(n, self._position), self._path)
+        work = cast("Coroutine[Any, Any, bytes]", self._file.read(n, self._position))
+        data = self._driver.run(work, self._path)
         self._position += len(data)
         return data
 
