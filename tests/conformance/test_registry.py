@@ -5,12 +5,14 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import pytest
 from postgresql import PostgreSQL, postgresql
 from registries import Addresses, on_postgresql, on_sqlite
+from sqlalchemy import Connection
 
 from euclid_dask.core.errors import (
     IllegalTransitionError,
@@ -40,7 +42,11 @@ from euclid_dask.data.model import (
 from euclid_dask.data.products import read_product
 from euclid_dask.data.query import parse_query
 from euclid_dask.data.registry import Registry
+from euclid_dask.data.registry.deletions import Deletions
+from euclid_dask.data.registry.engine import Database
+from euclid_dask.data.registry.pins import Pins
 from euclid_dask.data.registry.schema import metadata
+from euclid_dask.data.registry.transfers import Transfers
 from euclid_dask.data.states import ReplicaCue
 
 LEASE_S = 60.0
@@ -657,6 +663,57 @@ def test_a_pin_and_a_deletion_at_once_do_not_both_win(registry: Registry) -> Non
 
         removed, pinned = in_parallel([remove, pin])
         assert (removed == 1) != (pinned == "pinned"), (removed, pinned)
+
+
+class Paused:
+    """A database whose transactions pause before they are committed."""
+
+    def __init__(self, database: Database, pause: Callable[[], object]) -> None:
+        self.database = database
+        self.pause = pause
+
+    def write(self, work: Callable[[Connection], object]) -> object:
+        def longer(connection: Connection) -> object:
+            result = work(connection)
+            self.pause()
+            return result
+
+        return self.database.write(longer)
+
+
+@pytest.mark.parametrize("need", ["pin", "transfer", "deletion"])
+def test_a_replica_is_not_marked_while_somebody_begins_to_need_it(
+    server_addresses: Addresses, need: str
+) -> None:
+    with Registry(server_addresses()) as registry, ThreadPoolExecutor(1) as thread:
+        for name in ("A", "B", "C"):
+            registry.storages.put(Storage(name=name, marker=name))
+        add(registry, "AB")
+        registry.deletions.request([("a.fits", "A")], "not needed")
+        claims: list[Future[object]] = []
+
+        def claim_meanwhile() -> None:
+            claims.append(thread.submit(remove_other if need == "deletion" else remove))
+            wait(claims, timeout=0.5)  # it waits for us, or passes over what we hold
+
+        def remove() -> object:
+            return registry.deletions.claim("cleaner", 10, LEASE_S)
+
+        def remove_other() -> object:
+            registry.deletions.request([("a.fits", "B")], "not needed")
+            return remove()
+
+        paused: Any = Paused(registry.database, claim_meanwhile)
+        match need:
+            case "pin":
+                Pins(paused).put(["a.fits"], "run")
+            case "transfer":
+                Transfers(paused).enqueue([("a.fits", "C")])
+            case _:
+                Deletions(paused).claim("first", 10, LEASE_S)
+        marked = [one for one, state in where(registry).items() if state == "deleting"]
+        assert marked == (["A"] if need == "deletion" else [])
+        assert isinstance(claims[0].exception(), InputError) or claims[0].result() == []
 
 
 def test_two_that_register_a_name_with_other_content_do_not_both_win(registry: Registry) -> None:
