@@ -17,6 +17,8 @@ class PilotTemplate(Value, frozen=True, kw_only=True):
     turns the template off. `boot_s` is how long a pilot takes from the start of its job until it
     joins.
 
+    What runs on a pilot is ended `farewell_s` before the end of its job.
+
     `starve` is a share of the walltime: a pilot without work for longer than this takes any task
     that fits, even one for which smaller pilots are meant; 0 turns it off.
     """
@@ -28,6 +30,7 @@ class PilotTemplate(Value, frozen=True, kw_only=True):
     max_queued: int = 1
     boot_s: float = 60.0
     starve: float = 0.0
+    farewell_s: float = 0.0
 
     @property
     def enabled(self) -> bool:

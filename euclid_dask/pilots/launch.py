@@ -1,6 +1,5 @@
-"""Jobs of ours, pilots and runners: where they are submitted, names, scripts, words."""
+"""Jobs of ours, pilots and runners: where they are submitted, scripts, words."""
 
-import hashlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,54 +11,47 @@ from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import BatchSystem
 from euclid_dask.core.values import replace
 from euclid_dask.pilots.batch.commands import Calls
+from euclid_dask.pilots.batch.files import prune
 from euclid_dask.pilots.batch.systems import open_batch
 from euclid_dask.pilots.scripts import JobRequest, job_script
 from euclid_dask.pilots.site import Site, Template
+from euclid_dask.worker.clock import now_s
 
 COMMAND_LINE: Final = "euclid_dask"
 """The module that is the command line."""
 SUPERVISOR_PROGRAM: Final = "euclid_dask.pilots.supervisor"
 """The module that a pilot runs."""
 
-_FAREWELL_S: Final = 25.0
-"""Beside the time between SIGTERM and SIGKILL, what a pilot needs to write all down at its end."""
-_FAREWELL_SHARE: Final = 0.25
-
-
-def job_prefix(site: Site, workdir: Path) -> str:
-    """Return how the names of the jobs of a workdir begin; those of no other workdir do."""
-    return f"euclid-dask-{site.name}-{_digest(workdir)}-"
-
-
-def runner_prefix(site: Site, workdir: Path) -> str:
-    """Return how the names of the jobs begin that are runners in a workdir; no pilot's does."""
-    return f"euclid-dask-{site.name}-runner-{_digest(workdir)}."
-
-
-def _digest(workdir: Path) -> str:
-    return hashlib.sha256(str(workdir).encode()).hexdigest()[:8]
-
 
 def batch_of(site: Site, *, prefix: str, folder: Path) -> BatchSystem:
     """Return the batch system of a site, for jobs whose names begin with `prefix`.
 
-    Scripts, and what jobs say, are kept in `folder`.
+    Scripts, and what jobs say, are kept in `folder`, for some time.
     """
+    prune(folder, now_s())
     remote = ("ssh", "-o", "BatchMode=yes", site.batch_host) if site.batch_host else ()
     calls = Calls(remote=remote, timeout_s=site.intervals.command_s)
     return open_batch(site.batch, prefix=prefix, folder=folder, calls=calls)
 
 
 def pilot_script(
-    site: Site, pilot: PilotId, template: str, *, workdir: Path, source: str = ""
+    site: Site,
+    pilot: PilotId,
+    template: str,
+    avoid: Sequence[str] = (),
+    *,
+    workdir: Path,
+    source: str = "",
 ) -> str:
-    """Return the script of the job that becomes a pilot; `source` is what tasks will source.
+    """Return the script of the job that becomes a pilot, on none of the hosts `avoid`.
+
+    `source` is what tasks will source.
 
     Raises:
         SiteError: The template cannot be put in the words of the batch system.
     """
     command = supervisor_command(site, pilot, template, workdir=workdir, source=source)
-    return script_of(site, site.templates[template], command)
+    return script_of(site, site.templates[template], command, avoid)
 
 
 def runner_script(site: Site, words: Sequence[str], folder: Path) -> str:
@@ -74,7 +66,9 @@ def runner_script(site: Site, words: Sequence[str], folder: Path) -> str:
     return script_of(site, job, ("-m", COMMAND_LINE, *words))
 
 
-def script_of(site: Site, template: Template, command: tuple[str, ...]) -> str:
+def script_of(
+    site: Site, template: Template, command: tuple[str, ...], avoid: Sequence[str] = ()
+) -> str:
     """Return the script of a job of this template that runs a command of our own."""
     request = JobRequest(
         command=(site.pilots.python or sys.executable, *command),
@@ -88,6 +82,7 @@ def script_of(site: Site, template: Template, command: tuple[str, ...]) -> str:
         account=template.account,
         directives=template.directives,
         prologue=template.prologue,
+        avoid=tuple(avoid),
     )
     return job_script(site.batch, request)
 
@@ -97,7 +92,6 @@ def supervisor_command(
 ) -> tuple[str, ...]:
     """Return the words after `python` that make a job a pilot."""
     of = site.templates[template]
-    grace_s = min(site.limits.grace_s + _FAREWELL_S, of.walltime_s * _FAREWELL_SHARE)
     options = {
         "pilot": pilot,
         "workspace": str(workdir),
@@ -107,7 +101,7 @@ def supervisor_command(
         "slots": str(of.effective_slots),
         "disk": str(of.disk_bytes),
         "walltime": f"{of.walltime_s:g}",
-        "grace": f"{grace_s:g}",
+        "grace": f"{site.farewell_s(of):g}",
         "idle": f"{site.pilots.idle_timeout_s:g}",
         "lease": f"{site.pilots.lease_s:g}",
         "scratch": site.pilots.scratch,

@@ -6,7 +6,7 @@ tells nothing; no job has ended by it. Rule 3: a job of ours that nobody believe
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -31,6 +31,7 @@ from euclid_dask.core.pilots import Job, JobState
 from euclid_dask.core.seams import BatchSystem
 from euclid_dask.core.values import Value
 from euclid_dask.pilots.lease import Leases
+from euclid_dask.pilots.names import JobNames
 from euclid_dask.pilots.selftest import unfit_host
 from euclid_dask.worker.clock import now_s
 
@@ -51,8 +52,8 @@ _WATCH_S: Final = 30.0
 class Script(Protocol):
     """Writes job scripts."""
 
-    def __call__(self, pilot: PilotId, template: str) -> str:
-        """Return the script of the job that becomes this pilot."""
+    def __call__(self, pilot: PilotId, template: str, avoid: Sequence[str]) -> str:
+        """Return the script of the job that becomes this pilot, on none of the hosts `avoid`."""
 
 
 class Pace(Value, frozen=True, kw_only=True):
@@ -81,6 +82,7 @@ class _Pilot:
 
     id: PilotId
     template: str = ""
+    avoid: Sequence[str] = ()
     job: JobId | None = None
     submitted_s: float | None = None
     is_certain: bool = False
@@ -95,7 +97,7 @@ class Reconciler:
 
     Args:
         batch: The batch system.
-        prefix: How the names of jobs begin; the pilot's id follows.
+        names: How jobs are named after pilots.
         script: Writes job scripts.
         tell: Takes events of pilots.
         time: Returns seconds that never go back.
@@ -105,28 +107,31 @@ class Reconciler:
         self,
         batch: BatchSystem,
         *,
-        prefix: str,
+        names: JobNames,
         script: Script,
         tell: Callable[[PilotEvent], None],
         time: Callable[[], float],
         pace: Pace,
     ) -> None:
-        self._batch, self._prefix, self._script = batch, prefix, script
+        self._batch, self._names, self._script = batch, names, script
         self._tell, self._time, self._pace = tell, time, pace
         self._pilots: dict[PilotId, _Pilot] = {}
+        self._ids: dict[str, PilotId] = {}  # by the names of their jobs, also of those that left
         self._poll_at_s = self._submit_at_s = self._watch_until_s = -inf
         self._trouble = ""
 
     def believe(self, believed: Mapping[PilotId, JobId]) -> None:
         """Take over pilots of an earlier runner, with their jobs ("" if none is known)."""
         for pilot, job in believed.items():
+            self._ids[self._names.name(pilot)] = pilot
             self._pilots[pilot] = _Pilot(
                 pilot, job=job or None, submitted_s=self._time(), is_certain=bool(job)
             )
 
-    def request(self, pilot: PilotId, template: str) -> None:
-        """Want a pilot."""
-        self._pilots[pilot] = _Pilot(pilot, template)
+    def request(self, pilot: PilotId, template: str, avoid: Sequence[str] = ()) -> None:
+        """Want a pilot, on none of the hosts `avoid`."""
+        self._ids[self._names.name(pilot)] = pilot
+        self._pilots[pilot] = _Pilot(pilot, template, avoid)
 
     def cancel(self, pilot: PilotId, reason: str) -> None:
         """Want a pilot no more, whatever it does."""
@@ -182,7 +187,7 @@ class Reconciler:
     def _by_pilot(self, jobs: Iterable[Job]) -> dict[PilotId, Job]:
         found: dict[PilotId, Job] = {}
         for job in jobs:
-            pilot = PilotId(job.name.removeprefix(self._prefix))
+            pilot = self._ids.get(job.name) or self._names.pilot(job.name)
             if pilot not in found or job.state in _LIVES:
                 found[pilot] = job
         return found
@@ -202,7 +207,7 @@ class Reconciler:
         elif job.state is JobState.RUNNING:
             self._say_starting(pilot, job.host)
         elif job.state is JobState.ENDED:
-            self._leave(pilot, f"its job ended ({job.reason})" if job.reason else "its job ended")
+            self._ended(pilot, job)
         elif job.state is JobState.ABANDONED:
             self._give_up(pilot, job)
 
@@ -221,6 +226,11 @@ class Reconciler:
             self._tell(PilotDraining(pilot=pilot.id, reason=reason, at_s=now_s()))
         elif self._time() - pilot.given_up_s >= leases.dead_after_s:
             self._leave(pilot, reason)
+
+    def _ended(self, pilot: _Pilot, job: Job) -> None:
+        if job.host:  # it may have run between two looks
+            self._say_starting(pilot, job.host)
+        self._leave(pilot, f"its job ended ({job.reason})" if job.reason else "its job ended")
 
     def _disown(self, listed: Mapping[PilotId, Job]) -> None:
         """Have jobs end that nobody believes in; that they did is told, whoever had believed."""
@@ -284,15 +294,15 @@ class Reconciler:
         self._submit_at_s = self._time() + self._pace.submit_s
         pilot.submitted_s = self._time()
         try:
-            script = self._script(pilot.id, pilot.template)
-            pilot.job = self._batch.submit(script, self._prefix + pilot.id)
+            script = self._script(pilot.id, pilot.template, pilot.avoid)
+            pilot.job = self._batch.submit(script, self._names.name(pilot.id))
         except BatchUnreachableError as error:
             pilot.submitted_s = None
             self._submit_at_s = self._time() + self._pace.poll_s
             self._troubled(error)
             self._say_queued(pilot, f"not submitted yet: {error.message}")
         except SubmitUnknownError as error:
-            log.warning("%s; looking for job %s%s", error.message, self._prefix, pilot.id)
+            log.warning("%s; looking for job %s", error.message, self._names.name(pilot.id))
             self._watch()
         except EuclidDaskError as error:
             self._leave(pilot, " ".join(str(error).split()))
@@ -327,7 +337,7 @@ class Reconciler:
 
     def _last_line(self, pilot: _Pilot) -> str:
         """Return the end of what a pilot's job wrote to its stderr: most often an error."""
-        said = self._batch.last_words(self._prefix + pilot.id).split("\n")
+        said = self._batch.last_words(self._names.name(pilot.id)).split("\n")
         lines = [line.strip() for line in said if line.strip() and _CHATTER not in line]
         return lines[-1].removeprefix(SPEAKER) if lines else ""
 

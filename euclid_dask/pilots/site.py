@@ -27,6 +27,9 @@ BatchKind = Literal["slurm", "openpbs", "torque", "sge", "htcondor", "local"]
 """The batch systems; "local" starts pilots as processes of this machine."""
 DEFAULT_ENVIRONMENT: Final = "default"
 
+_FAREWELL_S: Final = 25.0
+"""Beside the time between SIGTERM and SIGKILL, what a pilot needs to write all down at its end."""
+_FAREWELL_SHARE: Final = 0.25
 _MB: Final = 10**6
 _Size = Annotated[int, Meta(ge=0, le=10**18, extra={"notation": SIZE})]
 _Ram = Annotated[int, Meta(ge=_MB, le=10**18, extra={"notation": SIZE})]
@@ -218,6 +221,16 @@ class Pilots(Value, frozen=True, kw_only=True):
         _Count,
         Meta(description="after so many failed starts in a row a template is given up; 0: never"),
     ] = 3
+    max_troubles: Annotated[
+        _Count,
+        Meta(
+            description="after so many attempts in a row that a host lost, or failed, it is "
+            "quarantined, if others went well elsewhere; 0: never"
+        ),
+    ] = 3
+    quarantine_s: Annotated[
+        _Duration, Meta(description="for so long a host that is quarantined takes nothing new")
+    ] = field(name="quarantine", default=3600.0)
 
 
 class Network(Value, frozen=True, kw_only=True):
@@ -278,9 +291,15 @@ class Site(Value, frozen=True, kw_only=True):
             margin_s=self.pilots.margin_s,
             idle_s=self.pilots.idle_timeout_s or math.inf,
             max_failures=self.pilots.failed_starts or HUGE,
+            max_troubles=self.pilots.max_troubles or HUGE,
+            quarantine_s=self.pilots.quarantine_s,
             max_running=self.limits.max_running,
             max_queued=self.limits.max_queued,
         )
+
+    def farewell_s(self, template: Template) -> float:
+        """Return how long before the end of its job a pilot ends what runs there."""
+        return min(self.limits.grace_s + _FAREWELL_S, template.walltime_s * _FAREWELL_SHARE)
 
     def pilot_templates(self) -> tuple[PilotTemplate, ...]:
         """Return the templates as the planner needs them, those that are off too."""
@@ -298,6 +317,7 @@ class Site(Value, frozen=True, kw_only=True):
                 max_queued=template.max_queued,
                 boot_s=template.boot_s,
                 starve=template.starve,
+                farewell_s=self.farewell_s(template),
             )
             for name, template in self.templates.items()
         )

@@ -23,13 +23,14 @@ def time_needed(expected: Estimate | None, rules: Rules) -> float:
 def time_offered(template: PilotTemplate, fleet: Fleet) -> float:
     """Return the seconds that a pilot of this template has left when it joins.
 
-    That is what the best one had so far; before the first, its walltime without its start.
+    That is what the best one had so far; before the first, its walltime without its start and
+    end.
     """
     starts = fleet.starts.get(template.name)
     if starts is not None and starts.left_s is not None:
         return starts.left_s
     walltime_s = template.offer.walltime_s
-    return walltime_s - template.boot_s if walltime_s else inf
+    return walltime_s - template.boot_s - template.farewell_s if walltime_s else inf
 
 
 class Shortfall(NamedTuple):

@@ -8,8 +8,9 @@ from euclid_dask.core.seams import Clock, Executor
 from euclid_dask.executors.dask.executor import DaskExecutor
 from euclid_dask.executors.server import Server
 from euclid_dask.pilots.batch.systems import LOCAL
-from euclid_dask.pilots.launch import batch_of, job_prefix, pilot_script
+from euclid_dask.pilots.launch import batch_of, pilot_script
 from euclid_dask.pilots.lease import Leases
+from euclid_dask.pilots.names import job_names
 from euclid_dask.pilots.reconciler import Pace
 from euclid_dask.pilots.site import Site
 from euclid_dask.pilots.supply import BatchSupply
@@ -42,8 +43,8 @@ def make_pilots(
     script = partial(pilot_script, site, workdir=workdir, source=source)
     for name in site.templates:
         script(PilotId(name), name)
-    prefix = job_prefix(site, workdir)
-    batch = batch_of(site, prefix=prefix, folder=workspace.records / JOBS)
+    names = job_names(site, workdir)
+    batch = batch_of(site, prefix=names.prefix, folder=workspace.records / JOBS)
     poll_s = site.intervals.poll_s
     lease_s = site.pilots.lease_s
     pace = Pace(
@@ -52,7 +53,7 @@ def make_pilots(
         submit_s=site.intervals.submit_s,
         leases=Leases(records=workspace.records, lasts_s=lease_s) if lease_s else None,
     )
-    supply = BatchSupply(batch, prefix=prefix, script=script, pace=pace)
+    supply = BatchSupply(batch, names=names, script=script, pace=pace)
     server = Server(
         folder=workspace.records,
         host="127.0.0.1" if site.batch == LOCAL and not site.network.interface else "",

@@ -9,6 +9,7 @@ from euclid_dask.core.events import PilotEvent, PilotLeft
 from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.core.pilots import Job, JobState
 from euclid_dask.pilots.lease import Leases, lease_path
+from euclid_dask.pilots.names import JobNames
 from euclid_dask.pilots.reconciler import Pace, Reconciler
 
 P = PilotId("light-000001")
@@ -21,16 +22,17 @@ class Bench:
         self.batch = FakeBatch()
         self.told: list[PilotEvent] = []
         self.time_s = 0.0
+        names = JobNames(prefix="t-")
         self.reconciler = Reconciler(
             self.batch,
-            prefix="t-",
+            names=names,
             script=lambda *_: "",
             tell=self.told.append,
             time=lambda: self.time_s,
             pace=Pace(leases=leases),
         )
         self.reconciler.believe({P: JobId("1")})
-        self.batch.made[JobId("1")] = Job(id=JobId("1"), name="t-" + P, state=JobState.RUNNING)
+        self.batch.made[JobId("1")] = Job(id=JobId("1"), name=names.name(P), state=JobState.RUNNING)
         self.step()
         self.told.clear()
 
