@@ -68,7 +68,7 @@ class Filling:
 
     def _bring(self) -> None:
         with self._store.open_read(self._file.name, self.size) as reader:
-            while data := reader.read(BLOCK_BYTES):
+            while self.size <= self._file.size and (data := reader.read(BLOCK_BYTES)):
                 self._part.write(data)
                 self._hasher.update(data)
                 self.brought += len(data)

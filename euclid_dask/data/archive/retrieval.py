@@ -228,6 +228,11 @@ def _agreeing(file: File, root: str) -> File:
                 "declares",
                 hint="the archive has to be told: one of the two is wrong",
             )
+    if not values:
+        raise StorageError(
+            ErrorClass.CONTENT,
+            f"{root}: nobody tells a checksum of {file.name}, so that it cannot be compared",
+        )
     return File(name=file.name, size=file.size, checksums=tuple(values.values()))
 
 

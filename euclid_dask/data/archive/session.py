@@ -140,7 +140,8 @@ class Session:
             return {}
         name = self.settings.credential or url.hostname or ""
         headers = dict(proof_of(self._credentials.get(name, NOBODY))(method, url, body))
-        if tickets := self._tickets.get(origin(url)):
+        tickets = self._tickets.get(origin(url))
+        if tickets and method != "PUT":  # whose long body cannot be sent again when one ran out
             headers["Cookie"] = "; ".join(f"{key}={value}" for key, value in tickets.items())
         return headers
 

@@ -176,3 +176,14 @@ def test_a_refusal_is_told_in_the_archives_words(
 ) -> None:
     with pytest.raises(StorageError, match=r"there is no file gone\.fits"):
         ingester.ingest(make_xml("2", {"gone.fits": ""}))
+
+
+def test_a_ticket_that_ran_out_stops_no_upload(
+    ingester: Ingester, archive: FakeArchive, product: Path
+) -> None:
+    archive.ticket = "t1"
+    plan = ingester.plan([product])
+    archive.ticket = "t2"
+    ingester.send(plan)
+
+    assert archive.order == ["a.fits", "b.fits", "1"]

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import io
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -230,3 +231,22 @@ def test_two_products_by_one_id_are_refused(
 
     with pytest.raises(StorageError, match="two different products"):
         Retriever(session, folder).products(both)
+
+
+def test_more_bytes_than_there_are_come_to_an_end(full: FakeArchive, client: Client) -> None:
+    endless = fake_archive.answers(b"x" * (8 << 20))
+    full.fail("DSSGET", *[endless] * 9)
+
+    with pytest.raises(StorageError, match="and not") as caught:
+        client.get()
+    taken = re.search(r"and not (\d+)", caught.value.message)
+    assert taken is not None
+    assert int(taken[1]) < 2 << 20
+
+
+def test_a_file_without_any_checksum_is_not_taken(full: FakeArchive, client: Client) -> None:
+    full.fail("MD5SUM", *[fake_archive.answers(b"", 404)] * 9)
+
+    with pytest.raises(StorageError, match=r"nobody tells a checksum of b\.fits"):
+        client.get()
+    assert (client.folder / "data/a.fits").read_bytes() == CONTENT
