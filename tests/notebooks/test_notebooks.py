@@ -1,5 +1,6 @@
 """The notebooks run from top to bottom, and are kept without outputs."""
 
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -7,6 +8,8 @@ import pytest
 from ipykernel.kernelspec import write_kernel_spec
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+
+from euclid_dask.data.local import filesystem_type
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
@@ -57,6 +60,16 @@ def test_the_demo_finds_its_sources(executed: NotebookNode) -> None:
     assert ": done, " in said
     assert "'completeness'" in said
     assert " 0 tasks done" in said
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("executed", ["03_way_of_a_file.ipynb"], indirect=True)
+def test_the_way_of_a_file_is_counted_three_times(executed: NotebookNode) -> None:
+    said = result_texts(executed)
+    if filesystem_type(Path(tempfile.gettempdir())) == "tmpfs":
+        pytest.skip("what is written to memory is not counted")
+    for topology, copies in (("separate", 3), ("red", 2), ("green", 2), ("purple", 1)):
+        assert f"{topology:10} registry {copies}, disks {copies}, kernel {copies}." in said
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
