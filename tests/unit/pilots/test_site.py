@@ -72,6 +72,7 @@ def test_six_lines_are_a_site(read: Read) -> None:
             slots=32,
             max_running=10,
             max_queued=4,
+            farewell_s=28.0,
         ),
     )
 
