@@ -154,8 +154,9 @@ class Session:
                 cookies = SimpleCookie(line)
             except CookieError:
                 continue
-            tickets = self._tickets.setdefault(origin(url), {})
-            tickets.update((name, morsel.coded_value) for name, morsel in cookies.items())
+            new = {name: morsel.coded_value for name, morsel in cookies.items()}
+            # a new mapping, as other threads may be reading the old one
+            self._tickets[origin(url)] = {**self._tickets.get(origin(url), {}), **new}
 
     def _admitted(self, url: str, send: Callable[[], T]) -> T:
         """Send, and once more with the password alone if a ticket is not taken any longer."""
