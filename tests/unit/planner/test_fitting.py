@@ -8,6 +8,7 @@ from euclid_dask.core.events import PilotJoined, PilotRequested
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
+from euclid_dask.core.values import replace
 from euclid_dask.planner import Fleet
 from euclid_dask.planner.fitting import misfit
 
@@ -121,3 +122,11 @@ def test_a_pilot_that_is_there_holds_what_no_template_does() -> None:
         PilotJoined(pilot=PilotId("p"), offer=Resources(cores=64, ram_bytes=GB), slots=1, at_s=0.0)
     )
     assert misfit(task(cores=64), fleet) == ""
+
+
+def test_what_a_pilot_takes_to_end_is_no_time_for_tasks() -> None:
+    fleet = Fleet(templates={"heavy": replace(HEAVY, farewell_s=28.0)})
+    assert misfit(task(hours=4), fleet) == (
+        "needs 1 cores, 1 GB of RAM, 4 h; no template holds it. "
+        "Give 'heavy' walltime 4.05 h (now 4 h), or ask for at most walltime 3.95 h"
+    )
