@@ -53,7 +53,7 @@ submit = "0s"
 [pilots]
 scratch = "{scratch}"
 margin = "5s"
-idle_timeout = "4s"
+idle_timeout = "10s"
 [defaults]
 walltime = "1h"
 boot = "3s"
