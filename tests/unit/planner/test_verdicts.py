@@ -195,19 +195,6 @@ def test_a_pilot_that_reaches_its_walltime_costs_no_retry_but_not_for_ever(
     assert run.state("a") == "failed"
 
 
-def test_what_the_machine_did_is_no_failure_of_a_task_on_pilots_of_a_site(run: Any) -> None:
-    join(run, "p", "h1")
-    run.order("a", pilot="p")
-    run.fleet.templates = {
-        "light": PilotTemplate(name="light", offer=Resources(cores=1), slots=1, max_running=1)
-    }
-    failure = Failure(kind=FailureKind.SYSTEM, message="the disk is full")
-    erred = TaskErred(task=TaskId("a"), attempt=1, failure=failure, at_s=1.0)
-    run.apply(judged(erred, run.run, run.fleet))
-    found = run.run.tasks["a"]
-    assert (found.state, found.losses, found.science_failures) == ("ready", 1, 0)
-
-
 def test_after_a_pilot_reached_its_walltime_the_next_one_has_all_the_time(run: Any) -> None:
     known(run, *[1.0] * 8)
     expire(run)
