@@ -201,7 +201,7 @@ def test_a_planted_fault_is_caught(fresh: Path, tmp_path: Path, name: str) -> No
     assert "the mover ended with" not in str(caught.value)
 
 
-_CALL = re.compile(r"(fsync|fdatasync|renameat2)\((.*)\) += 0$")
+_CALL = re.compile(r"(\d+) +(?:<\.\.\. )?(fsync|fdatasync|renameat2)(?:\((.*?)| resumed>)\)? +(.*)")
 
 
 def calls_of(world: Path, log: Path, program: str) -> list[str]:
@@ -217,20 +217,24 @@ def calls_of(world: Path, log: Path, program: str) -> list[str]:
     if "ptrace" in done.stderr.lower():
         skip_or_fail(f"no process can be traced here: {done.stderr}")
     assert done.returncode == 0, done.stderr
-    calls = []
+    calls, begun = [], {}
     for line in log.read_text().splitlines():
-        if not (found := _CALL.search(line)):
+        if not (found := _CALL.match(line)):
             continue
-        call, arguments = found.groups()
-        if call == "renameat2":
-            calls.append("rename")
-        elif ".part-" in arguments:
-            calls.append("part")
-        elif "registry.db" in arguments:
-            calls.append("registry")
-        elif str((world / "b" / FINAL).parent) + ">" in arguments:
-            calls.append("directory")
-    return calls
+        process, call, arguments, rest = found.groups()
+        if arguments is not None:
+            begun[process] = label(call, arguments, str((world / "b" / FINAL).parent))
+        if rest.endswith("= 0"):
+            calls.append(begun.pop(process))
+    return [call for call in calls if call]
+
+
+def label(call: str, arguments: str, directory: str) -> str:
+    """Return what a call is about; "" if it is of no interest here."""
+    if call == "renameat2":
+        return "rename"
+    known = {".part-": "part", "registry.db": "registry", f"{directory}>": "directory"}
+    return next((what for text, what in known.items() if text in arguments), "")
 
 
 @pytest.fixture

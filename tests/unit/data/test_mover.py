@@ -1,16 +1,18 @@
 """What a mover makes of a queue of transfers: files where they are wanted, or a clear no."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from euclid_dask.core.errors import InputError
 from euclid_dask.data.copying import new_path
 from euclid_dask.data.hashing import hash_chunks
 from euclid_dask.data.model import (
     Access,
+    Arrival,
     Checksum,
     ErrorClass,
     File,
@@ -389,6 +391,25 @@ def test_a_lost_lease_publishes_nothing(world: World) -> None:
     world.drivers["b"] = Faulty(driver, open_part=open_part)
     assert world.move().state is TransferState.CANCELLED
     assert world.paths("b") == []
+
+
+def test_one_that_is_refused_keeps_no_others_from_being_registered(world: World) -> None:
+    names = [f"EUC_{number}.fits" for number in range(6)]
+    for name in names:
+        world.add("a", name)
+    finish = world.registry.transfers.finish
+
+    def refusing(arrivals: Sequence[Arrival]) -> None:
+        if any(arrival.replica.file == names[3] for arrival in arrivals):
+            raise InputError("all replicas of this file are being removed")
+        finish(arrivals)
+
+    world.registry.transfers.finish = refusing
+    world.move(*names, threads=6)
+    states = {one.file: one.state for one in world.registry.transfers.of_files(names)}
+    assert states == {
+        name: TransferState.FAILED if name == names[3] else TransferState.DONE for name in names
+    }
 
 
 def test_parts_of_movers_that_died_are_removed(world: World) -> None:
