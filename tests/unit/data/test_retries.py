@@ -1,4 +1,4 @@
-"""When a failed transfer is tried again: by what kind of failure it was, and how often it failed."""
+"""When a failed transfer is tried again: by the kind of its failure, and how often it failed."""
 
 import pytest
 
