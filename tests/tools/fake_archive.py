@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _verb(target: str, pragma: str, body: bytes) -> str:
     if pragma:
         return pragma
-    if target.startswith("/mis"):
+    if target.startswith("/ingest"):
         return xmlrpc.client.loads(body)[1] or ""
     return target.strip("/").partition("?")[0].partition("/")[0]
 

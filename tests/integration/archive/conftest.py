@@ -27,7 +27,7 @@ def settings(archive: FakeArchive) -> ArchiveSettings:
     """Where that archive is."""
     return checked(
         ArchiveSettings(
-            metadata=archive.url, ingest=f"{archive.url}/mis", files=(archive.url,), sdc="SDC-CH"
+            metadata=archive.url, ingest=f"{archive.url}/ingest", files=(archive.url,), sdc="SDC-CH"
         )
     )
 

@@ -48,7 +48,7 @@ def archive(tmp_path: Path) -> Iterator[FakeArchive]:
         netrc.write_text(f"machine 127.0.0.1 login {USER} password {PASSWORD}\n")
         netrc.chmod(0o600)
         (tmp_path / "archive.toml").write_text(
-            f'metadata = "{running.url}"\ningest = "{running.url}/mis"\n'
+            f'metadata = "{running.url}"\ningest = "{running.url}/ingest"\n'
             f'files = ["{running.url}"]\ncredentials = "{netrc}"\ntries = 1\n'
         )
         yield running

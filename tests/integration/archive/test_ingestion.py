@@ -168,7 +168,7 @@ def test_what_the_archive_does_not_want_is_told(
 )
 def test_what_is_no_response_is_told(body: bytes, message: str) -> None:
     with pytest.raises(StorageError, match=message):
-        parse_response(body, "https://eas/mis")
+        parse_response(body, "https://eas/ingest")
 
 
 def test_a_refusal_is_told_in_the_archives_words(
