@@ -186,6 +186,9 @@ def part_of(path: str) -> tuple[str, str] | None:
 def checked_path(path: str) -> str:
     """Return `path` when it stays below the root it is relative to.
 
+    This is less than `names.relative` asks for: what is found in a storage, whatever its name, can
+    be looked at and removed.
+
     Raises:
         StorageError: POLICY when it does not, whoever wrote it into the registry.
     """
