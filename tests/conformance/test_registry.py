@@ -1028,4 +1028,4 @@ def test_a_transaction_is_done_again_after_a_deadlock(server_addresses: Addresse
             return lambda: registry.database.write(work)
 
         assert in_parallel([cross("A", "B"), cross("B", "A")]) == [None, None]
-        assert len(tries) == 3
+        assert len(tries) >= 3

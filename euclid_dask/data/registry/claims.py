@@ -13,6 +13,8 @@ from euclid_dask.data.states import TRANSFER, TransferCue
 
 _WAITING: Final = (TransferState.QUEUED, TransferState.RETRY)
 _HELD: Final = (TransferState.RUNNING, TransferState.PUBLISHING)
+_OTHER: Final = transfers.alias("other")
+_SOURCE: Final = storages.alias("source")
 
 
 class Reach(Value, frozen=True, kw_only=True):
@@ -66,14 +68,13 @@ def _has_source(sources: Sequence[str] | None) -> list[ColumnElement[bool]]:
     """Return what has to hold of a transfer so that its file can be read in one of `sources`."""
     if sources is None:
         return []
-    source = storages.alias("source")
     query = (
         exists()
         .where(
             replicas.c.file_id == transfers.c.file_id,
             replicas.c.state == ReplicaState.AVAILABLE,
-            source.c.id == replicas.c.storage_id,
-            source.c.name.in_(sources),
+            _SOURCE.c.id == replicas.c.storage_id,
+            _SOURCE.c.name.in_(sources),
         )
         .correlate(transfers)
     )
@@ -82,12 +83,11 @@ def _has_source(sources: Sequence[str] | None) -> list[ColumnElement[bool]]:
 
 def _is_open(worker: str, destinations: Sequence[str] | None) -> list[ColumnElement[bool]]:
     """Return what has to hold of a destination so that this worker may write there."""
-    other = transfers.alias("other")
     is_taken = exists().where(
-        other.c.destination_id == storages.c.id,
-        other.c.state.in_(_HELD),
-        other.c.lease_until_s >= now_s(),
-        other.c.worker != worker,
+        _OTHER.c.destination_id == storages.c.id,
+        _OTHER.c.state.in_(_HELD),
+        _OTHER.c.lease_until_s >= now_s(),
+        _OTHER.c.worker != worker,
     )
     conditions = [
         storages.c.state == StorageState.ENABLED,

@@ -25,6 +25,12 @@ _STATES: Final = frozenset({ReplicaState.AVAILABLE, ReplicaState.OFFLINE})
 """States that a new replica may have."""
 _GONE: Final = frozenset({ReplicaState.BAD, ReplicaState.LOST})
 """States of a replica that is none to rely on."""
+_NAMED: Final = (
+    select(replicas, files.c.name.label("file"), storages.c.name.label("storage"))
+    .join(files, files.c.id == replicas.c.file_id)
+    .join(storages, storages.c.id == replicas.c.storage_id)
+    .order_by(storages.c.name)
+)
 
 
 def put_replicas(connection: Connection, new: Sequence[Replica], event_id: int) -> None:
@@ -135,13 +141,7 @@ def read_replicas(
     connection: Connection, names: Collection[str], states: Collection[ReplicaState]
 ) -> dict[str, list[Replica]]:
     """Return the replicas of files that are in one of the states, by name of the storage."""
-    query = (
-        select(replicas, files.c.name.label("file"), storages.c.name.label("storage"))
-        .join(files, files.c.id == replicas.c.file_id)
-        .join(storages, storages.c.id == replicas.c.storage_id)
-        .where(replicas.c.state.in_(states))
-        .order_by(storages.c.name)
-    )
+    query = _NAMED.where(replicas.c.state.in_(states))
     found: dict[str, list[Replica]] = {name: [] for name in names}
     for row in where_in(connection, query, files.c.name, names):
         found[row.file].append(replica(row))

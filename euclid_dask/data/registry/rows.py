@@ -55,6 +55,9 @@ def is_one_of(
     connection: Connection, column: Column[Any], values: Sequence[Any]
 ) -> ColumnElement[bool]:
     """Return that a column is one of some values, which are one parameter: many are slow."""
+    if len(values) == 1:
+        is_it: ColumnElement[bool] = column == values[0]
+        return is_it
     if is_sqlite(connection.dialect):
         given = func.json_each(json.dumps(values)).table_valued("value")
         return column.in_(select(given.c.value))

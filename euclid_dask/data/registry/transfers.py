@@ -36,7 +36,6 @@ from euclid_dask.data.registry.files import put_checksums
 from euclid_dask.data.registry.replicas import put_replicas
 from euclid_dask.data.registry.rows import (
     AnyRow,
-    AnySelect,
     batches,
     lock_files,
     storage_ids,
@@ -46,6 +45,11 @@ from euclid_dask.data.registry.schema import files, now_s, replicas, storages, t
 from euclid_dask.data.states import ACTIVE, READABLE, TRANSFER, TransferCue
 
 _TEXT_LENGTH: Final = 2000
+_NAMED: Final = (
+    select(transfers, files.c.name.label("file"), storages.c.name.label("destination"))
+    .join(files, files.c.id == transfers.c.file_id)
+    .join(storages, storages.c.id == transfers.c.destination_id)
+)
 
 
 class Transfers:
@@ -170,19 +174,19 @@ class Transfers:
 
     def get(self, wanted: Sequence[int]) -> list[Transfer]:
         """Return transfers by their ids."""
-        query = _all().where(transfers.c.id.in_(wanted)).order_by(transfers.c.id)
+        query = _NAMED.where(transfers.c.id.in_(wanted)).order_by(transfers.c.id)
         return self._database.read(lambda it: [_transfer(row) for row in it.execute(query)])
 
     def active(self, *, limit: int = 1000) -> list[Transfer]:
         """Return transfers that are still to have an end, in the order of their ids."""
-        query = _all().where(transfers.c.state.in_(ACTIVE)).order_by(transfers.c.id).limit(limit)
+        query = _NAMED.where(transfers.c.state.in_(ACTIVE)).order_by(transfers.c.id).limit(limit)
         return self._database.read(lambda it: [_transfer(row) for row in it.execute(query)])
 
     def of_files(self, names: Sequence[str]) -> list[Transfer]:
         """Return all transfers of files, also those that have ended."""
 
         def work(connection: Connection) -> list[Transfer]:
-            query = _all().order_by(transfers.c.id)
+            query = _NAMED.order_by(transfers.c.id)
             return [_transfer(row) for row in where_in(connection, query, files.c.name, names)]
 
         return self._database.read(work)
@@ -239,7 +243,7 @@ def _claim(
     connection: Connection, worker: str, number: int, lease_s: float, reach: Reach
 ) -> list[Transfer]:
     earlier = take(connection, worker, number, lease_s, reach)
-    query = _all().where(transfers.c.id.in_(list(earlier)))
+    query = _NAMED.where(transfers.c.id.in_(list(earlier)))
     rows = connection.execute(query.order_by(transfers.c.rank, transfers.c.id)).all()
     record_all(
         connection,
@@ -327,14 +331,6 @@ def _end(connection: Connection, row: AnyRow, cue: TransferCue, **columns: Any) 
     detail = f"{columns.get('error_class', '')} {columns.get('error', '')}".strip()
     change = Change(f"transfer {state}", row.file_id, row.destination_id, detail)
     record(connection, change)
-
-
-def _all() -> AnySelect:
-    return (
-        select(transfers, files.c.name.label("file"), storages.c.name.label("destination"))
-        .join(files, files.c.id == transfers.c.file_id)
-        .join(storages, storages.c.id == transfers.c.destination_id)
-    )
 
 
 def _transfer(row: AnyRow, earlier: TransferState | None = None) -> Transfer:
