@@ -23,7 +23,7 @@ from euclid_dask.data.model import Access
 from euclid_dask.data.storage import StorageDriver
 from euclid_dask.data.storages.opening import open_driver
 
-PATH = f"{os.environ['PATH']}:/usr/sbin:{Path(sys.executable).parent}"
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
 USER = Credential(user="test", password="test-secret")
 
 
@@ -101,8 +101,12 @@ def served(folder: Path, port: int, command: Sequence[str]) -> Iterator[int]:
     """Have a server run that listens on a port; give its process id."""
     log = folder / f"{Path(command[0]).name}-{port}.log"
     with log.open("wb") as output, ExitStack() as stack:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        process = subprocess.Popen(  # it ends with us, even when we are killed
+            [program("setpriv"), "--pdeathsig", "TERM", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
         stack.callback(_end, process)
         _await(process, port, log)
