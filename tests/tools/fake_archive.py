@@ -9,6 +9,7 @@ import io
 import json
 import pickle
 import re
+import sys
 import xmlrpc.client
 from base64 import b64encode
 from collections import deque
@@ -131,6 +132,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, archive: FakeArchive) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.archive = archive
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that went away."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
