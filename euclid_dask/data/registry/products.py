@@ -223,3 +223,15 @@ def _reference(row: AnyRow) -> FileReference:
 
 def _value(row: AnyRow) -> ProductValue:
     return ProductValue(path=row.path, ordinal=row.ordinal, text=row.text, number=row.number)
+
+
+def named_by(connection: Connection, names: Collection[str]) -> list[str]:
+    """Return the names of the files that products name, whose XML files have these names."""
+    xml = files.alias("xml")
+    query = (
+        select(files.c.name)
+        .join(product_files, product_files.c.file_id == files.c.id)
+        .join(products, products.c.id == product_files.c.product_id)
+        .join(xml, xml.c.id == products.c.xml_file_id)
+    )
+    return sorted({row.name for row in where_in(connection, query, xml.c.name, names)})

@@ -19,7 +19,7 @@ from euclid_dask.data.registry.events import Change, history, record
 from euclid_dask.data.registry.files import put_files, read_files
 from euclid_dask.data.registry.finding import find
 from euclid_dask.data.registry.pins import Pins
-from euclid_dask.data.registry.products import put_products, read_products
+from euclid_dask.data.registry.products import named_by, put_products, read_products
 from euclid_dask.data.registry.replicas import change, put_replicas, read_replicas
 from euclid_dask.data.registry.rows import where_in
 from euclid_dask.data.registry.schema import files as files_table
@@ -116,6 +116,10 @@ class Registry:
     def products(self, ids: Collection[str]) -> dict[str, Product]:
         """Return the products of these ids that there are; checksums are those of the files."""
         return self.database.read(lambda it: read_products(it, ids))
+
+    def named_by(self, names: Collection[str]) -> list[str]:
+        """Return the names of the files that products name, by the names of their XML files."""
+        return self.database.read(lambda it: named_by(it, names))
 
     def find(self, query: Query, *, limit: int = 100, after: str = "") -> list[FoundProduct]:
         """Return products that a query asks for, in the order of their ids.

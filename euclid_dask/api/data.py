@@ -1,0 +1,286 @@
+"""Data: which registry, seen from where; and what commands do with it."""
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from euclid_dask.core.errors import InputError, StoppedError
+from euclid_dask.core.values import Value
+from euclid_dask.data.adopting import Find, Lying, adopt, survey
+from euclid_dask.data.credentials import Credential, read_credentials
+from euclid_dask.data.delivery import Copies, copies_to_storage
+from euclid_dask.data.markers import marker_of, write_marker
+from euclid_dask.data.model import (
+    Access,
+    Event,
+    File,
+    Replica,
+    ReplicaState,
+    Storage,
+    Transfer,
+    TransferState,
+)
+from euclid_dask.data.mover import Mover
+from euclid_dask.data.mover import Settings as MoverSettings
+from euclid_dask.data.names import check_name
+from euclid_dask.data.probing import Finding, check_storage
+from euclid_dask.data.registry import Registry
+from euclid_dask.data.resolve import locate
+from euclid_dask.data.roots import check_root
+from euclid_dask.data.storages.opening import open_driver
+from euclid_dask.worker.clock import SystemClock
+
+REGISTRY_VARIABLE: Final = "EUCLID_DASK_REGISTRY"
+MOST_ROUNDS: Final = 20
+"""Hops of a file, at most: each round makes the next copy of each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSettings:
+    """Which registry, and how this host sees storages.
+
+    `registry` is a file (SQLite) or a `postgresql://` URL; the default is a file of the user's.
+    `zone` names the hosts that see storages as this one does. `credentials` is a file of names
+    with users and passwords or keys.
+    """
+
+    registry: str = ""
+    zone: str = "local"
+    credentials: str | Path | None = None
+
+    @property
+    def address(self) -> str:
+        """The registry's file or URL."""
+        return self.registry or os.environ.get(REGISTRY_VARIABLE, "") or str(default_registry())
+
+    def read_credentials(self) -> dict[str, Credential]:
+        """Return the credentials by name."""
+        return dict(read_credentials(Path(self.credentials))) if self.credentials else {}
+
+
+def default_registry() -> Path:
+    """Return where the registry of a user is."""
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "euclid-dask" / "registry.sqlite"
+
+
+def open_registry(
+    settings: DataSettings, *, new: bool = False, read_only: bool = False
+) -> Registry:
+    """Open the registry; with `new` it is made if there is none.
+
+    Raises:
+        InputError: There is none.
+        RegistryError: It cannot be opened.
+    """
+    address = settings.address
+    if "://" not in address:
+        if new:
+            Path(address).parent.mkdir(parents=True, exist_ok=True)
+        elif not Path(address).exists():
+            raise InputError(
+                f"there is no registry at {address}",
+                hint="`euclid-dask storage add` makes one; or name yours: --registry, "
+                f"or {REGISTRY_VARIABLE}",
+            )
+    return Registry(address, read_only=read_only)
+
+
+def add_storage(settings: DataSettings, storage: Storage, access: Access) -> Storage:
+    """Add a storage, or one more way to reach it; mark its root as that storage's.
+
+    Returns:
+        The storage, with its marker.
+
+    Raises:
+        InputError: The root is wrong.
+        StorageError: The root cannot be reached, or is another storage's.
+    """
+    check_name(storage.name)
+    check_root(access.root)
+    with open_registry(settings, new=True) as registry:
+        known = {one.name: one for one in registry.storages.all()}.get(storage.name)
+        marked = _marked(settings, storage, access, known)
+        registry.storages.put(marked)
+        registry.storages.put_access([access])
+    return marked
+
+
+def _marked(
+    settings: DataSettings, storage: Storage, access: Access, known: Storage | None
+) -> Storage:
+    """Return a storage with its marker, which is in its root if that can be written."""
+    marker = known.marker if known else f"{storage.name}-{secrets.token_hex(8)}"
+    with closing(open_driver(access, settings.read_credentials(), SystemClock())) as driver:
+        writes = access.write > 0 and driver.capabilities.writes
+        if known is None and (found := marker_of(driver)) is not None:
+            if found.rpartition("-")[0] != storage.name:
+                raise InputError(
+                    f"{access.root} is marked as storage {found.rpartition('-')[0] or found!r}",
+                    hint="add it by that name, if it is the same",
+                )
+            marker = found
+        elif writes:
+            write_marker(driver, marker)
+        elif known is None:
+            marker = ""  # nobody of ours can mark it: an archive, as others run it
+    return Storage(
+        name=storage.name,
+        marker=marker,
+        state=storage.state,
+        durable=storage.durable,
+        one_writer=not driver.capabilities.refuses_existing,
+        labels=storage.labels,
+    )
+
+
+def check_storages(
+    settings: DataSettings, names: Sequence[str] = ()
+) -> dict[tuple[str, str], Sequence[Finding]]:
+    """Return what is found of storages, all if none is named, by name and root of each way.
+
+    Raises:
+        InputError: There is no such storage, or this zone has no way to it.
+    """
+    credentials, clock = settings.read_credentials(), SystemClock()
+    with open_registry(settings, read_only=True) as registry:
+        storages = [registry.storages.get(name) for name in names] or registry.storages.all()
+        accesses = registry.storages.accesses(settings.zone)
+    ways = [(one, way) for one in storages for way in accesses if way.storage == one.name]
+    if missing := sorted(set(names) - {one.name for one, _ in ways}):
+        raise InputError(
+            f"the zone {settings.zone} has no way to {missing[0]}",
+            hint=f"add one: euclid-dask storage add {missing[0]} URL --zone {settings.zone}",
+        )
+    return {(one.name, way.root): check_storage(one, way, credentials, clock) for one, way in ways}
+
+
+class Whereabouts(Value, frozen=True, kw_only=True):
+    """Where a file is, seen from one zone."""
+
+    file: File
+    replicas: tuple[Replica, ...]
+    urls: tuple[str, ...]
+    """How the zone reads it, the best way first."""
+    pinned_by: tuple[str, ...] = ()
+    history: tuple[Event, ...] = ()
+
+
+def whereabouts(settings: DataSettings, names: Sequence[str]) -> list[Whereabouts]:
+    """Return where files are.
+
+    Raises:
+        InputError: The registry does not know one of them.
+    """
+    with open_registry(settings, read_only=True) as registry:
+        _refuse_unknown(registry, names)
+        files = registry.files(names)
+        replicas = registry.locate(names, frozenset(ReplicaState))
+        accesses = registry.storages.accesses(settings.zone)
+        storages = {storage.name: storage for storage in registry.storages.all()}
+        return [
+            Whereabouts(
+                file=files[name],
+                replicas=tuple(replicas[name]),
+                urls=tuple(place.url for place in locate(replicas[name], accesses, storages)),
+                pinned_by=tuple(registry.pins.owners(name)),
+                history=tuple(registry.history(name)),
+            )
+            for name in names
+        ]
+
+
+def ingest(
+    settings: DataSettings,
+    paths: Sequence[Path],
+    *,
+    values: Sequence[str] = (),
+    dry_run: bool = False,
+    watch: Callable[[Lying, int], None] = lambda _, __: None,
+) -> tuple[Find, int]:
+    """Register files where they lie; return what was found, and how many of it had to be read.
+
+    `watch` is called after each file, with the bytes of all files.
+
+    Raises:
+        InputError: Something is wrong with a file; nothing was registered.
+    """
+    with open_registry(settings, read_only=dry_run) as registry:
+        storages = registry.storages.all()
+        found = survey(paths, storages, registry.storages.accesses(settings.zone), values)
+        if dry_run:
+            return found, 0
+        total = found.size
+        return found, adopt(registry, found, lambda one: watch(one, total))
+
+
+def replicate(
+    settings: DataSettings,
+    names: Sequence[str],
+    storage: str,
+    *,
+    closure: bool = False,
+    dry_run: bool = False,
+) -> Copies:
+    """Have files copied to a storage, by the way with the fewest copies; return the copies made.
+
+    With `closure` the files that products name are copied too. A dry run returns the first copies
+    that would be made.
+
+    Raises:
+        InputError: A file or the storage is not known, or there is no way.
+        StoppedError: Some copies could not be made; the others are there.
+    """
+    made: Copies = []
+    with open_registry(settings, read_only=dry_run) as registry:
+        registry.storages.get(storage)
+        _refuse_unknown(registry, names)
+        if closure:
+            names = sorted({*names, *registry.named_by(names)})
+        for _ in range(MOST_ROUNDS):
+            copies = copies_to_storage(registry, names, storage)
+            if dry_run or not copies:
+                return copies if dry_run else made
+            made += _moved(registry, settings, copies)
+    return made
+
+
+def _refuse_unknown(registry: Registry, names: Sequence[str]) -> None:
+    known = registry.exists(names)
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(f"the registry knows no file {unknown[0]}", hint="see `euclid-dask find`")
+
+
+def _moved(registry: Registry, settings: DataSettings, copies: Copies) -> Copies:
+    credentials, clock = settings.read_credentials(), SystemClock()
+    worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    registry.transfers.enqueue(copies)
+    mover = Mover(
+        registry,
+        lambda access: open_driver(access, credentials, clock),
+        clock,
+        MoverSettings(worker=worker, zone=settings.zone),
+    )
+    with closing(mover):
+        mover.drain()
+    last = {
+        (one.file, one.destination): one
+        for one in registry.transfers.of_files([name for name, _ in copies])
+    }
+    ended = [last[copy] for copy in copies if copy in last]
+    if undone := [one for one in ended if one.state is not TransferState.DONE]:
+        raise StoppedError(
+            f"{len(undone)} of {len(ended)} copies are not made; {_why(undone[0])}",
+            hint="call it again: what is there is not copied again",
+        )
+    return copies
+
+
+def _why(one: Transfer) -> str:
+    told = one.error or "another mover has it, or it can only be made from another zone"
+    return f"{one.file} to {one.destination} is {one.state}: {told}"

@@ -1,0 +1,140 @@
+"""`storage`: the places that keep files, and how they are reached."""
+
+import json
+from typing import Any, Final
+
+import click
+
+from euclid_dask.api.data import add_storage, check_storages, open_registry
+from euclid_dask.cli.data_options import DATA, data_settings
+from euclid_dask.cli.exits import DONE, FAILED
+from euclid_dask.cli.options import json_option, with_options
+from euclid_dask.core.errors import InputError
+from euclid_dask.core.values import to_json
+from euclid_dask.data.model import Access, Storage, StorageState
+from euclid_dask.data.probing import Outcome
+from euclid_dask.report.terminal import table
+
+EPILOG: Final = """\
+\b
+Examples:
+  euclid-dask storage add ARCHIVE file:///data/archive --label country=CH --label tier=disk
+  euclid-dask storage add ARCHIVE sftp://host:22/archive --zone laptop --credential archive
+  euclid-dask storage list
+  euclid-dask storage check ARCHIVE
+
+A storage is a place; each zone (hosts with the same mounts and routes) may reach it in its own
+way. Its root gets a marker file, by which a disk that is not mounted is told from an empty one.
+"""
+MARKS: Final = {Outcome.YES: "yes", Outcome.NO: "no", Outcome.FAILED: "FAILED"}
+
+
+@click.group("storage", epilog=EPILOG)
+def command() -> None:
+    """Register and check the places that keep files."""
+
+
+@command.command("add")
+@click.argument("name", metavar="NAME")
+@click.argument("root", metavar="URL")
+@click.option("--label", "labels", multiple=True, metavar="KEY=TEXT", help="To be chosen by.")
+@click.option("--state", type=click.Choice(StorageState), help="What may be done with it.")
+@click.option("--not-durable", is_flag=True, help="Its replicas do not count as copies.")
+@click.option("--read", type=click.IntRange(min=0), default=1, help="Priority; 1 best, 0 never.")
+@click.option("--write", type=click.IntRange(min=0), default=1, help="Priority for writing.")
+@click.option("--delete", type=click.IntRange(min=0), default=1, help="Priority for removing.")
+@click.option("--credential", default="", metavar="NAME", help="Its name, in --credentials.")
+@click.option("--option", "options", multiple=True, metavar="KEY=TEXT", help="Of the scheme.")
+@with_options(DATA)
+@json_option
+def add(name: str, root: str, **given: Any) -> int:
+    """Add the storage NAME with its root at URL; or one more way to reach it."""
+    settings = data_settings(given)
+    access = Access(
+        storage=name,
+        zone=settings.zone,
+        root=root,
+        read=given["read"],
+        write=given["write"],
+        delete=given["delete"],
+        credential=given["credential"],
+        options=_pairs(given["options"], "--option"),
+    )
+    wish = Storage(
+        name=name,
+        marker="",
+        state=given["state"] or StorageState.ENABLED,
+        durable=not given["not_durable"],
+        labels=_pairs(given["labels"], "--label"),
+    )
+    added = add_storage(settings, wish, access)
+    if given["as_json"]:
+        click.echo(json.dumps({"state": "done", "storage": json.loads(to_json(added))}))
+    else:
+        click.echo(f"{name} is {access.root} in the zone {settings.zone}, in {settings.address}")
+    return DONE
+
+
+@command.command("list")
+@with_options(DATA)
+@json_option
+def list_storages(**given: Any) -> int:
+    """List storages, and how each zone reaches them."""
+    with open_registry(data_settings(given), read_only=True) as registry:
+        storages, accesses = registry.storages.all(), registry.storages.accesses()
+    if given["as_json"]:
+        told = {"storages": storages, "accesses": accesses}
+        click.echo(json.dumps({"state": "ok", **json.loads(to_json(told))}))
+        return DONE
+    rows = [("storage", "state", "labels", "zone", "root", "read/write/delete")]
+    for storage in storages:
+        ways = [one for one in accesses if one.storage == storage.name]
+        labels = ", ".join(f"{key}={text}" for key, text in storage.labels.items())
+        state = str(storage.state) + ("" if storage.durable else ", not durable")
+        rows += [
+            (
+                storage.name,
+                state,
+                labels,
+                way.zone,
+                way.root,
+                f"{way.read}/{way.write}/{way.delete}",
+            )
+            for way in ways
+        ]
+    click.echo(table(rows) if len(rows) > 1 else "there is no storage yet")
+    return DONE
+
+
+@command.command("check")
+@click.argument("names", metavar="[NAME ...]", nargs=-1)
+@with_options(DATA)
+@json_option
+def check(names: tuple[str, ...], **given: Any) -> int:
+    """Try whether storages are reached from this zone, and what they can do.
+
+    Files are written only where the storage may be written, and are removed again.
+    """
+    found = check_storages(data_settings(given), names)
+    failed = any(one.outcome is Outcome.FAILED for findings in found.values() for one in findings)
+    if given["as_json"]:
+        told = {" ".join(way): list(findings) for way, findings in found.items()}
+        state = "failed" if failed else "ok"
+        click.echo(json.dumps({"state": state, "storages": json.loads(to_json(told))}))
+        return FAILED if failed else DONE
+    for (name, root), findings in found.items():
+        click.echo(f"{name} by {root}")
+        for one in findings:
+            detail = f": {one.detail}" if one.detail else ""
+            click.echo(f"  {MARKS[one.outcome]:6}  {one.question}{detail}")
+    return FAILED if failed else DONE
+
+
+def _pairs(words: tuple[str, ...], option: str) -> dict[str, str]:
+    pairs = {}
+    for word in words:
+        key, sign, text = word.partition("=")
+        if not key or not sign:
+            raise InputError(f"{option} {word!r} is not KEY=TEXT", hint=f"{option} tier=disk")
+        pairs[key] = text
+    return pairs

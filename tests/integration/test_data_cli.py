@@ -1,0 +1,187 @@
+"""From a folder of products to replicas elsewhere, by commands as a user would give them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PRODUCT = """\
+<p:DpdVisRawFrame xmlns:p="http://ecdm.euclid-ec.org/schema/dpd/vis/rawframe">
+  <Header>
+    <ProductId>frame-{number}</ProductId><DataSetRelease>R1</DataSetRelease>
+  </Header>
+  <Data>
+    <ObservationSequence><ObservationId>{number}</ObservationId></ObservationSequence>
+    <DataStorage format="vis.raw" version="0.1">
+      <DataContainer filestatus="PROPOSED"><FileName>frame-{number}.fits</FileName></DataContainer>
+    </DataStorage>
+  </Data>
+</p:DpdVisRawFrame>
+"""
+
+
+@dataclass
+class Centre:
+    """A registry, and two storages of it."""
+
+    folder: Path
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "archive"
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "scratch"
+
+    def call(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "euclid_dask", *words],
+            cwd=self.folder,
+            env={**os.environ, "EUCLID_DASK_REGISTRY": str(self.folder / "r.sqlite")},
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=100,
+        )
+
+    def told(self, *words: str) -> dict[str, Any]:
+        done = self.call(*words, "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
+        return json.loads(done.stdout)
+
+    def refused(self, *words: str) -> str:
+        done = self.call(*words)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+
+@pytest.fixture
+def centre(tmp_path: Path) -> Centre:
+    found = Centre(tmp_path)
+    (found.archive / "raw" / "data").mkdir(parents=True)
+    found.scratch.mkdir()
+    for number in (1, 2):
+        product = found.archive / "raw" / f"frame-{number}.xml"
+        product.write_text(PRODUCT.format(number=number))
+        (found.archive / "raw" / "data" / f"frame-{number}.fits").write_bytes(b"x" * 1000 * number)
+    return found
+
+
+def add(centre: Centre, name: str, folder: Path, *words: str) -> dict[str, Any]:
+    return centre.told("storage", "add", name, f"file://{folder}", *words)
+
+
+def ingested(centre: Centre) -> dict[str, Any]:
+    add(centre, "ARCHIVE", centre.archive, "--label", "country=CH")
+    value = "Data.ObservationSequence.ObservationId"
+    return centre.told("ingest", str(centre.archive), "--value", value)
+
+
+def test_products_are_ingested_found_located_and_replicated(centre: Centre) -> None:
+    assert ingested(centre) == {
+        "state": "done",
+        "files": 4,
+        "products": 2,
+        "read": 4,
+        "bytes": 3000 + sum(path.stat().st_size for path in centre.archive.glob("raw/*.xml")),
+    }
+    assert ingested(centre)["read"] == 0
+    query = "DpdVisRawFrame where Data.ObservationSequence.ObservationId == 2"
+    found = centre.told("find", query)
+    assert [one["product_id"] for one in found["products"]] == ["frame-2"]
+    add(centre, "SCRATCH", centre.scratch, "--not-durable")
+    plan = centre.told("replicate", "frame-2.xml", "--closure", "--to", "SCRATCH", "--dry-run")
+    assert sorted(one["file"] for one in plan["copies"]) == ["frame-2.fits", "frame-2.xml"]
+    assert [path.name for path in centre.scratch.iterdir()] == [".eufas-storage"]
+    made = centre.told("replicate", "frame-2.xml", "--closure", "--to", "SCRATCH")
+    assert made["copies"] == plan["copies"]
+    (place,) = centre.told("locate", "frame-2.fits")["files"]
+    copy, original = sorted(place["urls"], reverse=True)
+    assert Path(original.removeprefix("file://")).is_relative_to(centre.archive)
+    assert Path(copy.removeprefix("file://")).read_bytes() == b"x" * 2000
+    assert centre.told("replicate", "frame-2.xml", "--closure", "--to", "SCRATCH")["copies"] == []
+
+
+def test_a_registry_that_is_not_there_is_not_made_by_looking(centre: Centre) -> None:
+    told = centre.refused("find", "DpdVisRawFrame")
+    assert "there is no registry at" in told
+    assert "euclid-dask storage add" in told
+    assert not (centre.folder / "r.sqlite").exists()
+
+
+def test_what_is_wrong_is_told_at_once_and_nothing_is_registered(centre: Centre) -> None:
+    add(centre, "ARCHIVE", centre.archive)
+    (centre.archive / "raw" / "data" / "frame-1.fits").unlink()
+    (centre.archive / "raw" / "a b.txt").write_text("x")
+    outside = centre.folder / "outside.txt"
+    outside.write_text("x")
+    told = centre.refused("ingest", str(centre.archive), str(outside))
+    assert "names frame-1.fits, which is not beside it" in told
+    assert "a b.txt: its name has a blank" in told
+    assert (
+        f"outside.txt is in no storage; those of this zone are: ARCHIVE ({centre.archive})" in told
+    )
+    assert "the registry knows no file frame-2.fits" in centre.refused("locate", "frame-2.fits")
+
+
+def test_a_name_never_gets_other_content(centre: Centre) -> None:
+    ingested(centre)
+    (centre.archive / "raw" / "data" / "frame-1.fits").write_bytes(b"y" * 1000)
+    told = centre.refused("ingest", str(centre.archive / "raw" / "data" / "frame-1.fits"))
+    assert "frame-1.fits" in told
+
+
+def test_a_dry_run_registers_nothing(centre: Centre) -> None:
+    add(centre, "ARCHIVE", centre.archive)
+    done = centre.told("ingest", str(centre.archive), "--dry-run")
+    assert (done["files"], done["read"]) == (4, 0)
+    assert centre.told("find", "DpdVisRawFrame")["products"] == []
+
+
+def test_storages_are_checked_and_a_missing_disk_is_noticed(centre: Centre) -> None:
+    add(centre, "ARCHIVE", centre.archive)
+    findings = centre.told("storage", "check")["storages"]
+    assert {one["outcome"] for found in findings.values() for one in found} <= {"yes", "no"}
+    assert sorted(path.name for path in centre.archive.iterdir()) == [".eufas-storage", "raw"]
+    shutil.move(centre.archive, centre.folder / "away")
+    centre.archive.mkdir()
+    done = centre.call("storage", "check", "ARCHIVE")
+    assert done.returncode == 1
+    assert "is its disk mounted?" in done.stdout or "no marker" in done.stdout
+    add(centre, "SCRATCH", centre.scratch)
+
+
+def test_a_root_of_another_storage_is_refused(centre: Centre) -> None:
+    add(centre, "ARCHIVE", centre.archive)
+    told = centre.refused("storage", "add", "OTHER", f"file://{centre.archive}")
+    assert "is marked as storage 'ARCHIVE'" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("storage", "add", "A", "file://data/x"), "file:///data/"),
+        (("storage", "add", "a/b", "file:///tmp"), "it is a path, not a name"),
+        (("storage", "add", "A", "gopher://x/y"), "a root URL begins with one of"),
+        (("storage", "add", "A", "file:///tmp", "--label", "x"), "--label 'x' is not KEY=TEXT"),
+        (("find", "where ("), "query"),
+    ],
+)
+def test_bad_words_are_refused(centre: Centre, words: tuple[str, ...], told: str) -> None:
+    assert told in centre.refused(*words)
+
+
+def test_a_way_that_is_not_there_is_told(centre: Centre) -> None:
+    ingested(centre)
+    add(centre, "FAR", centre.scratch, "--zone", "far")
+    told = centre.refused("replicate", "frame-1.fits", "--to", "FAR")
+    assert "FAR" in told
+    assert "the zone local has no way to FAR" in centre.refused("storage", "check", "FAR")
