@@ -106,7 +106,7 @@ def opened(request: pytest.FixtureRequest, system: str, folder: Path) -> Bench:
 def closed(bench: Bench) -> None:
     """Cancel what is left, and wait until it is gone."""
     until_s = monotonic() + PATIENCE_S
-    gone = {JobState.ENDED, JobState.UNKNOWN}
+    gone = {JobState.ENDED, JobState.ABANDONED, JobState.UNKNOWN}
     while left := [one.id for one in bench.batch.jobs() if one.state not in gone]:
         assert monotonic() < until_s, f"still there: {left}"
         bench.batch.cancel(left)
@@ -386,6 +386,7 @@ def test_a_job_that_reached_its_walltime_says_so(slurm: Bench, slurm_cluster: An
 def test_a_job_whose_node_is_down_is_not_known_to_be_dead(slurm: Bench, slurm_cluster: Any) -> None:
     slurm.submit("p1", f"sleep 612.{PID}")
     node = slurm.until_running("p1").host
+    slurm.until("p1", lambda _: slurm.living(612))
     slurm_cluster.act("hang-node", node)
     try:
         slurm_cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
