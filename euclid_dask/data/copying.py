@@ -16,12 +16,12 @@ from hashlib import sha256
 from typing import Final
 
 from euclid_dask.core.values import Value, replace
+from euclid_dask.data.drivers import Opener
 from euclid_dask.data.hashing import Hasher, hash_chunks, mismatch, wanted
 from euclid_dask.data.linking import as_local, linkable
 from euclid_dask.data.local import sync_directory
 from euclid_dask.data.markers import check_marker
 from euclid_dask.data.model import (
-    Access,
     Arrival,
     ErrorClass,
     File,
@@ -45,9 +45,6 @@ from euclid_dask.data.storages.failures import failures_of
 _RESUMED: Final = frozenset({ErrorClass.NETWORK, ErrorClass.TIMEOUT})
 _DIED: Final = frozenset({TransferState.RUNNING, TransferState.PUBLISHING})
 """States from which a transfer is claimed when its mover has died."""
-
-Opener = Callable[[Access], StorageDriver]
-"""Makes a driver from an access row, or returns the one that was made."""
 
 
 class Job(Value, frozen=True, kw_only=True):

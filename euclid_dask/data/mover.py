@@ -9,7 +9,6 @@ is told together. Bytes are moved by other threads, with no transaction open.
 Rule 3: who has lost the lease publishes nothing.
 """
 
-import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final, TypeAlias
@@ -17,13 +16,14 @@ from typing import Final, TypeAlias
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.seams import Clock
 from euclid_dask.core.values import Value
-from euclid_dask.data.copying import Arrived, Copied, Copier, Failed, Job, Opener, new_path
+from euclid_dask.data.copying import Arrived, Copied, Copier, Failed, Job, new_path
+from euclid_dask.data.drivers import Drivers, Opener
 from euclid_dask.data.model import Access, ErrorClass, Replica, Storage, Transfer
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.resolve import Use, locate, usable
 from euclid_dask.data.retries import FULL_PAUSE_S, retry_in_s
 from euclid_dask.data.states import ReplicaCue
-from euclid_dask.data.storage import StorageDriver, StorageError
+from euclid_dask.data.storage import StorageError
 
 Outcome: TypeAlias = Copied | Arrived | Failed
 _AHEAD: Final = 8
@@ -53,7 +53,7 @@ class Mover:
         self._registry = registry
         self._clock = clock
         self._settings = settings
-        self._drivers = _Drivers(open_driver)
+        self._drivers = Drivers(open_driver)
         self._copier = Copier(open_driver=self._drivers)
         self._running: dict[Future[Outcome], Job] = {}
         self._extend_at_s = 0.0
@@ -194,25 +194,3 @@ class Mover:
             if future.exception() is None and isinstance(outcome := future.result(), Copied):
                 outcome.part.abandon()
         self._running.clear()
-
-
-class _Drivers:
-    """Drivers by access row, each made once."""
-
-    def __init__(self, open_driver: Opener) -> None:
-        self._open = open_driver
-        self._made: dict[tuple[str, str, str], StorageDriver] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, access: Access) -> StorageDriver:
-        key = (access.storage, access.zone, access.root)
-        with self._lock:
-            if key not in self._made:
-                self._made[key] = self._open(access)
-            return self._made[key]
-
-    def close(self) -> None:
-        with self._lock:
-            for driver in self._made.values():
-                driver.close()
-            self._made.clear()

@@ -7,7 +7,7 @@ failed at once do not come back at once.
 import zlib
 from typing import Final
 
-from euclid_dask.data.model import ErrorClass, Transfer
+from euclid_dask.data.model import Deletion, ErrorClass, Transfer
 
 MOST_ATTEMPTS: Final = 8
 LONGEST_S: Final = 300.0
@@ -42,8 +42,27 @@ def retry_in_s(
         return None
     if transfer.attempts + 1 >= MOST_ATTEMPTS and kind not in ENDLESS:
         return None
-    delay_s = min(LONGEST_S, 2.0 ** min(transfer.attempts, 20))
-    chance = zlib.crc32(f"{transfer.id} {transfer.attempts}".encode()) / 2**32
+    return _delay_s(transfer.id, transfer.attempts, retry_after_s)
+
+
+def removal_retry_in_s(
+    deletion: Deletion, kind: ErrorClass, retry_after_s: float | None = None
+) -> float | None:
+    """Return after how many seconds to try again to remove a file, None when it is of no use.
+
+    Args:
+        deletion: As it was claimed; each claim is a try.
+        kind: What went wrong now.
+        retry_after_s: What the server asked for, if it did.
+    """
+    if kind not in PASSING or (deletion.fence >= MOST_ATTEMPTS and kind not in ENDLESS):
+        return None
+    return _delay_s(deletion.id, deletion.fence - 1, retry_after_s)
+
+
+def _delay_s(key: int, attempts: int, retry_after_s: float | None) -> float:
+    delay_s = min(LONGEST_S, 2.0 ** min(attempts, 20))
+    chance = zlib.crc32(f"{key} {attempts}".encode()) / 2**32
     return max(retry_after_s or 0.0, delay_s * (0.75 + 0.5 * chance))
 
 

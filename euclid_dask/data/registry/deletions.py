@@ -7,7 +7,7 @@ can need it: pins, transfers and rules are looked at under the same lock.
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import (
@@ -92,12 +92,53 @@ class Deletions:
 
         self._database.write(work)
 
-    def claim(self, worker: str, number: int, lease_s: float) -> list[Deletion]:
+    def claim(
+        self, worker: str, number: int, lease_s: float, storages: Sequence[str] | None = None
+    ) -> list[Deletion]:
         """Mark up to so many replicas, whose bytes the caller is to remove; it has `lease_s`.
 
-        Those that are needed by now are not: their deletions are cancelled, and say why.
+        Those that are needed by now are not: their deletions are cancelled, and say why. What
+        another cleaner lost is marked already.
+
+        Args:
+            worker: Who takes them.
+            number: How many at most.
+            lease_s: How long they are not given to others, in seconds.
+            storages: Names of storages whose replicas the caller can remove; any if None.
         """
-        return self._database.write(lambda it: _claim(it, worker, number, lease_s))
+        return self._database.write(lambda it: _claim(it, worker, number, lease_s, storages))
+
+    def due(self) -> list[str]:
+        """Return the names of the storages of which replicas are to be removed now."""
+        query = _all().where(*_is_due()).with_only_columns(storages.c.name).distinct()
+        return self._database.read(
+            lambda it: list(it.execute(query.order_by(storages.c.name)).scalars())
+        )
+
+    def retry(self, deletion: Deletion, error: str, *, retry_in_s: float) -> bool:
+        """Give a marked replica back, to be claimed again; return whether it was the caller's.
+
+        It stays marked: its bytes may be gone.
+        """
+
+        def work(connection: Connection) -> bool:
+            _, row = _locked(connection, deletion)
+            if row.state != DeletionState.RUNNING or row.fence != deletion.fence:
+                return False
+            connection.execute(
+                update(deletions)
+                .where(deletions.c.id == row.id)
+                .values(
+                    worker="",
+                    lease_until_s=now_s() + retry_in_s,
+                    changed_at_s=now_s(),
+                    error=error,
+                )
+            )
+            record(connection, Change("deletion waits", row.file_id, row.storage_id, error))
+            return True
+
+        return self._database.write(work)
 
     def finish(self, deletion: Deletion) -> None:
         """Tell that the bytes of a marked replica are gone; telling it twice changes nothing."""
@@ -245,12 +286,18 @@ def _insert(
     record(connection, Change("deletion queued", replica.file_id, replica.storage_id, reason))
 
 
-def _claim(connection: Connection, worker: str, number: int, lease_s: float) -> list[Deletion]:
-    is_due = or_(
-        and_(deletions.c.state == DeletionState.QUEUED, deletions.c.not_before_s <= now_s()),
-        and_(deletions.c.state == DeletionState.RUNNING, deletions.c.lease_until_s < now_s()),
-    )
-    due = _all().where(is_due, storages.c.state == StorageState.ENABLED)
+def _is_due() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    waits = and_(deletions.c.state == DeletionState.QUEUED, deletions.c.not_before_s <= now_s())
+    dropped = and_(deletions.c.state == DeletionState.RUNNING, deletions.c.lease_until_s < now_s())
+    return or_(waits, dropped), storages.c.state == StorageState.ENABLED
+
+
+def _claim(
+    connection: Connection, worker: str, number: int, lease_s: float, within: Sequence[str] | None
+) -> list[Deletion]:
+    due = _all().where(*_is_due())
+    if within is not None:
+        due = due.where(storages.c.name.in_(within))
     # the file is locked before the deletion, as everywhere; so the deletion is looked at again
     locking = due.order_by(deletions.c.id).limit(number)
     seen = connection.execute(locking.with_for_update(skip_locked=True, of=files)).all()

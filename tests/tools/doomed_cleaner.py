@@ -1,0 +1,116 @@
+"""A cleaner in a process of its own that is killed at a step we choose.
+
+A world is a directory: a registry, two storages `a` and `b` which both have one file, and a wish
+to have it removed from `b`.
+"""
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from euclid_dask.data.cleaner import Cleaned, Cleaner, Settings
+from euclid_dask.data.hashing import hash_chunks
+from euclid_dask.data.model import Access, File, Replica, Storage
+from euclid_dask.data.registry import Registry
+from euclid_dask.data.registry.deletions import Deletions
+from euclid_dask.data.storage import MARKER, StorageDriver
+from euclid_dask.data.storages import file as files
+from euclid_dask.data.storages.file import FileDriver
+
+NAME = "EUC_a.fits"
+CONTENT = b"content"
+LONG_S = 3600.0
+_STEPS: list[tuple[Any, str]] = [
+    (Deletions, "claim"),
+    (Path, "unlink"),
+    (files, "sync_directory"),
+    (FileDriver, "unlink"),
+    (Deletions, "finish"),
+]
+"""What changes a disk, and the end of it."""
+
+
+class _Clock:
+    def now_s(self) -> float:
+        return 0.0
+
+
+def make_world(directory: Path, *, last_copy: bool = False) -> None:
+    """Make a world; with `last_copy` storage `a` has nothing."""
+    directory.mkdir()
+    for name in ("a", "b"):
+        (directory / name).mkdir()
+        (directory / name / MARKER).write_text(name)
+    having = ("b",) if last_copy else ("a", "b")
+    for name in having:
+        (directory / name / NAME).write_bytes(CONTENT)
+    file = File(name=NAME, size=len(CONTENT), checksums=hash_chunks([CONTENT]).checksums())
+    with Registry(directory / "registry.db") as registry:
+        for name in ("a", "b"):
+            registry.storages.put(Storage(name=name, marker=name))
+        registry.storages.put_access(
+            [Access(storage=name, zone="z", root=f"file:///{name}") for name in ("a", "b")]
+        )
+        registry.register([file], [Replica(file=NAME, storage=s, path=NAME) for s in having])
+        registry.deletions.request([(NAME, "b")], "a test", last_copy=last_copy)
+
+
+def pass_time(directory: Path) -> None:
+    """Have all leases and delays come to their end."""
+    with sqlite3.connect(directory / "registry.db") as database:
+        database.execute("UPDATE deletions SET lease_until_s = 0, not_before_s = 0")
+    database.close()
+
+
+def clean(
+    directory: Path, wrap: Callable[[StorageDriver], StorageDriver] = lambda it: it
+) -> Cleaned:
+    """Run a cleaner in this process until it has nothing to do."""
+    with Registry(directory / "registry.db") as registry:
+        cleaner = Cleaner(
+            registry,
+            lambda access: wrap(FileDriver(directory / access.storage)),
+            _Clock(),
+            Settings(worker=f"w{os.getpid()}", zone="z", lease_s=LONG_S, threads=1),
+        )
+        return cleaner.drain()
+
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["euclid_dask.data.cleaner", "euclid_dask.data.storages.file"])
+
+
+def clean_until(directory: Path, killed_at: int) -> bool:
+    """Run a cleaner in a process that is killed after a step, from 1; return whether it was."""
+    process = _processes.Process(target=_live, args=(directory, killed_at))
+    process.start()
+    process.join()
+    code = process.exitcode
+    process.close()
+    assert code in {0, -signal.SIGKILL}, f"the cleaner ended with {code}"
+    return code != 0
+
+
+def _live(directory: Path, killed_at: int) -> None:
+    steps = 0
+
+    def watched(call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def done(*arguments: Any, **named: Any) -> Any:
+            nonlocal steps
+            found = call(*arguments, **named)
+            steps += 1
+            if steps == killed_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found
+
+        return done
+
+    for place, name in _STEPS:
+        setattr(place, name, watched(getattr(place, name)))
+    clean(directory)
