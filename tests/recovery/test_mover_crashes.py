@@ -15,7 +15,7 @@ from pathlib import Path
 import doomed_mover
 import pytest
 from batch_clusters import skip_or_fail
-from doomed_mover import CONTENT, NAME, OTHER, Fate, Fault, make_world, move, pass_time
+from doomed_mover import CONTENT, NAME, OTHER, Fate, Fault, Nursery, make_world, pass_time
 
 from euclid_dask.data.copying import new_path
 from euclid_dask.data.model import FileState, ReplicaState, Transfer, TransferState
@@ -71,6 +71,21 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     world = tmp_path_factory.mktemp("mover") / "fresh"
     make_world(world)
     return world
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nursery() -> Iterator[None]:
+    """Have a process from which movers come."""
+    _nurseries.append(Nursery())
+    yield
+    _nurseries.pop().close()
+
+
+_nurseries: list[Nursery] = []
+
+
+def move(world: Path, fate: Fate, fault: Fault | None = None) -> int:
+    return _nurseries[-1].move(world, fate, fault)
 
 
 def copy_of(world: Path, name: str) -> Path:

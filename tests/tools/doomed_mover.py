@@ -4,13 +4,18 @@ A world is a directory: a registry, two storages `a` and `b`, and one file in `a
 `b`. It can be copied as a whole, since drivers are made from it and not from access rows.
 """
 
+import contextlib
 import importlib
 import inspect
+import mmap
 import multiprocessing
 import os
 import signal
 import sqlite3
 import sys
+import tempfile
+import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -95,34 +100,61 @@ def pass_time(directory: Path) -> None:
     database.close()
 
 
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["euclid_dask.data.mover", "euclid_dask.data.storages.file"])
+class Nursery:
+    """A process that has imported all, and from which movers are forked: that is soon done."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, end = context.Pipe()
+        context.Process(target=_bear, args=(end,), daemon=True).start()
+        end.close()
+
+    def move(self, directory: Path, fate: Fate, fault: Fault | None = None) -> int:
+        """Run a mover in a world; return how many steps it made, -1 when it was killed."""
+        self._pipe.send((directory, fate, fault))
+        code, steps = self._pipe.recv()
+        assert code in {0, -signal.SIGKILL}, f"the mover ended with {code}"
+        return int(steps) if code == 0 else -1
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.close()
 
 
-def move(directory: Path, fate: Fate, fault: Fault | None = None) -> int:
-    """Run a mover in a world; return how many steps it made, -1 when it was killed."""
-    steps = _processes.Value("i", 0)
-    process = _processes.Process(target=_live, args=(directory, fate, fault, steps))
-    process.start()
-    process.join()
-    code = process.exitcode
-    process.close()
-    assert code in {0, -signal.SIGKILL}, f"the mover ended with {code}"
-    return int(steps.value) if code == 0 else -1
+def _bear(pipe: Any) -> None:
+    steps = mmap.mmap(-1, 8)
+    with tempfile.TemporaryDirectory() as place:
+        make_world(Path(place, "first"))
+        run(Path(place, "first"))
+    with contextlib.suppress(EOFError):
+        while True:
+            order = pipe.recv()
+            steps[:] = bytes(8)
+            if not (child := os.fork()):
+                _live(*order, steps)
+            _, status = os.waitpid(child, 0)
+            pipe.send((os.waitstatus_to_exitcode(status), int.from_bytes(steps[:], "little")))
 
 
-def _live(directory: Path, fate: Fate, fault: Fault | None, steps: Any) -> None:
-    if fault is not None:
-        _plant(fault)
+def _live(directory: Path, fate: Fate, fault: Fault | None, steps: mmap.mmap) -> None:
+    lock = threading.Lock()
 
     def step() -> None:
-        with steps.get_lock():
-            steps.value += 1
-            if steps.value == fate.killed_at:
+        with lock:
+            made = int.from_bytes(steps[:], "little") + 1
+            steps[:] = made.to_bytes(8, "little")
+            if made == fate.killed_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    _watch_steps(step)
-    run(directory, fate.meanwhile)
+    try:
+        if fault is not None:
+            _plant(fault)
+        _watch_steps(step)
+        run(directory, fate.meanwhile)
+        os._exit(0)
+    except BaseException:  # noqa: BLE001  what is forked must not go on as its parent
+        traceback.print_exc()
+    os._exit(1)
 
 
 def run(directory: Path, meanwhile: str = "") -> None:
