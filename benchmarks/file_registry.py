@@ -77,6 +77,7 @@ def measured(address: str, scratch: Path, given: argparse.Namespace) -> dict[str
         for name in ("A", "B"):
             registry.storages.put(Storage(name=name, marker=name))
         ours = import_rates(given.files, lambda batch: register(registry, batch))
+        registry.database.analyze()
         ours |= looked_up(registry, given.files, chance)
         ours |= claimed(registry, min(given.files, 20_000))
     ours["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -3,7 +3,7 @@
 import operator
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, not_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, not_, or_, select, true
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import FoundProduct
@@ -78,10 +78,11 @@ def _condition(condition: Condition) -> ColumnElement[bool]:
     if root == "Header":
         text = products.c.header[field].as_string()
         return and_(text.is_not(None), _compared(text, condition.operator, condition.text))
-    return exists().where(
-        product_values.c.product_id == products.c.id,
-        product_values.c.path == condition.path,
-        _value(condition),
+    # not a correlated EXISTS: few products have the value, and they are found by its index
+    return products.c.id.in_(
+        select(product_values.c.product_id).where(
+            product_values.c.path == condition.path, _value(condition)
+        )
     )
 
 

@@ -59,6 +59,7 @@ class Registry:
 
     def close(self) -> None:
         """Close the database, and let another process write."""
+        self.database.analyze()
         self.database.close()
 
     def register(
