@@ -1,5 +1,6 @@
 """What we count on from Dask; to be run at every change of its version."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from distributed import Scheduler, Worker
 
 from euclid_dask.core.errors import InputError, SiteError
 from euclid_dask.core.events import PilotJoined, PilotLeft
@@ -18,6 +20,7 @@ from euclid_dask.core.ids import PilotId
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptStarted
 from euclid_dask.executors.dask.executor import DaskExecutor
+from euclid_dask.executors.dask.server import PilotScheduler
 
 pytestmark = pytest.mark.dask
 
@@ -314,3 +317,28 @@ def test_cancel_ends_an_attempt_within_a_second(two_pilots: Any) -> None:
     two_pilots.cancel("t")
     two_pilots.box.until(lambda news: isinstance(news, AttemptEnded), 5.0)
     assert not any(isinstance(news, AttemptsLost) for news in two_pilots.box.seen)
+
+
+@pytest.mark.parametrize(("kind", "count"), [(Scheduler, 1), (PilotScheduler, 0)])
+def test_workers_of_our_own_scheduler_do_not_hear_of_another_that_goes(
+    kind: type[Scheduler], count: int
+) -> None:
+    heard: list[object] = []
+
+    async def one_of_two_goes() -> None:
+        echo = asyncio.Event()
+        async with (
+            kind(host="127.0.0.1", dashboard_address="127.0.0.1:0") as scheduler,
+            Worker(scheduler.address, dashboard_address="127.0.0.1:0") as goes,
+            Worker(scheduler.address, dashboard_address="127.0.0.1:0") as stays,
+        ):
+            stays.stream_handlers["remove-worker"] = lambda **news: heard.append(news)
+            stays.stream_handlers["echo"] = echo.set
+            await goes.close()
+            while len(scheduler.workers) > 1:  # noqa: ASYNC110 - Dask tells nobody
+                await asyncio.sleep(0.01)
+            scheduler.worker_send(stays.address, {"op": "echo"})
+            await echo.wait()
+
+    asyncio.run(one_of_two_goes())
+    assert len(heard) == count

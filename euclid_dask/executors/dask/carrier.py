@@ -1,7 +1,7 @@
 """The traffic with a Dask cluster, on its event loop: bundles out, news in, futures dropped.
 
 Rule 1: all news pass the ledger, so a bundle is answered once, whatever happens to Dask.
-Rule 2: a future is released as soon as its bundle has ended, so Dask has nothing to recompute.
+Rule 2: a future is released soon after its bundle has ended, so Dask has nothing to recompute.
 Rule 3: only public API, but for one plain attribute (see `cluster`).
 Rule 4: when the worker of a supervised pilot goes, the pilot is away and its bundles stay open.
 What it does not carry when it comes back, has ended or never arrived: the records decide.
@@ -10,13 +10,11 @@ What it does not carry when it comes back, has ended or never arrived: the recor
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from distributed import wait
 
 from euclid_dask.core.events import PilotAway, PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId, RunId, TaskId
@@ -36,6 +34,9 @@ _DEATH_S = 1.0
 """After a worker has gone, how long its host is given to end what ran there."""
 
 _LOOK_S = 0.02
+
+_SWEEP_S = 0.5
+"""How long what has ended may stay in Dask's memory."""
 
 Stop = tuple[Callable[..., None], list[AttemptKey], tuple[str, ...]]
 """A request to end attempts: what the worker is to call, for which, with what reason."""
@@ -80,7 +81,8 @@ class Carrier:
         self._retired: dict[PilotId, str] = {}
         self._spare_pilots = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._follows: dict[Trip, asyncio.Task[None]] = {}
+        self._sent: dict[Trip, Any] = {}
+        self._sweeping: asyncio.Task[None] | None = None
         self._graphs = 0
         remote.listen(topic, self._ledger.report)
 
@@ -155,14 +157,15 @@ class Carrier:
 
     def _release(self, pilot: PilotId) -> None:
         """Have Dask forget what was sent to a pilot's worker that is no more."""
-        for trip in [trip for trip in self._follows if trip.pilot == pilot]:
-            self._follows.pop(trip).cancel()
+        for trip in [trip for trip in self._sent if trip.pilot == pilot]:
+            self._sent.pop(trip).release()
 
     def send(self, bundles: Sequence[BundleOrder]) -> None:
         """Send bundles to their pilots as one Dask graph of independent entries."""
         trips = [Trip(bundle) for bundle in bundles]
         self._ledger.depart(trips)
-        mappings: dict[str, dict[Any, Any]] = {}
+        tasks: dict[Any, Any] = {}
+        pins: dict[Any, list[str]] = {}
         sent: dict[Any, Trip] = {}
         for trip in trips:
             contact = self._contacts.get(trip.pilot)
@@ -171,10 +174,10 @@ class Carrier:
                 continue
             key = _key(trip.bundle)
             sent[key] = trip
-            task = (remote.carry, to_json(trip.bundle), self._topic, contact.worker)
-            mappings.setdefault(contact.address, {})[key] = task
+            tasks[key] = (remote.carry, to_json(trip.bundle), self._topic, contact.worker)
+            pins[key] = [contact.address]
         if sent:
-            self._compute(mappings, sent)
+            self._compute(tasks, pins, sent)
 
     def cancel(
         self, run: RunId, attempts: Sequence[tuple[TaskId, int]], *, only_waiting: bool = False
@@ -191,8 +194,11 @@ class Carrier:
         until_s = monotonic() + patience_s
         while self._is_answering() and monotonic() < until_s:  # noqa: ASYNC110 - threads answer
             await asyncio.sleep(_LOOK_S)
-        for follow in self._tasks:
-            follow.cancel()
+        for task in self._tasks:
+            task.cancel()
+        for future in self._sent.values():
+            future.release()
+        self._sent.clear()
         for trip in self._ending():
             self._ledger.lose(trip, reason)
         remote.unlisten(self._topic)
@@ -219,41 +225,51 @@ class Carrier:
                 if contact.address == message["worker"]:
                     self._spawn(self._miss_later(pilot, contact, "its Dask worker has gone"))
 
-    def _compute(self, mappings: dict[str, dict[Any, Any]], sent: dict[Any, Trip]) -> None:
-        """Submit a graph with a layer of entries for each worker, pinned to it."""
+    def _compute(
+        self, tasks: dict[Any, Any], pins: dict[Any, list[str]], sent: dict[Any, Trip]
+    ) -> None:
+        """Submit a graph of entries that are pinned to workers.
+
+        It is one layer: what Dask does with a graph grows with the square of their number.
+        """
         self._graphs += 1
-        layers = {
-            f"{self._topic}-{self._graphs}-{address}": MaterializedLayer(
-                mapping, annotations={"workers": [address], "allow_other_workers": False}
-            )
-            for address, mapping in mappings.items()
-        }
-        graph = HighLevelGraph(layers, {name: set() for name in layers})
+        name = f"{self._topic}-{self._graphs}"
+        annotations = {"workers": pins.__getitem__, "allow_other_workers": False}
+        layer = MaterializedLayer(tasks, annotations=annotations)
+        graph = HighLevelGraph({name: layer}, {name: set()})
         futures = self._client.get(graph, list(sent), sync=False, retries=0)
         for future, trip in zip(futures, sent.values(), strict=True):
-            supervised = bool(self._contacts[trip.pilot].worker)
-            follow = self._follow(future, trip, supervised=supervised)
-            self._follows[trip] = self._spawn(follow)
+            self._sent[trip] = future
+        if self._sweeping is None:
+            self._sweeping = self._spawn(self._sweep())
 
-    async def _follow(self, future: Any, trip: Trip, *, supervised: bool) -> None:
-        """Wait for the end of a Dask task, release it, and see that its bundle is answered.
+    async def _sweep(self) -> None:
+        """Look from time to time which Dask tasks have ended, while there are any.
+
+        To wait for each of them would cost as much as what Dask does to have it run.
+        """
+        while self._sent:
+            await asyncio.sleep(_SWEEP_S)
+            for trip, future in [one for one in self._sent.items() if one[1].done()]:
+                del self._sent[trip]
+                self._drop(trip, future)
+        self._sweeping = None
+
+    def _drop(self, trip: Trip, future: Any) -> None:
+        """Release a Dask task that has ended, and see that its bundle is answered.
 
         Of a supervised pilot the supervisor answers, unless the bundle has not come so far.
         """
-        reached = True
-        try:
-            with self._client.as_current():
-                ended = wait([future])  # type: ignore[no-untyped-call]
-            await ended
-            reason = "" if future.status == "finished" else f"its Dask task is {future.status}"
-            reached = future.status != "error"
-        except (asyncio.CancelledError, CancelledError):
-            reason = "its Dask task was cancelled"
-        finally:
-            future.release()
-            self._follows.pop(trip, None)
-        if not (supervised and reached):
-            self._ledger.lose(trip, reason or "its worker did not say how it ended")
+        status = future.status
+        future.release()
+        contact = self._contacts.get(trip.pilot)
+        supervised = contact is not None and bool(contact.worker)
+        if not supervised or status == "error":
+            ended = status == "finished"
+            reason = (
+                "its worker did not say how it ended" if ended else f"its Dask task is {status}"
+            )
+            self._ledger.lose(trip, reason)
 
     async def _miss_later(self, pilot: PilotId, contact: Contact, reason: str) -> None:
         if not contact.worker:
