@@ -3,18 +3,19 @@
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from euclid_dask.core.errors import InputError, StoppedError
-from euclid_dask.core.values import Value
+from euclid_dask.core.values import Value, replace
 from euclid_dask.data.adopting import Find, Lying, adopt, survey
 from euclid_dask.data.credentials import Credential, read_credentials
 from euclid_dask.data.delivery import Copies, copies_to_storage
-from euclid_dask.data.markers import marker_of, write_marker
+from euclid_dask.data.markers import check_marker, marker_of, write_marker
 from euclid_dask.data.model import (
     Access,
     Event,
@@ -22,6 +23,7 @@ from euclid_dask.data.model import (
     Replica,
     ReplicaState,
     Storage,
+    StorageState,
     Transfer,
     TransferState,
 )
@@ -32,6 +34,7 @@ from euclid_dask.data.probing import Finding, check_storage
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.resolve import locate
 from euclid_dask.data.roots import check_root
+from euclid_dask.data.storage import StorageDriver
 from euclid_dask.data.storages.opening import open_driver
 from euclid_dask.worker.clock import SystemClock
 
@@ -91,8 +94,17 @@ def open_registry(
     return Registry(address, read_only=read_only)
 
 
-def add_storage(settings: DataSettings, storage: Storage, access: Access) -> Storage:
+def add_storage(
+    settings: DataSettings,
+    access: Access,
+    *,
+    labels: Mapping[str, str] = MappingProxyType({}),
+    state: StorageState | None = None,
+    durable: bool | None = None,
+) -> Storage:
     """Add a storage, or one more way to reach it; mark its root as that storage's.
+
+    What is not given stays as it is; a new storage is enabled and durable.
 
     Returns:
         The storage, with its marker.
@@ -101,42 +113,47 @@ def add_storage(settings: DataSettings, storage: Storage, access: Access) -> Sto
         InputError: The root is wrong.
         StorageError: The root cannot be reached, or is another storage's.
     """
-    check_name(storage.name)
+    check_name(access.storage)
     check_root(access.root)
     with open_registry(settings, new=True) as registry:
-        known = {one.name: one for one in registry.storages.all()}.get(storage.name)
-        marked = _marked(settings, storage, access, known)
-        registry.storages.put(marked)
+        known = {one.name: one for one in registry.storages.all()}.get(access.storage)
+        old = known or Storage(name=access.storage, marker="")
+        with closing(open_driver(access, settings.read_credentials(), SystemClock())) as driver:
+            marker = _marked(driver, access, known)
+            one_writer = old.one_writer or not driver.capabilities.refuses_existing
+        storage = replace(
+            old,
+            marker=marker,
+            state=old.state if state is None else state,
+            durable=old.durable if durable is None else durable,
+            one_writer=one_writer,
+            labels={**old.labels, **labels},
+        )
+        registry.storages.put(storage)
         registry.storages.put_access([access])
-    return marked
+    return storage
 
 
-def _marked(
-    settings: DataSettings, storage: Storage, access: Access, known: Storage | None
-) -> Storage:
-    """Return a storage with its marker, which is in its root if that can be written."""
-    marker = known.marker if known else f"{storage.name}-{secrets.token_hex(8)}"
-    with closing(open_driver(access, settings.read_credentials(), SystemClock())) as driver:
-        writes = access.write > 0 and driver.capabilities.writes
-        if known is None and (found := marker_of(driver)) is not None:
-            if found.rpartition("-")[0] != storage.name:
-                raise InputError(
-                    f"{access.root} is marked as storage {found.rpartition('-')[0] or found!r}",
-                    hint="add it by that name, if it is the same",
-                )
-            marker = found
-        elif writes:
-            write_marker(driver, marker)
-        elif known is None:
-            marker = ""  # nobody of ours can mark it: an archive, as others run it
-    return Storage(
-        name=storage.name,
-        marker=marker,
-        state=storage.state,
-        durable=storage.durable,
-        one_writer=not driver.capabilities.refuses_existing,
-        labels=storage.labels,
-    )
+def _marked(driver: StorageDriver, access: Access, known: Storage | None) -> str:
+    """Return the marker of a storage, which is in its root if that can be written."""
+    found = marker_of(driver) if known is None else None
+    if found is not None:
+        name = found.rpartition("-")[0] or found
+        if name != access.storage:
+            raise InputError(
+                f"{access.root} is marked as storage {name!r}",
+                hint="add it by that name, if it is the same",
+            )
+        return found
+    writes = access.write > 0 and driver.capabilities.writes
+    if known is None and not writes:
+        return ""  # nobody of ours can mark it: an archive that others run
+    marker = known.marker if known else f"{access.storage}-{secrets.token_hex(8)}"
+    if marker and writes:
+        write_marker(driver, marker)
+    elif marker:
+        check_marker(driver, marker)
+    return marker
 
 
 def check_storages(

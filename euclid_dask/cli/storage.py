@@ -11,7 +11,7 @@ from euclid_dask.cli.exits import DONE, FAILED
 from euclid_dask.cli.options import json_option, with_options
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import to_json
-from euclid_dask.data.model import Access, Storage, StorageState
+from euclid_dask.data.model import Access, StorageState
 from euclid_dask.data.probing import Outcome
 from euclid_dask.report.terminal import table
 
@@ -38,8 +38,12 @@ def command() -> None:
 @click.argument("name", metavar="NAME")
 @click.argument("root", metavar="URL")
 @click.option("--label", "labels", multiple=True, metavar="KEY=TEXT", help="To be chosen by.")
-@click.option("--state", type=click.Choice(StorageState), help="What may be done with it.")
-@click.option("--not-durable", is_flag=True, help="Its replicas do not count as copies.")
+@click.option(
+    "--state",
+    type=click.Choice([str(one) for one in StorageState]),
+    help="What may be done with it.",
+)
+@click.option("--durable/--not-durable", default=None, help="Whether its replicas count as copies.")
 @click.option("--read", type=click.IntRange(min=0), default=1, help="Priority; 1 best, 0 never.")
 @click.option("--write", type=click.IntRange(min=0), default=1, help="Priority for writing.")
 @click.option("--delete", type=click.IntRange(min=0), default=1, help="Priority for removing.")
@@ -60,14 +64,13 @@ def add(name: str, root: str, **given: Any) -> int:
         credential=given["credential"],
         options=_pairs(given["options"], "--option"),
     )
-    wish = Storage(
-        name=name,
-        marker="",
-        state=given["state"] or StorageState.ENABLED,
-        durable=not given["not_durable"],
+    added = add_storage(
+        settings,
+        access,
         labels=_pairs(given["labels"], "--label"),
+        state=StorageState(given["state"]) if given["state"] else None,
+        durable=given["durable"],
     )
-    added = add_storage(settings, wish, access)
     if given["as_json"]:
         click.echo(json.dumps({"state": "done", "storage": json.loads(to_json(added))}))
     else:

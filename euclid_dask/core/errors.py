@@ -71,7 +71,7 @@ class SubmitUnknownError(BatchError):
 
 
 class RegistryError(SiteError):
-    """The registry's database cannot be used: full, of a newer schema, in use by another process."""
+    """The registry's database cannot be used: full, of a newer schema, or in use by others."""
 
 
 class RegistryUnreachableError(RegistryError):

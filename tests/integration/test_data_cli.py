@@ -159,6 +159,16 @@ def test_storages_are_checked_and_a_missing_disk_is_noticed(centre: Centre) -> N
     add(centre, "SCRATCH", centre.scratch)
 
 
+def test_a_second_way_leaves_the_storage_as_it_is(centre: Centre) -> None:
+    add(centre, "A", centre.archive, "--label", "tier=disk", "--not-durable", "--state", "readonly")
+    again = add(centre, "A", centre.archive, "--zone", "far", "--write", "0", "--label", "x=y")
+    assert again["storage"]["labels"] == {"tier": "disk", "x": "y"}
+    assert (again["storage"]["state"], again["storage"]["durable"]) == ("readonly", False)
+    (centre.archive / ".eufas-storage").unlink()
+    told = centre.refused("storage", "add", "A", f"file://{centre.archive}", "--write", "0")
+    assert "is its disk mounted?" in told
+
+
 def test_a_root_of_another_storage_is_refused(centre: Centre) -> None:
     add(centre, "ARCHIVE", centre.archive)
     told = centre.refused("storage", "add", "OTHER", f"file://{centre.archive}")
