@@ -8,7 +8,7 @@ Rule 2: where the marker is not seen, nothing is marked, removed or forgotten.
 Rule 3: who could have lost the lease removes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Final
@@ -16,11 +16,11 @@ from typing import Final
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.seams import Clock
 from euclid_dask.core.values import Value
-from euclid_dask.data.drivers import Drivers, Opener
+from euclid_dask.data.drivers import Drivers, Opener, seen
 from euclid_dask.data.markers import GuardedDriver
-from euclid_dask.data.model import Access, Deletion, ErrorClass, Storage
+from euclid_dask.data.model import Deletion, ErrorClass
 from euclid_dask.data.registry import Registry
-from euclid_dask.data.resolve import Use, priority, scheme_cost, usable
+from euclid_dask.data.resolve import Use, usable
 from euclid_dask.data.retries import removal_retry_in_s
 from euclid_dask.data.storage import StorageError
 
@@ -132,28 +132,3 @@ class Cleaner:
         except InputError:  # the lease has run out: who has it now tells what became of it
             return ""
         return "waiting" if is_ours else ""
-
-
-def seen(open_driver: Opener, storage: Storage, ways: Iterable[Access], use: Use) -> GuardedDriver:
-    """Return the best driver by which a storage can be used, after seeing its marker.
-
-    Raises:
-        StorageError: POLICY when there is no way or no marker to be seen; else why the last way
-            does not lead there.
-    """
-    if not storage.marker:
-        raise StorageError(ErrorClass.POLICY, f"{storage.name} has no marker: it is not ours")
-    last = StorageError(ErrorClass.POLICY, f"{storage.name}: no access to {use} here")
-    for way in _best_first(ways, use):
-        try:
-            driver = GuardedDriver(open_driver(way), storage.marker)
-            driver.check()
-        except StorageError as error:
-            last = error
-        else:
-            return driver
-    raise last
-
-
-def _best_first(ways: Iterable[Access], use: Use) -> Sequence[Access]:
-    return sorted(ways, key=lambda way: (priority(way, use), scheme_cost(way), way.root))

@@ -1,10 +1,12 @@
-"""Drivers by access row, each made once and kept."""
+"""Drivers by access row: each made once and kept, and the best one whose marker is seen."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
-from euclid_dask.data.model import Access
-from euclid_dask.data.storage import StorageDriver
+from euclid_dask.data.markers import GuardedDriver
+from euclid_dask.data.model import Access, ErrorClass, Storage
+from euclid_dask.data.resolve import Use, priority, scheme_cost
+from euclid_dask.data.storage import StorageDriver, StorageError
 
 Opener = Callable[[Access], StorageDriver]
 """Makes a driver from an access row, or returns the one that was made."""
@@ -33,3 +35,28 @@ class Drivers:
             for driver in self._made.values():
                 driver.close()
             self._made.clear()
+
+
+def seen(open_driver: Opener, storage: Storage, ways: Iterable[Access], use: Use) -> GuardedDriver:
+    """Return the best driver by which a storage can be used, after seeing its marker.
+
+    Raises:
+        StorageError: POLICY when there is no way or no marker to be seen; else why the last way
+            does not lead there.
+    """
+    if not storage.marker:
+        raise StorageError(ErrorClass.POLICY, f"{storage.name} has no marker: it is not ours")
+    last = StorageError(ErrorClass.POLICY, f"{storage.name}: no access to {use} here")
+    for way in _best_first(ways, use):
+        try:
+            driver = GuardedDriver(open_driver(way), storage.marker)
+            driver.check()
+        except StorageError as error:
+            last = error
+        else:
+            return driver
+    raise last
+
+
+def _best_first(ways: Iterable[Access], use: Use) -> Sequence[Access]:
+    return sorted(ways, key=lambda way: (priority(way, use), scheme_cost(way), way.root))
