@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The revision of the schema that this code speaks."""
 
 metadata: Final = MetaData(
@@ -258,6 +258,16 @@ rule_targets = Table(
     _text("state"),
     _text("error", default=""),
     Index(None, "file_id", "storage_id"),
+    sqlite_with_rowid=False,
+)
+
+rule_stuck = Table(
+    "rule_stuck",
+    metadata,
+    _ref("rules", primary_key=True),
+    _ref("files", primary_key=True),
+    _text("reason"),
+    Index(None, "file_id"),
     sqlite_with_rowid=False,
 )
 
