@@ -51,12 +51,18 @@ class Panel:
         return kept
 
 
-def draw(document: Document) -> str:
-    """Return the picture as SVG text."""
+def draw(
+    document: Document,
+    *,
+    figure: str = "whole_s",
+    title: str = "From process start to done",
+    measure: str = "posix_spawn and wait4",
+) -> str:
+    """Return the picture of a figure, as SVG text; `measure` says what the floor is."""
     engines = [e for e in ordered(document) if e not in document["unavailable"]]
-    panels = _panels(document)
+    panels = _panels(document, figure)
     height = TOP + ROW * len(engines) + 70
-    body = [*_heading(document), *_rows(document, engines)]
+    body = [*_heading(document, title, measure), *_rows(document, engines)]
     for panel in panels:
         body += _axis(panel, TOP + ROW * len(engines))
         body += _marks(panel, engines)
@@ -71,23 +77,23 @@ def draw(document: Document) -> str:
     )
 
 
-def _panels(document: Document) -> list[Panel]:
+def _panels(document: Document, figure: str) -> list[Panel]:
     workloads = document["workloads"]
     width = (WIDTH - LEFT - RIGHT - GAP * (len(workloads) - 1)) / max(1, len(workloads))
     return [
-        _panel(document, workload, LEFT + i * (width + GAP), width)
+        _panel(document, workload, figure, LEFT + i * (width + GAP), width)
         for i, workload in enumerate(workloads)
     ]
 
 
-def _panel(document: Document, workload: str, left: float, width: float) -> Panel:
+def _panel(document: Document, workload: str, figure: str, left: float, width: float) -> Panel:
     about = document["workloads"][workload]
     bounded = bool(about["lower_bound_s"])
     values = {
         engine: (
-            over_bound(document, engine, workload, "whole_s")
+            over_bound(document, engine, workload, figure)
             if bounded
-            else ratio(document, engine, workload)
+            else ratio(document, engine, workload, figure)
         )
         for engine in document["engines"]
     }
@@ -102,11 +108,11 @@ def _panel(document: Document, workload: str, left: float, width: float) -> Pane
     )
 
 
-def _heading(document: Document) -> Iterator[str]:
+def _heading(document: Document, title: str, measure: str) -> Iterator[str]:
     floor = document["engines"].get(document["floor"], {"title": document["floor"]})["title"]
-    yield _write(20, 32, "From process start to done", size=19, weight="bold")
+    yield _write(20, 32, title, size=19, weight="bold")
     text = (
-        f"as a multiple of the {floor} (posix_spawn and wait4), or of the best possible makespan; "
+        f"as a multiple of the {floor} ({measure}), or of the best possible makespan; "
         "logarithmic; bars: least to greatest repeat"
     )
     yield _write(20, 54, text, colour=QUIET)

@@ -13,7 +13,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,15 @@ reading the table:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """One table in the making."""
+    """One table in the making; `settle` is called after each run."""
 
     engines: dict[str, Engine]
     workloads: dict[str, Workload]
     options: argparse.Namespace
     tools: Tools
     scratch: Path
+    floor: str = FLOOR
+    settle: Callable[[], None] = lambda: None
     pythons: dict[str, Path] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
     runs: list[dict[str, Any]] = field(default_factory=list)
@@ -96,6 +98,7 @@ class Session:
         load = machine.load_average()
         workdir = self.scratch / f"{name}-{workload.name}-{repeat}"
         outcome = self._outcome(name, workload, workdir, sample_memory=repeat == 0)
+        self.settle()
         figures = asdict(outcome.figures) if outcome.figures else None
         run = {"engine": name, "workload": workload.name, "repeat": repeat, "load": load}
         self.runs.append({**run, "figures": figures, "wrong": outcome.wrong})
@@ -160,7 +163,7 @@ class Session:
             "seed": options.seed,
             "scale": options.scale,
             "repeats": options.repeats,
-            "floor": FLOOR,
+            "floor": self.floor,
             "workloads": {
                 w.name: {
                     "question": w.question,
@@ -268,7 +271,8 @@ def list_all(_: argparse.Namespace) -> int:
     return 0
 
 
-def _positive(text: str) -> float:
+def positive(text: str) -> float:
+    """Read a number above 0."""
     value = float(text)
     if value <= 0:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
@@ -284,7 +288,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    _run_arguments(commands.add_parser("run", help="measure engines on workloads"))
+    sub = commands.add_parser("run", help="measure engines on workloads")
+    sub.set_defaults(call=run)
+    run_arguments(sub, ENGINES, GENERATORS, DEFAULT)
     again = commands.add_parser("report", help="print recorded figures again")
     again.set_defaults(call=show)
     again.add_argument("name", help="of the results file, without .json")
@@ -300,28 +306,33 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _run_arguments(sub: argparse.ArgumentParser) -> None:
+def run_arguments(
+    sub: argparse.ArgumentParser,
+    engines: Mapping[str, Engine],
+    workloads: Mapping[str, Callable[..., Workload]],
+    usual: Sequence[str],
+) -> None:
+    """Say how to measure some of these engines on some of these workloads."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    sub.set_defaults(call=run)
     many: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
     sub.add_argument(
-        "-e", "--engines", choices=ENGINES, default=list(ENGINES), **many, help="default: all"
+        "-e", "--engines", choices=engines, default=list(engines), **many, help="default: all"
     )
     sub.add_argument(
         "-w",
         "--workloads",
-        choices=GENERATORS,
-        default=list(DEFAULT),
+        choices=workloads,
+        default=list(usual),
         **many,
-        help=f"default: {' '.join(DEFAULT)}",
+        help=f"default: {' '.join(usual)}",
     )
     sub.add_argument("-r", "--repeats", type=int, default=5, help="timed rounds (default 5)")
     sub.add_argument("--name", default="latest", help="of the results file (default latest)")
     sub.add_argument("--note", default="", help="what a reader must know, e.g. a busy machine")
-    sub.add_argument("--scale", type=_positive, default=1.0, help="0.1: a tenth of the tasks")
+    sub.add_argument("--scale", type=positive, default=1.0, help="0.1: a tenth of the tasks")
     sub.add_argument("--slots", type=int, help="tasks at once (default: the workload's)")
     sub.add_argument("--seed", type=int, default=1, help="of workloads and order (default 1)")
-    sub.add_argument("--timeout", type=_positive, default=300.0, help="seconds a run may take")
+    sub.add_argument("--timeout", type=positive, default=300.0, help="seconds a run may take")
     sub.add_argument("--cache", type=Path, default=cache / "euclid-dask-benchmarks")
     sub.add_argument(
         "--scratch",

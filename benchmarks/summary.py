@@ -50,9 +50,9 @@ class Cell:
         both = sorted(set(self.timed) & set(other.timed))
         return spread([combine(self.timed[r][name], other.timed[r][name]) for r in both])
 
-    def times(self, other: "Cell") -> Spread | None:
-        """The whole time as a multiple of another engine's."""
-        return self.paired(other, lambda mine, theirs: mine / theirs)
+    def times(self, other: "Cell", name: str = "whole_s") -> Spread | None:
+        """A time, the whole one by default, as a multiple of another engine's."""
+        return self.paired(other, lambda mine, theirs: mine / theirs, name)
 
 
 def cell(document: Document, engine: str, workload: str) -> Cell:
@@ -70,20 +70,21 @@ def cell(document: Document, engine: str, workload: str) -> Cell:
     )
 
 
-def ordered(document: Document) -> list[str]:
-    """Engines from the nearest to the floor to the farthest, on their first workload."""
+def ordered(document: Document, name: str = "whole_s", workload: str = "") -> list[str]:
+    """Engines from the nearest to the floor to the farthest, on a workload or their first one."""
+    workloads = [workload] if workload else list(document["workloads"])
     places: dict[str, float] = {}
     for engine in document["engines"]:
-        ratios = [ratio(document, engine, workload) for workload in document["workloads"]]
+        ratios = [ratio(document, engine, one, name) for one in workloads]
         known = [r.median for r in ratios if r is not None]
         places[engine] = known[0] if known else float("inf")
     return sorted(places, key=places.__getitem__)
 
 
-def ratio(document: Document, engine: str, workload: str, floor: str = "") -> Spread | None:
-    """The whole time as a multiple of the floor's."""
-    base = cell(document, floor or document["floor"], workload)
-    return cell(document, engine, workload).times(base)
+def ratio(document: Document, engine: str, workload: str, name: str = "whole_s") -> Spread | None:
+    """A time as a multiple of the floor's."""
+    base = cell(document, document["floor"], workload)
+    return cell(document, engine, workload).times(base, name)
 
 
 def over_bound(document: Document, engine: str, workload: str, name: str) -> Spread | None:

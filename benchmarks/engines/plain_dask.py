@@ -32,10 +32,22 @@ def checked(task: dict[str, Any], *_before: object) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def main() -> None:
-    """Build the graph, compute it on a local cluster."""
+def compute(variant: str, job: dict[str, Any]) -> None:
+    """Build the graph and compute it with the client that there is."""
     import dask  # noqa: PLC0415 - only this engine's environment has it
-    from distributed import Client, LocalCluster  # noqa: PLC0415
+
+    call = dask.delayed(run if variant == "run" else checked, pure=False)
+    results: dict[str, Any] = {}
+    for task in job["tasks"]:
+        what = task["argv"] if variant == "run" else task
+        results[task["id"]] = call(what, *(results[before] for before in task["after"]))
+    dask.compute(*results.values())
+    done()
+
+
+def main() -> None:
+    """Run the job on a local cluster."""
+    from distributed import Client, LocalCluster  # noqa: PLC0415 - as above
 
     variant, job = arguments()
     workers = min(job["slots"], os.cpu_count() or 1)
@@ -46,13 +58,7 @@ def main() -> None:
         local_directory=job["workdir"],
     )
     with cluster, Client(cluster):
-        call = dask.delayed(run if variant == "run" else checked, pure=False)
-        results: dict[str, Any] = {}
-        for task in job["tasks"]:
-            what = task["argv"] if variant == "run" else task
-            results[task["id"]] = call(what, *(results[before] for before in task["after"]))
-        dask.compute(*results.values())
-        done()
+        compute(variant, job)
 
 
 ENGINES = (

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from benchmarks import pilots_report
 from benchmarks.plot import draw
 from benchmarks.report import BEGIN, END, tables, write_docs
 from benchmarks.summary import cell, ordered, ratio
@@ -91,3 +92,20 @@ def test_the_picture_is_xml_with_a_row_for_each_engine_that_could_run(document):
     words = [element.text for element in ET.fromstring(draw(document)).iter()]
     assert {"Fast", "Slow", "floor", "2.5"} <= set(words)
     assert "Gone" not in words
+
+
+def test_the_table_of_pilots_has_the_whole_machine_s_time_and_stands_on_the_same_page(
+    document, tmp_path
+):
+    for one in document["runs"]:
+        if one["figures"]:
+            one["figures"] |= {"other_load": 0.5, "exit_s": 2.0, "engine_cpu_ms": 1.0}
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"before\n{pilots_report.BEGIN}\nold\n{pilots_report.END}\nafter\n")
+    pilots_report.write_docs(document, tmp_path)
+    text = page.read_text()
+    assert text.startswith(f"before\n{pilots_report.BEGIN}\n")
+    assert text.endswith(f"{pilots_report.END}\nafter\n")
+    assert "201.00 (201.00" in text  # half of two cores for two seconds, of ten tasks, and 1 ms
+    assert "| Bad | **invalid**" in text
+    assert (tmp_path / "benchmarks-pilots.svg").exists()
