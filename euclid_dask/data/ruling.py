@@ -15,7 +15,7 @@ from euclid_dask.core.values import Value, replace
 from euclid_dask.data.model import FileState
 from euclid_dask.data.query import All, Any, Condition, Operator, Query, parse_query
 from euclid_dask.data.registry import Registry
-from euclid_dask.data.registry.rules import Rules, RuleState
+from euclid_dask.data.registry.rules import RuleState
 from euclid_dask.data.rules import Grouping, Placement, Room, Rule, Stuck, Target, Wanted, placement
 from euclid_dask.data.states import READABLE
 
@@ -46,7 +46,7 @@ class Ruling:
     ) -> None:
         """Take a registry, and the room that is left in storages, by name, where it is known."""
         self._registry = registry
-        self._rules = Rules(registry.database)
+        self._rules = registry.rules
         self._free = free_bytes
 
     def apply(self, name: str) -> Ruled:

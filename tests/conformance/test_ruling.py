@@ -19,7 +19,7 @@ from euclid_dask.data.model import (
 )
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.holdings import Holdings
-from euclid_dask.data.registry.rules import Rules, RuleState, TargetState
+from euclid_dask.data.registry.rules import RuleState, TargetState
 from euclid_dask.data.rules import Grouping, Rule, Selector, Target
 from euclid_dask.data.ruling import Ruling
 from euclid_dask.data.states import ReplicaCue
@@ -68,7 +68,7 @@ def add_product(registry: Registry, number: int, *files: str, tile: str = "1") -
 
 def put(registry: Registry, *names: str, query: str = "", **more: object) -> Ruling:
     given = {"name": "r", "places": "country=CH", **more}
-    Rules(registry.database).put(Rule(select=Selector(query=query, names=names), **given))
+    registry.rules.put(Rule(select=Selector(query=query, names=names), **given))
     return Ruling(registry)
 
 
@@ -77,7 +77,7 @@ def queued(registry: Registry) -> list[tuple[str, str, int]]:
 
 
 def targets(registry: Registry, names: Sequence[str] | None = None) -> set[tuple[str, str]]:
-    return {(it.file, it.storage) for it in Rules(registry.database).targets("r", names)}
+    return {(it.file, it.storage) for it in registry.rules.targets("r", names)}
 
 
 def bring(registry: Registry, name: str, storage: str) -> None:
@@ -106,12 +106,12 @@ def test_a_target_that_is_met_keeps_its_replica_until_the_rule_ends(registry: Re
     ruling.apply("r")
     bring(registry, "a.fits", "B")
     assert ruling.apply("r").missing == 0
-    (claim,) = Rules(registry.database).why("a.fits")
+    (claim,) = registry.rules.why("a.fits")
     assert (claim.rule, claim.storage, claim.state) == ("r", "B", TargetState.OK)
     with pytest.raises(InputError, match="rule r wants it there"):
         registry.deletions.request([("a.fits", "B")], "a test")
-    Rules(registry.database).end("r")
-    Rules(registry.database).end("r")
+    registry.rules.end("r")
+    registry.rules.end("r")
     assert targets(registry) == set()
     registry.deletions.request([("a.fits", "B")], "a test")
     assert registry.deletions.due() == ["B"]
@@ -124,7 +124,7 @@ def test_a_rule_is_over_when_its_time_is(registry: Registry) -> None:
     add(registry, "a.fits")
     ruling = put(registry, "*", lifetime_s=-1.0)
     assert ruling.apply_all() == []
-    assert Rules(registry.database).get("r").state is RuleState.ENDED
+    assert registry.rules.get("r").state is RuleState.ENDED
     with pytest.raises(InputError, match="has ended"):
         put(registry, "*", copies=2)
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_placed_is_stuck_and_says_why(registry: Registry) -> None
     ruling = put(registry, "*", copies=3)
     (stuck,) = ruling.apply("r").stuck
     assert stuck.reason == "3 copies are wanted, 2 can be in 'country=CH'"
-    rules = Rules(registry.database)
+    rules = registry.rules
     assert [(one.storage, one.state) for one in rules.why("a.fits")] == [
         ("B", TargetState.PENDING),
         ("C", TargetState.PENDING),
@@ -187,11 +187,11 @@ def test_what_cannot_be_brought_is_stuck_and_does_not_hold_up_others(registry: R
     assert stuck.files == ("a.fits",)
     assert "is suspect" in stuck.reason
     assert queued(registry) == [("b.fits", "B", 0)]
-    (claim,) = Rules(registry.database).why("a.fits")
+    (claim,) = registry.rules.why("a.fits")
     assert (claim.state, claim.error) == (TargetState.STUCK, stuck.reason)
     registry.change_replicas([("a.fits", "B")], ReplicaCue.VERIFY, "a test")
     assert ruling.apply("r").stuck == ()
-    assert Rules(registry.database).why("a.fits")[0].state is TargetState.OK
+    assert registry.rules.why("a.fits")[0].state is TargetState.OK
 
 
 def test_room_that_is_known_is_respected(registry: Registry) -> None:
@@ -216,7 +216,7 @@ def test_a_rule_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=told):
         put(registry, "*", **more)  # type: ignore[arg-type]
-    assert Rules(registry.database).all() == []
+    assert registry.rules.all() == []
 
 
 def test_a_rule_that_selects_nothing_or_is_not_there_is_refused(registry: Registry) -> None:
@@ -225,7 +225,7 @@ def test_a_rule_that_selects_nothing_or_is_not_there_is_refused(registry: Regist
     with pytest.raises(InputError, match="there is no rule"):
         Ruling(registry).apply("nobody")
     with pytest.raises(InputError, match="there is no rule"):
-        Rules(registry.database).end("nobody")
+        registry.rules.end("nobody")
 
 
 def test_a_marked_replica_is_given_back_and_claimed_again(registry: Registry) -> None:
@@ -258,7 +258,7 @@ def test_a_storage_tells_what_it_should_hold_page_by_page(registry: Registry) ->
 def test_targets_are_told_apart_by_files(registry: Registry) -> None:
     add(registry, "a.fits")
     put(registry, "*", copies=2).apply("r")
-    assert Rules(registry.database).targets("r", ["a.fits"]) == {
+    assert registry.rules.targets("r", ["a.fits"]) == {
         Target(file="a.fits", storage="B"),
         Target(file="a.fits", storage="C"),
     }

@@ -22,6 +22,7 @@ from euclid_dask.data.registry.pins import Pins
 from euclid_dask.data.registry.products import named_by, put_products, read_products
 from euclid_dask.data.registry.replicas import change, put_replicas, read_replicas
 from euclid_dask.data.registry.rows import where_in
+from euclid_dask.data.registry.rules import Rules
 from euclid_dask.data.registry.schema import files as files_table
 from euclid_dask.data.registry.storages import Storages
 from euclid_dask.data.registry.transfers import Transfers
@@ -45,6 +46,7 @@ class Registry:
         self.transfers = Transfers(self.database)
         self.deletions = Deletions(self.database)
         self.pins = Pins(self.database)
+        self.rules = Rules(self.database)
 
     def __enter__(self) -> Self:
         return self

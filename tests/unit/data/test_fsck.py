@@ -262,6 +262,20 @@ def test_of_a_disk_that_goes_away_meanwhile_nothing_is_lost(world: World, late: 
     assert world.state() is ReplicaState.AVAILABLE
 
 
+def test_files_of_another_disk_that_took_its_place_meanwhile_are_not_changed(world: World) -> None:
+    place = world.directory / "a" / "in" / "x"
+    os.utime(place, ns=(1, 1))
+
+    def stat(path: str) -> object:
+        (world.directory / "a" / MARKER).write_text("another")
+        place.write_bytes(CONTENT[:-1] + b"x")
+        return FileDriver(world.directory / "a").stat(path)
+
+    world.wrap = lambda it: Faulty(it, stat=stat)  # type: ignore[return-value]
+    assert "another" in world.check(CONFIRM).error
+    assert world.state() is ReplicaState.AVAILABLE
+
+
 def test_what_came_back_before_the_second_look_was_never_away(world: World) -> None:
     place = world.directory / "a" / "in" / "x"
     place.unlink()
