@@ -14,6 +14,7 @@ SUPERVISOR = "euclid_dask.pilots.supervisor"
 WORKER = "euclid_dask.executors.dask.supervised"
 HOSTS = ROOT / "tests" / "tools" / "hosts.sh"
 DISK_BYTES = 32 << 20
+NOTICES_SOON = {"TIMEOUT_NODE": "5"}
 
 Setting = Callable[[Path, Size], AbstractContextManager[Stage]]
 
@@ -89,7 +90,8 @@ def _fill(scene: Scene) -> None:
 
 
 def _lease(_folder: Path, size: Size) -> AbstractContextManager[Stage]:
-    return nullcontext(Stage(pilots=f'lease = "{size.outage_s:g}s"'))
+    lease = f'lease = "{size.outage_s:g}s"'
+    return nullcontext(Stage(pilots=lease, settings=NOTICES_SOON))
 
 
 def _short_walltime(_folder: Path, size: Size) -> AbstractContextManager[Stage]:
@@ -135,64 +137,65 @@ OUTAGES = {
             name="scancel",
             title="a pilot is cancelled (`scancel`)",
             disturb=_scancel,
-            seen="",
+            seen="`3 up, 1 starting`: another pilot takes its place",
         ),
         Outage(
             name="node-crash",
             title="a node crashes: `slurmd` and all processes killed",
             disturb=_crash,
-            seen="",
+            seen="`2 away`, then `2 draining` as Slurm has given their jobs up, then others",
             setting=_lease,
         ),
         Outage(
             name="node-hang",
             title="a node hangs: all processes stopped, then continued",
             disturb=_hang,
-            seen="",
+            setting=lambda _folder, _size: nullcontext(Stage(settings=NOTICES_SOON)),
+            seen="`2 draining` as Slurm has given their jobs up; they leave when the node is back",
         ),
         Outage(
             name="worker",
             title="a Dask worker is killed (`kill -9`)",
             disturb=_kill_worker,
-            seen="",
+            seen="`1 away` for a moment",
         ),
         Outage(
             name="supervisor",
             title="a supervisor is killed (`kill -9`)",
             disturb=_kill_supervisor,
-            seen="",
+            seen="as if the pilot had been cancelled",
         ),
         Outage(
             name="runner",
             title="runner and Dask scheduler are killed (`kill -9`), and the run resumed",
             disturb=_kill_runner,
-            seen="",
+            seen="`euclid-dask resume` takes the tasks over while they run",
         ),
         Outage(
             name="controller",
             title="`slurmctld` is down",
             disturb=_stop_controller,
-            seen="",
+            seen="a warning that Slurm cannot be asked; tasks go on and new ones start",
         ),
         Outage(
             name="walltime",
             title="pilots reach their walltime",
             disturb=_nothing,
-            seen="",
+            seen="others are requested; a pilot gets nothing that would not end there",
             setting=_short_walltime,
         ),
         Outage(
             name="network",
             title="the network between runner and pilots is cut, then heals",
             disturb=_cut,
-            seen="",
+            seen="`4 away`; tasks go on, and new ones start when it heals",
             setting=_two_hosts,
         ),
         Outage(
             name="disk",
             title="the disk of the workspace is full, then freed",
             disturb=_fill,
-            seen="",
+            seen="a warning, and another one when there is space again; the run goes on by itself",
             setting=_small_disk,
         ),
     )

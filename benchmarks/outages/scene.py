@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,13 +93,17 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """What an outage needs of the site: values of its file, and where Slurm and runner are."""
+    """What an outage needs of the site: values of its file, and where Slurm and runner are.
+
+    `settings` are those of the cluster's script.
+    """
 
     walltime: str = "1h"
     pilots: str = ""
     interface: str = "lo"
     workspace: Path | None = None
     cluster: Callable[[str], Cluster] = slurm
+    settings: Mapping[str, str] = field(default_factory=dict)
     runner_host: tuple[str, ...] = ()
 
 
@@ -279,7 +283,8 @@ def opened(folder: Path, size: Size, stage: Stage) -> Iterator[Scene]:
 
     def cluster(at: str) -> Cluster:
         plain = stage.cluster(at)
-        return Cluster(plain.script, {**plain.settings, **NODE}, plain.environment, plain.host)
+        settings = {**plain.settings, **NODE, **stage.settings}
+        return Cluster(plain.script, settings, plain.environment, plain.host)
 
     with running(cluster) as slurm_cluster:
         scene = Scene(folder, slurm_cluster, size, stage)
