@@ -34,6 +34,7 @@ from euclid_dask.data.probing import Finding, check_storage
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.resolve import locate
 from euclid_dask.data.roots import check_root
+from euclid_dask.data.ruling import Ruling
 from euclid_dask.data.storage import StorageDriver
 from euclid_dask.data.storages.opening import open_driver
 from euclid_dask.worker.clock import SystemClock
@@ -222,7 +223,8 @@ def ingest(
 ) -> tuple[Find, int]:
     """Register files where they lie; return what was found, and how many of it had to be read.
 
-    `watch` is called after each file, with the bytes of all files.
+    What rules want of them is queued, for a mover. `watch` is called after each file, with the
+    bytes of all files.
 
     Raises:
         InputError: Something is wrong with a file; nothing was registered.
@@ -233,7 +235,9 @@ def ingest(
         if dry_run:
             return found, 0
         total = found.size
-        return found, adopt(registry, found, lambda one: watch(one, total))
+        read = adopt(registry, found, lambda one: watch(one, total))
+        Ruling(registry).take([one.name for one in found.files])
+        return found, read
 
 
 def replicate(

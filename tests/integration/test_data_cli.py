@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from euclid_dask.data.registry import Registry
+from euclid_dask.data.rules import Rule, Selector
+
 PRODUCT = """\
 <p:DpdVisRawFrame xmlns:p="http://ecdm.euclid-ec.org/schema/dpd/vis/rawframe">
   <Header>
@@ -108,6 +111,19 @@ def test_products_are_ingested_found_located_and_replicated(centre: Centre) -> N
     assert Path(original.removeprefix("file://")).is_relative_to(centre.archive)
     assert Path(copy.removeprefix("file://")).read_bytes() == b"x" * 2000
     assert centre.told("replicate", "frame-2.xml", "--closure", "--to", "SCRATCH")["copies"] == []
+
+
+def test_what_rules_want_of_new_files_is_queued(centre: Centre) -> None:
+    add(centre, "ARCHIVE", centre.archive, "--label", "tier=disk")
+    add(centre, "TAPE", centre.scratch, "--label", "tier=tape")
+    with Registry(centre.folder / "r.sqlite") as registry:
+        registry.rules.put(
+            Rule(name="keep", select=Selector(names=("*.fits",)), places="tier=tape")
+        )
+    centre.told("ingest", str(centre.archive))
+    with Registry(centre.folder / "r.sqlite", read_only=True) as registry:
+        queued = sorted((one.file, one.destination) for one in registry.transfers.active())
+    assert queued == [("frame-1.fits", "TAPE"), ("frame-2.fits", "TAPE")]
 
 
 def test_a_registry_that_is_not_there_is_not_made_by_looking(centre: Centre) -> None:
