@@ -89,8 +89,6 @@ def _settled(workspace: Workspace, run: Run, lock: Lock, clock: Clock, traces: T
         workspace=workspace,
         lock=lock,
         traces=traces,
-        old={task.id for task in run.tasks.values() if task.is_finished}
-        | {split.id for split in run.splits.values() if split.is_finished},
     )
     active.adopted = tuple(_order(active, bundle) for bundle in adopted)
     in_flight = [task for task in run.active if task.pilot not in living]
@@ -99,6 +97,8 @@ def _settled(workspace: Workspace, run: Run, lock: Lock, clock: Clock, traces: T
         unknown = Fleet(complete=False)
         for event in lost(active, task.id, task.attempt, reason, clock.now_s()):
             active.record(judged(event, run, unknown))
+    active.old = {task.id for task in run.tasks.values() if task.is_finished}
+    active.old |= {split.id for split in run.splits.values() if split.is_finished}
     return active
 
 
