@@ -21,7 +21,9 @@ from euclid_dask.core.values import Value
 _SHEBANG: Final = "#!/usr/bin/env bash"
 _BASH: Final = "-S /bin/bash"
 """Some batch systems look at no shebang and take the shell that the user logs in with."""
-_STEPS_INHERIT: Final = "unset SLURM_EXPORT_ENV"
+_NO_ENVIRONMENT: Final = "--export=NIL"
+"""NONE would run the user's login files for each job: slow on a busy node, and some of them wait."""
+_OWN_ENVIRONMENT: Final = "unset SLURM_EXPORT_ENV; export HOME=~ PATH"
 """What is not given to a job is not given to its steps either, unless one forgets it."""
 _MIB: Final = 1 << 20
 _CONFIG: Final = "euclid-dask"
@@ -75,9 +77,9 @@ def _slurm(request: JobRequest) -> str:
         request,
         account=request.account or None,
         job_mem=f"{_ceil_mib(request.offer)}M",  # its own rounding is up to whole GiB
-        job_extra_directives=["--export=NONE", *_unless(request, "--exclude={}", ",")],
+        job_extra_directives=[_NO_ENVIRONMENT, *_unless(request, "--exclude={}", ",")],
     )
-    return _bash(header, request, _STEPS_INHERIT)
+    return _bash(header, request, _OWN_ENVIRONMENT)
 
 
 def _openpbs(request: JobRequest) -> str:

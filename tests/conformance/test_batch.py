@@ -304,7 +304,7 @@ def test_a_poll_of_a_slurm_that_is_down_is_an_error_and_jobs_go_on(
     slurm: Bench, slurm_cluster: Any
 ) -> None:
     slurm.submit("p1", f"sleep 609.{PID}")
-    slurm.until_running("p1")
+    slurm.until("p1", lambda _: slurm.living(609))
     slurm_cluster.act("stop-controller")
     try:
         impatient = slurm.again(tries=1)

@@ -44,7 +44,7 @@ def _submit(name: str, files: JobFiles) -> list[str]:
     # Slurm's wrappers give a job our environment, which PBS does not without -V
     return [
         "env",
-        "SBATCH_EXPORT=NONE",
+        "SBATCH_EXPORT=NIL",
         "qsub",
         "-N",
         name,
