@@ -22,7 +22,7 @@ _SHEBANG: Final = "#!/usr/bin/env bash"
 _BASH: Final = "-S /bin/bash"
 """Some batch systems look at no shebang and take the shell that the user logs in with."""
 _NO_ENVIRONMENT: Final = "--export=NIL"
-"""NONE would run the user's login files for each job: slow on a busy node, and some of them wait."""
+"""NONE would run the user's login files for each job: slow on a busy node, and some wait."""
 _OWN_ENVIRONMENT: Final = "unset SLURM_EXPORT_ENV; export HOME=~ PATH"
 """What is not given to a job is not given to its steps either, unless one forgets it."""
 _MIB: Final = 1 << 20
