@@ -608,6 +608,36 @@ def test_a_cleaner_that_died_is_followed_by_another(registry: Registry) -> None:
     assert where(registry) == {"B": "available"}
 
 
+@pytest.mark.parametrize(
+    ("ends", "file", "left"),
+    [
+        ("A-,B-", FileState.DELETED, {}),
+        ("B-,A-", FileState.DELETED, {}),
+        ("A!,B-", FileState.COMMITTED, {"A": "suspect"}),
+        ("B-,A!", FileState.COMMITTED, {"A": "suspect"}),
+        ("A-,B!", FileState.COMMITTED, {"B": "suspect"}),
+        ("A!,B!", FileState.COMMITTED, {"A": "suspect", "B": "suspect"}),
+    ],
+)
+def test_a_file_is_gone_when_the_last_of_its_replicas_is(
+    registry: Registry, ends: str, file: FileState, left: dict[str, str]
+) -> None:
+    add(registry, "AB")
+    for storage in "AB":
+        registry.deletions.request([("a.fits", storage)], "not needed", last_copy=True)
+    going = {one.storage: one for one in registry.deletions.claim("cleaner", 2, LEASE_S)}
+    assert state(registry) == FileState.DELETING
+    first, second = ends.split(",")
+    for end in (first, second):
+        if end[1] == "-":
+            registry.deletions.finish(going[end[0]])
+        else:
+            registry.deletions.fail(going[end[0]], "no permission")
+        if end == first:
+            assert state(registry) == FileState.DELETING, "one of them is still to go"
+    assert (state(registry), where(registry)) == (file, left)
+
+
 def test_a_replica_that_cannot_be_removed_is_suspect(registry: Registry) -> None:
     add(registry)
     registry.deletions.request([("a.fits", "A")], "not needed", last_copy=True)

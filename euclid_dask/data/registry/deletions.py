@@ -151,8 +151,7 @@ class Deletions:
             replica = _replica(connection, row.file_id, row.storage_id)
             if replica is not None:
                 remove(connection, replica, row.reason)
-            if file.state == FileState.DELETING:
-                advance_files(connection, [file], FileCue.REMOVE)
+            _settle(connection, file)
             _end(connection, row, DeletionCue.FINISH)
 
         self._database.write(work)
@@ -166,8 +165,7 @@ class Deletions:
             replica = _replica(connection, row.file_id, row.storage_id)
             if replica is not None:
                 advance(connection, [replica], ReplicaCue.KEEP, error)
-            if file.state == FileState.DELETING:
-                advance_files(connection, [file], FileCue.KEEP)
+            _settle(connection, file)
             _end(connection, row, DeletionCue.FAIL, error)
 
         self._database.write(work)
@@ -250,6 +248,14 @@ def _is_last(connection: Connection, replica: AnyRow) -> bool:
         replicas.c.state.in_(READABLE | {ReplicaState.SUSPECT}),
     )
     return connection.execute(query.limit(1)).first() is None
+
+
+def _settle(connection: Connection, file: AnyRow) -> None:
+    """Say of a file that was to go whether it is gone, once none of its replicas is to go."""
+    query = select(replicas.c.state).where(replicas.c.file_id == file.id)
+    left = {row.state for row in connection.execute(query)}
+    if file.state == FileState.DELETING and ReplicaState.DELETING not in left:
+        advance_files(connection, [file], FileCue.KEEP if left else FileCue.REMOVE)
 
 
 def _replica(connection: Connection, file_id: int, storage_id: int) -> AnyRow | None:
