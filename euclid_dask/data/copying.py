@@ -145,7 +145,7 @@ class Copier:
         """Bring the file to the destination, short of its final name."""
         try:
             driver = self.open_driver(job.target.access)
-            _check(driver, job.storage)
+            _check_written(driver, job.storage)
             _remove_parts(driver, job)
             return self._there(driver, job) or self._link(driver, job) or self._copy(driver, job)
         except StorageError as error:
@@ -229,8 +229,11 @@ class Copier:
         for location, storage in job.sources:
             if job.storage.name in self.unlinked:
                 break
-            source = self.open_driver(location.access)
-            part = linkable(driver, job.target.path, source, location, storage)
+            try:
+                source = self.open_driver(location.access)
+                part = linkable(driver, job.target.path, source, location, storage)
+            except StorageError:
+                continue  # another source may do; a copy from this one says why not
             if part is not None:
                 with failures_of(location.url):
                     part.sync()
@@ -324,6 +327,16 @@ def new_path(name: str) -> str:
     'e0/EUC_VIS_1.fits'
     """
     return f"{sha256(name.encode()).hexdigest()[:2]}/{name}"
+
+
+def _check_written(driver: StorageDriver, storage: Storage) -> None:
+    if not storage.marker:
+        raise StorageError(
+            ErrorClass.POLICY,
+            f"{storage.name} has no marker: it may be another disk",
+            hint="add a way by which it can be written, which marks it",
+        )
+    check_marker(driver, storage.marker)
 
 
 def _check(driver: StorageDriver, storage: Storage) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
+from euclid_dask.core.errors import InputError
 from euclid_dask.data.markers import GuardedDriver
 from euclid_dask.data.model import Access, ErrorClass, Storage
 from euclid_dask.data.resolve import Use, priority, scheme_cost
@@ -22,11 +23,18 @@ class Drivers:
         self._lock = threading.Lock()
 
     def __call__(self, access: Access) -> StorageDriver:
-        """Return the driver of an access row."""
+        """Return the driver of an access row.
+
+        Raises:
+            StorageError: POLICY when the row is wrong, or its credential is missing here.
+        """
         key = (access.storage, access.zone, access.root)
         with self._lock:
             if key not in self._made:
-                self._made[key] = self._open(access)
+                try:
+                    self._made[key] = self._open(access)
+                except InputError as error:  # a row that one host cannot use is not its end
+                    raise StorageError(ErrorClass.POLICY, error.message, hint=error.hint) from error
             return self._made[key]
 
     def close(self) -> None:

@@ -442,3 +442,42 @@ def test_a_source_that_is_not_ours_needs_no_marker(world: World) -> None:
     (world.directory / "a" / "in" / NAME).unlink()
     assert world.move().error_class is ErrorClass.CONTENT
     assert world.states() == {"a": "available", "web": "suspect"}
+
+
+def test_a_storage_without_a_marker_is_not_written(world: World) -> None:
+    world.add("a")
+    root = world.directory / "d"
+    root.mkdir()
+    world.registry.storages.put(Storage(name="d", marker=""))
+    world.registry.storages.put_access([Access(storage="d", zone="z", root=f"file://{root}")])
+    world.drivers["d"] = FileDriver(root)
+    world.registry.transfers.enqueue([(NAME, "d")])
+    world.move()
+    failed = next(
+        one for one in world.registry.transfers.of_files([NAME]) if one.destination == "d"
+    )
+    assert (failed.state, failed.error_class) == (TransferState.FAILED, ErrorClass.POLICY)
+    assert "has no marker" in failed.error
+    assert list(root.iterdir()) == []
+
+
+def test_a_way_that_this_host_cannot_use_stops_only_what_needs_it(world: World) -> None:
+    world.add("a")
+    world.add("a", "other.fits")
+    world.registry.storages.put(Storage(name="far", marker="far"))
+    world.registry.storages.put_access(
+        [Access(storage="far", zone="z", root="https://far/x", credential="theirs")]
+    )
+    world.registry.register([], [Replica(file=NAME, storage="far", path="x")])
+    makers = world.opened
+
+    def opened(access: Access) -> StorageDriver:
+        if access.storage == "far":
+            raise InputError("there is no credential 'theirs'")
+        return makers(access)
+
+    world.opened = opened  # type: ignore[method-assign]
+    (world.directory / "a" / "in" / NAME).write_bytes(CONTENT[:-1] + b"x")
+    assert world.move(NAME, "other.fits").state is TransferState.DONE
+    first = world.registry.transfers.of_files([NAME])[-1]
+    assert first.state is not TransferState.DONE
