@@ -3,16 +3,17 @@
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from euclid_dask.core.errors import InputError, StoppedError
 from euclid_dask.core.values import Value, replace
-from euclid_dask.data.adopting import Find, Lying, adopt, survey
+from euclid_dask.data.adopting import Find, Lying, adopt, local_root, survey
 from euclid_dask.data.credentials import Credential, read_credentials
 from euclid_dask.data.delivery import Copies, copies_to_storage
 from euclid_dask.data.markers import check_marker, marker_of, write_marker
@@ -40,6 +41,8 @@ from euclid_dask.data.storages.opening import open_driver
 from euclid_dask.worker.clock import SystemClock
 
 REGISTRY_VARIABLE: Final = "EUCLID_DASK_REGISTRY"
+PATIENCE_S: Final = 300.0
+"""How long copies are waited for that failed in a way that may pass, in seconds."""
 MOST_ROUNDS: Final = 20
 """Hops of a file, at most: each round makes the next copy of each."""
 
@@ -95,9 +98,38 @@ def open_registry(
     return Registry(address, read_only=read_only)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a zone shall reach a storage; None is as it was, or as usual."""
+
+    storage: str
+    zone: str
+    root: str
+    read: int | None = None
+    write: int | None = None
+    delete: int | None = None
+    credential: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def access(self, before: Sequence[Access]) -> Access:
+        """Return the access row that this makes of the ones before."""
+        root = check_root(self.root)
+        fresh = Access(storage=self.storage, zone=self.zone, root=root)
+        keys = {(one.storage, one.zone, one.root): one for one in before}
+        old = keys.get((self.storage, self.zone, root), fresh)
+        return replace(
+            old,
+            read=old.read if self.read is None else self.read,
+            write=old.write if self.write is None else self.write,
+            delete=old.delete if self.delete is None else self.delete,
+            credential=old.credential if self.credential is None else self.credential,
+            options={**old.options, **self.options},
+        )
+
+
 def add_storage(
     settings: DataSettings,
-    access: Access,
+    way: Way,
     *,
     labels: Mapping[str, str] = MappingProxyType({}),
     state: StorageState | None = None,
@@ -111,16 +143,19 @@ def add_storage(
         The storage, with its marker.
 
     Raises:
-        InputError: The root is wrong.
+        InputError: The root is wrong, or within another storage.
         StorageError: The root cannot be reached, or is another storage's.
     """
-    check_name(access.storage)
-    check_root(access.root)
+    check_name(way.storage)
+    check_root(way.root)
     with open_registry(settings, new=True) as registry:
-        known = {one.name: one for one in registry.storages.all()}.get(access.storage)
-        old = known or Storage(name=access.storage, marker="")
+        accesses = registry.storages.accesses()
+        access = way.access(accesses)
+        _refuse_overlap(access, accesses)
+        known = {one.name: one for one in registry.storages.all()}
+        old = known.get(access.storage, Storage(name=access.storage, marker=""))
         with closing(open_driver(access, settings.read_credentials(), SystemClock())) as driver:
-            marker = _marked(driver, access, known)
+            marker = _marked(driver, access, old)
             one_writer = old.one_writer or not driver.capabilities.refuses_existing
         storage = replace(
             old,
@@ -135,9 +170,23 @@ def add_storage(
     return storage
 
 
-def _marked(driver: StorageDriver, access: Access, known: Storage | None) -> str:
+def _refuse_overlap(access: Access, others: Sequence[Access]) -> None:
+    """Refuse a directory within another storage, or around one: a file would count twice."""
+    own = local_root(access)
+    for other in others:
+        root = local_root(other) if other.zone == access.zone else None
+        if own is None or root is None or other.storage == access.storage:
+            continue
+        if own.is_relative_to(root) or root.is_relative_to(own):
+            raise InputError(
+                f"{own} and {root}, which is storage {other.storage}, are one in the other",
+                hint="a file in both would count as two copies; choose another directory",
+            )
+
+
+def _marked(driver: StorageDriver, access: Access, known: Storage) -> str:
     """Return the marker of a storage, which is in its root if that can be written."""
-    found = marker_of(driver) if known is None else None
+    found = marker_of(driver) if not known.marker else None
     if found is not None:
         name = found.rpartition("-")[0] or found
         if name != access.storage:
@@ -147,12 +196,12 @@ def _marked(driver: StorageDriver, access: Access, known: Storage | None) -> str
             )
         return found
     writes = access.write > 0 and driver.capabilities.writes
-    if known is None and not writes:
-        return ""  # nobody of ours can mark it: an archive that others run
-    marker = known.marker if known else f"{access.storage}-{secrets.token_hex(8)}"
-    if marker and writes:
+    if not known.marker and not writes:
+        return ""  # nobody of ours marks it, as long as we only read: an archive of others
+    marker = known.marker or f"{access.storage}-{secrets.token_hex(8)}"
+    if writes:
         write_marker(driver, marker)
-    elif marker:
+    else:
         check_marker(driver, marker)
     return marker
 
@@ -227,7 +276,9 @@ def ingest(
     bytes of all files.
 
     Raises:
-        InputError: Something is wrong with a file; nothing was registered.
+        InputError: Something is wrong with a file. What was told of before is registered, if any:
+            call it again when it is corrected.
+        StorageError: The disk of a storage is away.
     """
     with open_registry(settings, read_only=dry_run) as registry:
         storages = registry.storages.all()
@@ -278,7 +329,7 @@ def _refuse_unknown(registry: Registry, names: Sequence[str]) -> None:
 
 
 def _moved(registry: Registry, settings: DataSettings, copies: Copies) -> Copies:
-    credentials, clock = settings.read_credentials(), SystemClock()
+    credentials, clock, pause = settings.read_credentials(), SystemClock(), threading.Event()
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     registry.transfers.enqueue(copies)
     mover = Mover(
@@ -287,19 +338,30 @@ def _moved(registry: Registry, settings: DataSettings, copies: Copies) -> Copies
         clock,
         MoverSettings(worker=worker, zone=settings.zone),
     )
+    until_s = clock.now_s() + PATIENCE_S
     with closing(mover):
         mover.drain()
-    last = {
-        (one.file, one.destination): one
-        for one in registry.transfers.of_files([name for name, _ in copies])
-    }
-    ended = [last[copy] for copy in copies if copy in last]
+        while _waiting(ended := _last(registry, copies)) and clock.now_s() < until_s:
+            pause.wait(1.0)
+            mover.drain()
     if undone := [one for one in ended if one.state is not TransferState.DONE]:
         raise StoppedError(
             f"{len(undone)} of {len(ended)} copies are not made; {_why(undone[0])}",
             hint="call it again: what is there is not copied again",
         )
     return copies
+
+
+def _last(registry: Registry, copies: Copies) -> list[Transfer]:
+    found = {
+        (one.file, one.destination): one
+        for one in registry.transfers.of_files([name for name, _ in copies])
+    }
+    return [found[copy] for copy in copies if copy in found]
+
+
+def _waiting(those: Sequence[Transfer]) -> bool:
+    return any(one.state is TransferState.RETRY for one in those)
 
 
 def _why(one: Transfer) -> str:

@@ -24,6 +24,7 @@ from euclid_dask.core.errors import (
     StoppedError,
     unwritable,
 )
+from euclid_dask.core.texts import without_passwords
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -123,7 +124,7 @@ def _confess(error: Exception, *, as_json: bool) -> int:
 def _written(details: str) -> Path:
     descriptor, name = tempfile.mkstemp(prefix="euclid-dask-error-", suffix=".txt")
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(f"{' '.join(sys.argv)}\n\n{details}")
+        file.write(without_passwords(f"{' '.join(sys.argv)}\n\n{details}"))
     return Path(name)
 
 

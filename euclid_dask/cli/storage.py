@@ -5,13 +5,14 @@ from typing import Any, Final
 
 import click
 
-from euclid_dask.api.data import add_storage, check_storages, open_registry
+from euclid_dask.api.data import Way, add_storage, check_storages, open_registry
 from euclid_dask.cli.data_options import DATA, data_settings
 from euclid_dask.cli.exits import DONE, FAILED
 from euclid_dask.cli.options import json_option, with_options
 from euclid_dask.core.errors import InputError
+from euclid_dask.core.texts import without_passwords
 from euclid_dask.core.values import to_json
-from euclid_dask.data.model import Access, StorageState
+from euclid_dask.data.model import StorageState
 from euclid_dask.data.probing import Outcome
 from euclid_dask.report.terminal import table
 
@@ -44,17 +45,21 @@ def command() -> None:
     help="What may be done with it.",
 )
 @click.option("--durable/--not-durable", default=None, help="Whether its replicas count as copies.")
-@click.option("--read", type=click.IntRange(min=0), default=1, help="Priority; 1 best, 0 never.")
-@click.option("--write", type=click.IntRange(min=0), default=1, help="Priority for writing.")
-@click.option("--delete", type=click.IntRange(min=0), default=1, help="Priority for removing.")
-@click.option("--credential", default="", metavar="NAME", help="Its name, in --credentials.")
+@click.option(
+    "--read",
+    type=click.IntRange(min=0),
+    help="Priority: 1 is best, 0 is never.",
+)
+@click.option("--write", type=click.IntRange(min=0), help="Priority for writing.")
+@click.option("--delete", type=click.IntRange(min=0), help="Priority for removing.")
+@click.option("--credential", metavar="NAME", help="Its name, in --credentials.")
 @click.option("--option", "options", multiple=True, metavar="KEY=TEXT", help="Of the scheme.")
 @with_options(DATA)
 @json_option
 def add(name: str, root: str, **given: Any) -> int:
     """Add the storage NAME with its root at URL; or one more way to reach it."""
     settings = data_settings(given)
-    access = Access(
+    way = Way(
         storage=name,
         zone=settings.zone,
         root=root,
@@ -66,7 +71,7 @@ def add(name: str, root: str, **given: Any) -> int:
     )
     added = add_storage(
         settings,
-        access,
+        way,
         labels=_pairs(given["labels"], "--label"),
         state=StorageState(given["state"]) if given["state"] else None,
         durable=given["durable"],
@@ -74,7 +79,8 @@ def add(name: str, root: str, **given: Any) -> int:
     if given["as_json"]:
         click.echo(json.dumps({"state": "done", "storage": json.loads(to_json(added))}))
     else:
-        click.echo(f"{name} is {access.root} in the zone {settings.zone}, in {settings.address}")
+        where = without_passwords(settings.address)
+        click.echo(f"{name} is {way.root} in the zone {settings.zone}, in {where}")
     return DONE
 
 

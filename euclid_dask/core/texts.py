@@ -1,4 +1,18 @@
-"""Texts that a program can be given."""
+"""Texts that a program can be given, and what of them can be shown."""
+
+import re
+from typing import Final
+
+_SECRET: Final = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
+
+
+def without_passwords(text: str) -> str:
+    """Return `text` with the passwords of its URLs left out.
+
+    >>> without_passwords("postgresql://me:secret@host/db")
+    'postgresql://me:***@host/db'
+    """
+    return _SECRET.sub(r"\1:***@", text)
 
 
 def argument_problem(text: str) -> str:

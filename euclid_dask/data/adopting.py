@@ -13,12 +13,14 @@ from urllib.parse import unquote, urlsplit
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import Value
-from euclid_dask.data.hashing import CHUNK_BYTES, Hasher, mismatch
+from euclid_dask.data.hashing import CHUNK_BYTES, Hasher, mismatch, wanted
+from euclid_dask.data.markers import check_marker
 from euclid_dask.data.model import Access, Checksum, File, Product, Replica, Storage
 from euclid_dask.data.names import name_problem, shown
 from euclid_dask.data.products import read_product
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.resolve import Use, usable
+from euclid_dask.data.storages.file import FileDriver
 
 PLACES: Final = ("data", ".", "../data")
 """Where the files of a product are, relative to its XML; the first that has it is taken."""
@@ -75,9 +77,10 @@ def survey(
     Raises:
         InputError: A file is in no storage, a product is odd, or two files have one name; all of
             them are told.
+        StorageError: The disk of a storage is away, or another is in its place.
     """
     roots = _roots(storages, accesses)
-    looking = _Looking(roots, values)
+    looking = _Looking(roots, {one.name: one.marker for one in storages}, values)
     for path in paths:
         for file in _files_below(path):
             looking.take(file)
@@ -112,8 +115,11 @@ def adopt(registry: Registry, found: Find, watch: Callable[[Lying], None] = lamb
 class _Looking:
     """Takes files one by one, and keeps what is wrong with them."""
 
-    def __init__(self, roots: Sequence[tuple[Path, str]], values: Sequence[str]) -> None:
+    def __init__(
+        self, roots: Sequence[tuple[Path, str]], markers: Mapping[str, str], values: Sequence[str]
+    ) -> None:
         self._roots = roots
+        self._markers = dict(markers)
         self._values = values
         self._files: dict[str, Lying] = {}
         self._products: dict[str, Product] = {}
@@ -177,6 +183,8 @@ class _Looking:
             told = ", ".join(f"{name} ({root})" for root, name in self._roots) or "none"
             self._problems.append(f"{path} is in no storage; those of this zone are: {told}")
             return False
+        if marker := self._markers.pop(storage[1], ""):
+            check_marker(FileDriver(storage[0]), marker)
         other = self._files.get(real.name)
         if other is not None and other.path != str(real):
             self._problems.append(f"{other.path} and {real} have one name")
@@ -195,11 +203,17 @@ def _roots(storages: Sequence[Storage], accesses: Sequence[Access]) -> list[tupl
     """Return directories and the storages they are, the innermost first."""
     named = {storage.name: storage for storage in storages}
     found = [
-        (Path(unquote(urlsplit(access.root).path)).resolve(), access.storage)
+        (root, access.storage)
         for access in usable(accesses, named, Use.READ)
-        if access.root.startswith("file:")
+        if (root := local_root(access)) is not None
     ]
     return sorted(found, key=lambda pair: (-len(pair[0].parts), pair[1]))
+
+
+def local_root(access: Access) -> Path | None:
+    """Return the directory that an access row means on its hosts, None if it means none."""
+    url = urlsplit(access.root)
+    return Path(unquote(url.path)).resolve() if url.scheme == "file" else None
 
 
 def _files_below(path: Path) -> Iterator[Path]:
@@ -220,13 +234,15 @@ def _place(product: Path, name: str) -> Path | None:
 
 def _known(registry: Registry, files: Sequence[Lying]) -> frozenset[str]:
     """Return the paths of files that are registered there as they are now."""
-    replicas = registry.locate([one.name for one in files])
+    names = [one.name for one in files]
+    replicas, known = registry.locate(names), registry.files(names)
     return frozenset(
         one.path
         for one in files
         for replica in replicas[one.name]
         if (replica.storage, replica.path, replica.mtime_ns)
         == (one.storage, one.place, one.mtime_ns)
+        and {checksum.algorithm for checksum in one.declared} <= set(wanted(known[one.name]))
     )
 
 

@@ -1,5 +1,6 @@
 """From a folder of products to replicas elsewhere, by commands as a user would give them."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -185,9 +186,52 @@ def test_a_second_way_leaves_the_storage_as_it_is(centre: Centre) -> None:
     assert "is its disk mounted?" in told
 
 
+def test_a_way_that_is_added_again_keeps_its_priorities(centre: Centre) -> None:
+    add(centre, "A", centre.archive, "--write", "0", "--delete", "0", "--read", "3")
+    add(centre, "A", centre.archive, "--label", "x=y")
+    (way,) = centre.told("storage", "list")["accesses"]
+    assert (way.get("read", 1), way["write"], way["delete"]) == (3, 0, 0)
+    assert not (centre.archive / ".eufas-storage").exists()
+    marked = add(centre, "A", centre.archive, "--write", "1")["storage"]["marker"]
+    assert (centre.archive / ".eufas-storage").read_text().strip() == marked
+
+
+def test_directories_one_in_the_other_are_no_two_storages(centre: Centre) -> None:
+    add(centre, "ARCHIVE", centre.archive)
+    for inner in (centre.archive / "raw", centre.folder):
+        told = centre.refused("storage", "add", "B", f"file://{inner}")
+        assert "are one in the other" in told
+    assert [one["name"] for one in centre.told("storage", "list")["storages"]] == ["ARCHIVE"]
+
+
+def test_files_of_a_wrong_disk_are_not_registered(centre: Centre) -> None:
+    add(centre, "ARCHIVE", centre.archive)
+    (centre.archive / ".eufas-storage").write_text("another\n")
+    told = centre.refused("ingest", str(centre.archive))
+    assert "is the right disk mounted there?" in told
+    (centre.archive / ".eufas-storage").unlink()
+    assert "is its disk mounted?" in centre.refused("ingest", str(centre.archive))
+
+
+def test_a_checksum_that_is_declared_later_is_compared(centre: Centre) -> None:
+    add(centre, "ARCHIVE", centre.archive)
+    data = centre.archive / "raw" / "data" / "frame-1.fits"
+    centre.told("ingest", str(data))
+    product = centre.archive / "raw" / "frame-1.xml"
+    digest = hashlib.md5(data.read_bytes()).hexdigest()
+    declared = f'filestatus="PROPOSED" checksumMethod="MD5" checksumValue="{digest}"'
+    product.write_text(PRODUCT.format(number=1).replace('filestatus="PROPOSED"', declared))
+    assert centre.told("ingest", str(product))["read"] == 2
+    (place,) = centre.told("locate", "frame-1.fits")["files"]
+    assert digest in [one["value"] for one in place["file"]["checksums"]]
+
+
 def test_a_root_of_another_storage_is_refused(centre: Centre) -> None:
     add(centre, "ARCHIVE", centre.archive)
-    told = centre.refused("storage", "add", "OTHER", f"file://{centre.archive}")
+    told = centre.refused(
+        *("storage", "add", "OTHER", f"file://{centre.archive}"),
+        *("--registry", str(centre.folder / "other.sqlite")),
+    )
     assert "is marked as storage 'ARCHIVE'" in told
 
 

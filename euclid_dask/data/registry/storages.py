@@ -22,7 +22,7 @@ class Storages:
         self._database = database
 
     def put(self, storage: Storage) -> None:
-        """Add a storage, or change the one of this name; its marker never changes."""
+        """Add a storage, or change the one of this name; a marker that it has never changes."""
         check_name(storage.name)
 
         def work(connection: Connection) -> None:
@@ -33,7 +33,7 @@ class Storages:
                 adding = insert(storages).values(_columns(storage)).returning(storages.c.id)
                 key = connection.execute(adding).scalar_one()
                 record(connection, Change("storage added", storage_id=key))
-            elif row.marker != storage.marker:
+            elif row.marker and row.marker != storage.marker:
                 raise InputError(
                     f"storage {storage.name} has another marker",
                     hint="another disk is another storage: give it a name of its own",
