@@ -21,10 +21,16 @@ from euclid_dask.core.values import Value
 _SHEBANG: Final = "#!/usr/bin/env bash"
 _BASH: Final = "-S /bin/bash"
 """Some batch systems look at no shebang and take the shell that the user logs in with."""
-_NO_ENVIRONMENT: Final = "--export=NIL"
-"""NONE would run the user's login files for each job: slow on a busy node, and some wait."""
-_OWN_ENVIRONMENT: Final = "unset SLURM_EXPORT_ENV; export HOME=~ PATH"
-"""What is not given to a job is not given to its steps either, unless one forgets it."""
+_OWN_ENVIRONMENT: Final = (
+    'if [ -n "${SLURM_JOB_ID-}" ]; then for it in $(compgen -e); do case $it in '
+    "SLURM*|PBS*|HOME|USER|LOGNAME|SHELL|TMPDIR|TZ) ;; *) unset $it ;; esac; done; "
+    "export PATH=/usr/local/bin:/usr/bin:/bin; fi"
+)
+"""Slurm, as its PBS commands, gives a job all of the environment of its submit.
+
+`--export=NONE` would run the login files of the user for each job: slow on a busy node, and some
+of them wait.
+"""
 _MIB: Final = 1 << 20
 _CONFIG: Final = "euclid-dask"
 _SETTINGS: Final = (
@@ -77,9 +83,9 @@ def _slurm(request: JobRequest) -> str:
         request,
         account=request.account or None,
         job_mem=f"{_ceil_mib(request.offer)}M",  # its own rounding is up to whole GiB
-        job_extra_directives=[_NO_ENVIRONMENT, *_unless(request, "--exclude={}", ",")],
+        job_extra_directives=_unless(request, "--exclude={}", ","),
     )
-    return _bash(header, request, _OWN_ENVIRONMENT)
+    return _bash(header, request, *_own_environment(request, "--export"))
 
 
 def _openpbs(request: JobRequest) -> str:
@@ -101,7 +107,7 @@ def _any_pbs(request: JobRequest, resources: str) -> str:
         resource_spec=resources,
         job_extra_directives=[_BASH],
     )
-    return _bash(header, request)
+    return _bash(header, request, *_own_environment(request, "-V"))
 
 
 def _sge(request: JobRequest) -> str:
@@ -176,6 +182,12 @@ def _header(kind: Any, request: JobRequest, **options: Any) -> str:
     job = _job(kind, request, queue=request.queue or None, walltime=_walltime(request), **options)
     header: str = job.job_header
     return header
+
+
+def _own_environment(request: JobRequest, option: str) -> list[str]:
+    """Return what forgets the submit's environment, unless the site says by `option` what to do."""
+    is_chosen = any(line.startswith(option) for line in request.directives)
+    return [] if is_chosen else [_OWN_ENVIRONMENT]
 
 
 def _unless(request: JobRequest, form: str, between: str) -> list[str]:

@@ -41,10 +41,7 @@ _WORDS: Final = {"E": "exiting", "S": "suspended", "U": "state U", "M": "moved t
 
 def _submit(name: str, files: JobFiles) -> list[str]:
     # -r n: a pilot that is lost is replaced by another, under another name
-    # Slurm's wrappers give a job our environment, which PBS does not without -V
     return [
-        "env",
-        "SBATCH_EXPORT=NIL",
         "qsub",
         "-N",
         name,
