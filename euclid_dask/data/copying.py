@@ -330,13 +330,13 @@ def new_path(name: str) -> str:
 
 
 def _check_written(driver: StorageDriver, storage: Storage) -> None:
-    if not storage.marker:
+    if not storage.marker and driver.capabilities.local:
         raise StorageError(
             ErrorClass.POLICY,
             f"{storage.name} has no marker: it may be another disk",
             hint="add a way by which it can be written, which marks it",
         )
-    check_marker(driver, storage.marker)
+    _check(driver, storage)
 
 
 def _check(driver: StorageDriver, storage: Storage) -> None:

@@ -16,7 +16,7 @@ from euclid_dask.data.hashing import hash_chunks
 from euclid_dask.data.model import Access, ErrorClass, File, Replica, Storage, TransferState
 from euclid_dask.data.mover import Mover, Settings
 from euclid_dask.data.registry import Registry
-from euclid_dask.data.storage import Stat, StorageDriver, StorageError, part_path
+from euclid_dask.data.storage import MARKER, Stat, StorageDriver, StorageError, part_path
 from euclid_dask.data.storages.opening import open_driver
 from euclid_dask.worker.clock import SystemClock
 
@@ -186,10 +186,11 @@ def test_the_mover_brings_files_from_a_store_and_to_it(
     else:
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / NAME).write_bytes(CONTENT)
+    (tmp_path / MARKER).write_text("here\n")
     roots = {"eas": archive.url.replace("http://", "dss+http://"), "here": f"file://{tmp_path}"}
     with Registry(tmp_path / "r.sqlite") as registry:
         for name, root in roots.items():
-            registry.storages.put(Storage(name=name, marker=""))
+            registry.storages.put(Storage(name=name, marker="" if name == "eas" else name))
             credential = "me" if name == "eas" else ""
             way = Access(storage=name, zone="z", root=root, credential=credential)
             registry.storages.put_access([way])

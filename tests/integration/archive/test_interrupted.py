@@ -38,6 +38,7 @@ def archive(tmp_path: Path) -> Iterator[FakeArchive]:
 
 def _get(folder: Path) -> "subprocess.Popen[str]":
     words = [sys.executable, "-m", "euclid_dask", "archive", "get", "DpdVisRawFrame", "--to", "w"]
+    words = ["env", "--default-signal=INT", *words]  # which we may have to ignore
     return subprocess.Popen(words, cwd=folder, stderr=subprocess.PIPE, text=True)
 
 
