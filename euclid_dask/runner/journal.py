@@ -85,7 +85,8 @@ class Journal:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
             os.fdatasync(self._descriptor)
-        except OSError:
+        except OSError as error:
+            error.filename = str(self.path)
             os.ftruncate(self._descriptor, found.st_size)
             raise
         self._buffer.clear()

@@ -329,7 +329,7 @@ class Runner:
 def _stopped(runs: Iterable[ActiveRun], error: OSError) -> StoppedError:
     workdirs = " ".join(str(active.workdir) for active in runs)
     return StoppedError(
-        f"the run was stopped: cannot write the journal: {error.strerror}",
+        f"the run was stopped: cannot write the journal {error.filename}: {error.strerror}",
         hint="free space, then go on with the run: "
         f"euclid-dask resume {workdirs}; finished work is not lost",
     )
