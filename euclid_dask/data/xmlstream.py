@@ -122,7 +122,7 @@ def parse(file: BinaryIO, parser: expat.XMLParserType) -> None:
 
 def _problem(error: expat.ExpatError) -> str:
     if error.code in _ENDED:
-        return f"ends in line {error.lineno} before it is complete"
+        return f"is not well-formed XML: it ends in line {error.lineno}, before it is complete"
     if error.code in _MISCODED:
         return "is not in the encoding that it declares"
     return (

@@ -186,10 +186,19 @@ TWICE = product_of("", "<Header><ProductId>p</ProductId><Purpose/><Purpose/></He
 
 BAD_XML: dict[str, tuple[str | bytes, str]] = {
     "empty": ("", "is empty"),
-    "blanks only": (" \n ", "ends in line 2 before it is complete"),
-    "cut": (product_of(container("x.fits"))[:-20], "ends in line 1 before it is complete"),
-    "cut in a tag": (product_of("")[:-3], "ends in line 1 before it is complete"),
-    "cut in a letter": (b"<D>\xc3", "ends in line 1 before it is complete"),
+    "blanks only": (" \n ", "is not well-formed XML: it ends in line 2, before it is complete"),
+    "cut": (
+        product_of(container("x.fits"))[:-20],
+        "is not well-formed XML: it ends in line 1, before it is complete",
+    ),
+    "cut in a tag": (
+        product_of("")[:-3],
+        "is not well-formed XML: it ends in line 1, before it is complete",
+    ),
+    "cut in a letter": (
+        b"<D>\xc3",
+        "is not well-formed XML: it ends in line 1, before it is complete",
+    ),
     "login page": ("<!DOCTYPE html><html><body>Log in</body></html>", HTML),
     "login page in small letters": ("\n<!doctype html>\n<meta charset=utf-8><p>Log in", HTML),
     "page without doctype": ("<HTML><head><title>Log in</title></head></HTML>", HTML),
@@ -197,7 +206,10 @@ BAD_XML: dict[str, tuple[str | bytes, str]] = {
         "\ufeff<?xml version='1.0'?><!-- a -->\n<!DOCTYPE html SYSTEM 'x.dtd'><html xmlns='u'/>",
         HTML,
     ),
-    "100 comments": ("<!---->" * 100 + "<D>", "ends in line 1 before it is complete"),
+    "100 comments": (
+        "<!---->" * 100 + "<D>",
+        "is not well-formed XML: it ends in line 1, before it is complete",
+    ),
     "text": ("Service unavailable", "is not well-formed XML: syntax error in line 1, column 0"),
     "pickle": (b"\x80\x03]q\x00.", "not well-formed (invalid token) in line 1, column 0"),
     "doctype": (f"<!DOCTYPE D>{product_of('')}", DOCTYPE),

@@ -66,7 +66,7 @@ def test_a_good_output_is_accepted_with_its_size(
     [
         ("xml", False, b"", "is empty"),
         ("xml", False, b"<a><b></a>", "is not well-formed XML: mismatched tag in line 1"),
-        ("xml", False, b"<a>", "ends in line 1 before it is complete"),
+        ("xml", False, b"<a>", "is not well-formed XML: it ends in line 1, before it is complete"),
         ("xml", False, b"SIMPLE", "is not well-formed XML"),
         ("xml", False, b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "has a DOCTYPE"),
         ("json", False, b"{'a': 1}", "is not JSON"),
