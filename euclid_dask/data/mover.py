@@ -60,6 +60,7 @@ class Mover:
 
     def drain(self) -> None:
         """Carry out transfers until none can be claimed now."""
+        self._extend_at_s = self._clock.now_s() + self._settings.lease_s / 3
         with ThreadPoolExecutor(self._settings.threads, "mover") as pool:
             try:
                 while self._claim(pool) or self._running:
