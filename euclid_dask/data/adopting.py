@@ -17,13 +17,11 @@ from euclid_dask.data.hashing import CHUNK_BYTES, Hasher, mismatch, wanted
 from euclid_dask.data.markers import check_marker
 from euclid_dask.data.model import Access, Checksum, File, Product, Replica, Storage
 from euclid_dask.data.names import name_problem, shown
-from euclid_dask.data.products import read_product
+from euclid_dask.data.products import file_beside, read_product
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.resolve import Use, usable
 from euclid_dask.data.storages.file import FileDriver
 
-PLACES: Final = ("data", ".", "../data")
-"""Where the files of a product are, relative to its XML; the first that has it is taken."""
 BATCH: Final = 1000
 """Files that are registered at once."""
 
@@ -140,7 +138,7 @@ class _Looking:
         for reference in product.files:
             if reference.checksum is not None:
                 self._declared.setdefault(reference.name, []).append(reference.checksum)
-            place = _place(path, reference.name)
+            place = file_beside(path, reference.name)
             if place is None:
                 self._problems.append(f"{path} names {reference.name}, which is not beside it")
             else:
@@ -225,11 +223,6 @@ def _files_below(path: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _place(product: Path, name: str) -> Path | None:
-    candidates = (product.parent / place / name for place in PLACES)
-    return next((path for path in candidates if path.is_file()), None)
 
 
 def _known(registry: Registry, files: Sequence[Lying]) -> frozenset[str]:

@@ -46,6 +46,10 @@ _DIGITS: Final = {"adler32": 8, "md5": 32, "sha256": 64}
 """Hexadecimal digits of the checksums that products declare."""
 
 
+PLACES: Final = ("data", ".", "../data")
+"""Where the files of a product are, relative to its XML; the first that has it is taken."""
+
+
 def read_product(path: Path, values: Sequence[str] = (), *, max_bytes: int = MAX_BYTES) -> Product:
     """Return what a product says; `values` are paths of further texts to take.
 
@@ -64,6 +68,12 @@ def read_product(path: Path, values: Sequence[str] = (), *, max_bytes: int = MAX
         raise InputError(f"product {path} {error}") from None
     except OSError as error:
         raise InputError(f"product {path} cannot be read: {error.strerror}") from None
+
+
+def file_beside(product: Path, name: str) -> Path | None:
+    """Return the file of this name that a product names, None if it is in none of `PLACES`."""
+    candidates = (product.parent / place / name for place in PLACES)
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def parse_product(file: BinaryIO, values: Sequence[str] = (), *, where: str) -> Product:

@@ -23,14 +23,12 @@ from euclid_dask.data.archive.session import Session
 from euclid_dask.data.hashing import Hasher, mismatch, wanted
 from euclid_dask.data.model import Checksum, ErrorClass, File, Product
 from euclid_dask.data.names import shown
-from euclid_dask.data.products import read_product
+from euclid_dask.data.products import file_beside, read_product
 from euclid_dask.data.storage import BLOCK_BYTES, StorageError
 from euclid_dask.data.storages.exchange import plain
 from euclid_dask.data.storages.file import FileDriver
 from euclid_dask.data.xmlstream import XmlError, new_parser, parse
 
-PLACES: Final = ("data", ".", "../data")
-"""Where files of a product are, relative to its XML; the first that has it is taken."""
 XML_BYTES: Final = 64 << 20
 """The largest XML that is sent."""
 
@@ -219,23 +217,15 @@ def _contents(products: Mapping[Path, Product]) -> dict[str, tuple[Path, File]]:
     problems: list[str] = []
     for path, product in products.items():
         for reference in product.files:
-            place = _place(path, reference.name)
+            place = file_beside(path, reference.name)
             if place is None:
                 problems.append(f"{path} names {reference.name}, which is not in its data folder")
             elif reference.name not in found:
                 content = _content(place, reference.name)
                 problems += _undeclared(content, declared[reference.name])
-                found[reference.name] = place, content
+                found[reference.name] = place.resolve(), content
     _refuse(problems)
     return found
-
-
-def _place(product: Path, name: str) -> Path | None:
-    for place in PLACES:
-        path = product.parent / place / name
-        if path.is_file():
-            return path.resolve()
-    return None
 
 
 def _content(path: Path, name: str) -> File:
