@@ -56,7 +56,7 @@ E
   sed -e "s#^execd_spool_dir .*#execd_spool_dir $S/execd#; s#^min_uid.*#min_uid 0#" \
     -e "s#^min_gid.*#min_gid 0#; s#^load_report_time.*#load_report_time 00:00:02#" \
     -e "s#^max_unheard.*#max_unheard 00:00:10#; s#^mailer.*#mailer /bin/true#" \
-    -e "s#^shell_start_mode.*#shell_start_mode unix_behavior#" \
+    -e "s#^shell_start_mode.*#shell_start_mode unix_behavior#; s#^login_shells.*#login_shells none#" \
     -e "s#^execd_params.*#execd_params ENABLE_ADDGRP_KILL=true#" \
     "$SHARE/default-configuration" > "$D/configuration"
   echo "$H" > "$C/act_qmaster"
