@@ -16,7 +16,7 @@ from euclid_dask.planner.estimates import Estimate
 from euclid_dask.planner.fitting import amounts, misfit, shortfalls, time_needed
 from euclid_dask.planner.fleet import Fleet, Pilot
 from euclid_dask.planner.nodes import Split, Task
-from euclid_dask.planner.provisioning import paused_until
+from euclid_dask.planner.provisioning import paused_until, spare
 from euclid_dask.planner.ready import Shape
 from euclid_dask.planner.rooms import ROUNDING, Usage, total
 from euclid_dask.planner.run import Run
@@ -61,7 +61,7 @@ class Why(StrEnum):
     PAUSED = "paused"
     """The template that would hold it is paused, since its pilots do not start."""
     CAP = "cap"
-    """There are as many pilots of the template that would hold it as there may be."""
+    """There are as many pilots as there may be, of the template that would hold it or of all."""
     SOON = "soon"
     """It can start; the next turn of the runner starts it."""
     STATE = "state"
@@ -158,7 +158,7 @@ class _Question:
         for template in self.fleet.templates.values():
             if not [*shortfalls(self.needs, template, self.fleet)]:
                 found += self._of_template(template)
-        return found
+        return [*found, *self._of_limits()]
 
     def _of_pilots(self, pilots: Sequence[Pilot]) -> Iterator[Reason]:
         found: dict[Why, list[str]] = {}
@@ -236,6 +236,16 @@ class _Question:
             yield Reason(Why.CAP, f"{text} (max_running)")
         elif waiting >= template.max_queued:
             yield Reason(Why.CAP, f"template {name!r} has {waiting} pilots queued (max_queued)")
+
+    def _of_limits(self) -> Iterator[Reason]:
+        """Yield why no more pilots of any kind are requested."""
+        rules, (more, more_queued) = self.fleet.rules, spare(self.fleet)
+        if more <= 0:
+            text = f"no more than {rules.max_running} pilots may be there (limits.max_running)"
+            yield Reason(Why.CAP, text)
+        elif more_queued <= 0:
+            text = f"no more than {rules.max_queued} pilots may be queued (limits.max_queued)"
+            yield Reason(Why.CAP, text)
 
 
 def _some(texts: Sequence[str]) -> str:

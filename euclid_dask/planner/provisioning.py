@@ -60,13 +60,14 @@ class _Load:
 
 
 class Provisioning:
-    """Answers with effects; remembers when it looked last, and since when pilots are needless."""
+    """Answers with effects; remembers when it looked last, and since when what was not right."""
 
     def __init__(self) -> None:
         self._looked_s = -inf
         self._changes = -1
         self._needless: dict[PilotId, float] = {}
         self._requests: deque[float] = deque()
+        self._denied_s = inf
 
     def decide(self, runs: Sequence[Run], fleet: Fleet, now_s: float) -> list[PilotEffect]:
         """Return what is to be done about pilots now; most of the time nothing is looked at."""
@@ -83,6 +84,8 @@ class Provisioning:
         _absorb(wants, fleet, runs, now_s)
         effects += self._needless_ones(fleet, wants, now_s)
         effects += self._requested(fleet, wants, now_s)
+        if not effects:
+            effects += self._in_the_way(fleet, wants, now_s)
         return effects
 
     def _needless_ones(
@@ -110,7 +113,7 @@ class Provisioning:
         rules, requests = fleet.rules, self._requests
         while requests and requests[0] <= now_s - rules.every_s:
             requests.popleft()
-        left = min(rules.requests - len(requests), _allowed(fleet))
+        left = int(max(0, min(rules.requests - len(requests), *spare(fleet))))
         imagined: list[_Imagined] = []
         templates: dict[PilotId, PilotTemplate] = {}
         for template in fleet.templates.values():
@@ -119,22 +122,50 @@ class Provisioning:
                 size = Size.of(template.offer, template.slots)
                 imagined.append(_Imagined(pilot, size, time_offered(template, fleet)))
                 templates[pilot] = template
-        for pilot, load in _offer(wants, imagined).items():
-            template = templates[pilot]
+        loads = _offer(wants, imagined)
+        for pilot in sorted(loads, key=lambda one: not loads[one].is_vital):
+            load, template = loads[pilot], templates[pilot]
             if left and (load.is_vital or _use(load.used, template.offer) >= rules.min_use):
                 left -= 1
                 requests.append(now_s)
                 yield RequestPilot(template=template.name)
 
+    def _in_the_way(
+        self, fleet: Fleet, wants: Sequence[_Want], now_s: float
+    ) -> Iterator[PilotEffect]:
+        """Yield the end of a pilot where there may be no more, and none will do for what waits.
 
-def _allowed(fleet: Fleet) -> int:
-    """Return how many more pilots there may be, of whatever kind."""
+        The smallest idle one goes, or the smallest of those that have been there for as long as
+        the one that is needed takes to come. If that does not help, so does the next one.
+        """
+        helping = [t for t in fleet.templates.values() if _is_denied(t, fleet, wants, now_s)]
+        if not helping or spare(fleet)[0] > 0:
+            self._denied_s = inf
+            return
+        self._denied_s = min(self._denied_s, now_s)
+        turn_s = max(fleet.rules.hysteresis_s, *(expected_wait(t, fleet) for t in helping))
+        mine = [pilot for pilot in fleet.pilots.values() if pilot.template]
+        in_the_way = [
+            (pilot.id not in fleet.idle_since, pilot.size, pilot.id)
+            for pilot in mine
+            if pilot.state is PilotState.UP
+            and (pilot.id in fleet.idle_since or now_s >= (pilot.joined_s or 0.0) + turn_s)
+        ]
+        is_leaving = any(pilot.state is PilotState.DRAINING for pilot in mine)
+        is_time = now_s >= self._denied_s + fleet.rules.hysteresis_s
+        if in_the_way and is_time and not is_leaving:
+            reason = (
+                f"no more than {fleet.rules.max_running} may be there; none does for what waits"
+            )
+            yield RetirePilot(pilot=min(in_the_way)[-1], reason=reason)
+
+
+def spare(fleet: Fleet) -> tuple[float, float]:
+    """Return how many more pilots of all kinds there may be, and how many more in the queue."""
     rules = fleet.rules
     mine = [pilot for pilot in fleet.pilots.values() if pilot.template]
     waiting = sum(p.state in {PilotState.REQUESTED, PilotState.QUEUED} for p in mine)
-    running = rules.max_running - len(mine) if rules.max_running else rules.requests
-    queued = rules.max_queued - waiting if rules.max_queued else rules.requests
-    return max(0, min(running, queued))
+    return (rules.max_running or inf) - len(mine), (rules.max_queued or inf) - waiting
 
 
 def requestable(template: PilotTemplate, fleet: Fleet, now_s: float) -> int:
@@ -334,3 +365,12 @@ def _idle(fleet: Fleet, wants: Sequence[_Want], now_s: float) -> Iterator[PilotE
             limit_s, reason = rules.idle_s, f"it had nothing to do for {rules.idle_s:g} s"
         if now_s >= since_s + min(limit_s, rules.idle_s):
             yield RetirePilot(pilot=pilot_id, reason=reason)
+
+
+def _is_denied(template: PilotTemplate, fleet: Fleet, wants: Sequence[_Want], now_s: float) -> bool:
+    """Tell whether something waits that could run on a pilot of `template`, and nowhere else."""
+    size, offered_s = Size.of(template.offer, template.slots), time_offered(template, fleet)
+    return requestable(template, fleet, now_s) > 0 and any(
+        want.count and want.is_stuck and size.holds(want.needs) and want.needed_s <= offered_s
+        for want in wants
+    )

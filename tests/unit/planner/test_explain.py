@@ -17,6 +17,7 @@ from euclid_dask.core.events import (
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
+from euclid_dask.core.rules import Rules
 from euclid_dask.planner import Fleet
 from euclid_dask.planner.explain import Why, explain
 from euclid_dask.sim.flows import arg, body, out, split, task
@@ -180,6 +181,15 @@ def test_pilots_in_the_queue_are_told_with_its_reason_and_caps_too(run: Any) -> 
     assert found[Why.CAP] == "template 'light' has 2 pilots queued (max_queued)"
     run.fleet.templates = {"light": template()}
     assert why(run)[Why.CAP] == "template 'light' has all of its 2 pilots (max_running)"
+
+
+def test_the_limits_of_all_templates_are_told(run: Any) -> None:
+    run.fleet.templates = {"light": template(max_running=9, max_queued=9)}
+    run.fleet.apply(PilotRequested(pilot=PilotId("light-1"), template="light", at_s=70.0))
+    run.fleet.rules = Rules(max_running=2, max_queued=1)
+    assert why(run)[Why.CAP] == "no more than 1 pilots may be queued (limits.max_queued)"
+    run.fleet.rules = Rules(max_running=1, max_queued=1)
+    assert why(run)[Why.CAP] == "no more than 1 pilots may be there (limits.max_running)"
 
 
 def test_a_template_that_is_off(run: Any) -> None:

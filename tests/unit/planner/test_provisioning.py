@@ -1,6 +1,7 @@
 """Which pilots are asked for, and which end."""
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from euclid_dask.core.effects import PilotEffect, RequestPilot, RetirePilot
 from euclid_dask.core.events import (
     FleetOpened,
     HostQuarantined,
+    PilotAway,
+    PilotDraining,
     PilotJoined,
     PilotLeft,
     PilotQueued,
@@ -84,6 +87,66 @@ def test_caps_hold(bench: MakeBench) -> None:
     assert requested(look.at(111.0)) == []
     look.fleet.apply(PilotStarting(pilot=PilotId("light-1"), at_s=111.0))
     assert requested(look.at(122.0)) == ["light"]
+
+
+def test_caps_of_all_templates_hold_and_what_runs_nowhere_else_comes_first(
+    bench: MakeBench,
+) -> None:
+    top = body(task("a"), task("b"), *(task(f"t{n}", "x") for n in range(9)), r=out("a"))
+    needs = {"a": Resources(cores=1, ram_bytes=20 * GB), "b": Resources(cores=2), "x": SMALL}
+    kinds = (template("light", 2), template("heavy", 8, slots=1))
+    look = Look(bench(top, needs=needs, group=False), *kinds, max_running=3, max_queued=2)
+    look.join("light-1")
+    assert requested(look.at(100.0)) == ["heavy", "light"], "two may be queued"
+    look.join("light-2")
+    assert requested(look.at(120.0)) == ["heavy"], "three may be there"
+    look.request("heavy-1", "heavy")
+    assert requested(look.at(140.0)) == []
+
+
+def capped(bench: MakeBench, **rules: float) -> Look:
+    """Return a site that may have one pilot: it has a small one, and large tasks wait too."""
+    top = body(*(task(f"big{n}", "b") for n in (1, 2)), task("t0", "x"), r=out("t0"))
+    needs = {"b": Resources(cores=8), "x": SMALL}
+    kinds = (template("light", 2), template("heavy", 8, boot_s=300.0))
+    look = Look(bench(top, needs=needs, group=False), *kinds, max_running=1, **rules)
+    look.join("light-1", at_s=50.0)
+    return look
+
+
+def test_an_idle_pilot_goes_when_another_may_not_come_beside_it(bench: MakeBench) -> None:
+    look = capped(bench, idle_s=inf)
+    look.run.succeed("t0")
+    assert look.at(100.0) == []
+    assert look.at(150.0) == []
+    reason = "no more than 1 may be there; none does for what waits"
+    assert retired(look.at(160.0)) == {"light-1": reason}
+    look.fleet.apply(PilotDraining(pilot=PilotId("light-1"), reason=reason, at_s=160.0))
+    assert look.at(230.0) == []
+    look.fleet.apply(PilotLeft(pilot=PilotId("light-1"), reason=reason, at_s=240.0))
+    assert requested(look.at(240.0)) == ["heavy"]
+
+
+def test_a_busy_pilot_goes_when_it_had_its_turn(bench: MakeBench) -> None:
+    look = capped(bench)
+    look.run.order("t0", pilot="light-1")
+    assert look.at(100.0) == []
+    assert look.at(340.0) == [], "what is needed takes five minutes to come"
+    assert list(retired(look.at(350.0))) == ["light-1"]
+
+
+def test_no_pilot_goes_for_what_would_not_come_or_is_away_for_a_moment(bench: MakeBench) -> None:
+    look = capped(bench)
+    look.run.succeed("t0")
+    look.at(100.0)
+    look.fleet.templates = {**look.fleet.templates, "heavy": template("heavy", 8, max_running=0)}
+    assert look.at(170.0) == []
+    look.fleet.templates = {**look.fleet.templates, "heavy": template("heavy", 8)}
+    assert look.at(180.0) == []
+    look.join("heavy-1", "heavy", at_s=181.0)
+    look.at(190.0)
+    look.fleet.apply(PilotAway(pilot=PilotId("heavy-1"), reason="no word", at_s=240.0))
+    assert look.at(241.0) == []
 
 
 def test_so_many_requests_are_made_at_most_in_a_while(bench: MakeBench) -> None:
