@@ -28,7 +28,7 @@ Examples:
   euclid-dask site show site.toml
   euclid-dask site check site.toml               (submits a job)
 """
-_MORE = ("account", "prologue", "directives", "boot", "starve")
+_MORE = ("account", "prologue", "directives", "boot")
 output_option = click.option(
     "--output", metavar="SITE.toml", help="Write to this new file; default: stdout."
 )

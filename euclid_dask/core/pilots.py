@@ -18,9 +18,6 @@ class PilotTemplate(Value, frozen=True, kw_only=True):
     joins.
 
     What runs on a pilot is ended `farewell_s` before the end of its job.
-
-    `starve` is a share of the walltime: a pilot without work for longer than this takes any task
-    that fits, even one for which smaller pilots are meant; 0 turns it off.
     """
 
     name: str
@@ -29,7 +26,6 @@ class PilotTemplate(Value, frozen=True, kw_only=True):
     max_running: int
     max_queued: int = 1
     boot_s: float = 60.0
-    starve: float = 0.0
     farewell_s: float = 0.0
 
     @property

@@ -51,11 +51,6 @@ def _number(text: str) -> Any:
     return text
 
 
-def _share(percent: str) -> Any:
-    number = _number(percent)
-    return number if isinstance(number, str) else number / 100
-
-
 def _batch(scheduler: str) -> str:
     word = scheduler.lower()
     return {"pbs": "openpbs", "pbspro": "openpbs", "gridengine": "sge", "condor": "htcondor"}.get(
@@ -71,7 +66,6 @@ _TEMPLATE: Final[dict[str, tuple[str, Convert]]] = {
     "walltimeinmin": ("walltime", "{}min".format),
     "maxinstances": ("max_running", _number),
     "maxqueued": ("max_queued", _number),
-    "starvemodeinpercent": ("starve", _share),
 }
 _SETTINGS: Final[dict[str, tuple[Key, Convert]]] = {
     "general.instancename": (("name",), str),
@@ -90,6 +84,7 @@ _SETTINGS: Final[dict[str, tuple[Key, Convert]]] = {
 }
 _NO_PLACE: Final = (
     (r"pilots?\..+\.loglevel", "pilots have one level of logs"),
+    (r"pilots?\..+\.starvemodeinpercent", "a task goes to any free pilot that holds it"),
     (r"pilots\..*interval.*", "nothing waits for a tick: news is acted upon when it comes"),
     (r"pilots\.(url_to|http|maxconnection).*", "pilots find the runner through the workspace"),
     (r"pilots\.taskcmd", "the program of the pilots is part of euclid_dask"),

@@ -100,15 +100,6 @@ class Template(Value, frozen=True, kw_only=True):
     boot_s: Annotated[
         _Duration, Meta(description="time from the start of a job until its pilot works")
     ] = field(name="boot", default=60.0)
-    starve: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=1,
-            description="share of the walltime after which an idle pilot takes any task that fits, "
-            "also those for smaller pilots; 0 for never",
-        ),
-    ] = 0.0
     queue: Annotated[_Line, Meta(description="queue or partition; empty for the usual one")] = ""
     account: Annotated[
         _Line, Meta(description="account or project to be charged; empty for the usual one")
@@ -316,7 +307,6 @@ class Site(Value, frozen=True, kw_only=True):
                 max_running=template.max_running,
                 max_queued=template.max_queued,
                 boot_s=template.boot_s,
-                starve=template.starve,
                 farewell_s=self.farewell_s(template),
             )
             for name, template in self.templates.items()

@@ -73,7 +73,6 @@ def test_pilots_of_the_later_spelling_are_templates(tmp_path: Path) -> None:
             walltime_s=600000.0,
             max_running=8,
             max_queued=6,
-            starve=0.2,
             queue="htc",
         ),
     }
@@ -105,10 +104,11 @@ def test_sourcing_scripts_are_taken_over_as_they_are(tmp_path: Path) -> None:
 
 def test_every_other_line_is_kept_with_why_it_has_no_place(tmp_path: Path) -> None:
     found = imported(tmp_path, LATER)
-    assert [left.line for left in found.left_out] == [3, 5, 6, 9, 10, 23, 28]
+    assert [left.line for left in found.left_out] == [3, 5, 6, 9, 10, 20, 23, 28]
     assert all(left.why != "unknown" for left in found.left_out)
     text = render_import(found, "server.cfg")
     assert "#   pipelinerunner.concurrentruns=50    # max_running and max_queued say" in text
+    assert "starveModeInPercent=20    # a task goes to any free pilot that holds it" in text
 
 
 def test_a_secret_is_not_copied(tmp_path: Path) -> None:

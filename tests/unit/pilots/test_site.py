@@ -226,7 +226,6 @@ templates = st.builds(
     max_running=counts,
     max_queued=counts,
     boot_s=spans,
-    starve=st.floats(0, 1),
     queue=lines,
     account=lines,
     prologue=st.lists(lines, max_size=3).map(tuple),
