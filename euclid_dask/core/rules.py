@@ -17,8 +17,9 @@ class Rules(Value, frozen=True, kw_only=True):
     a row that failed, a template is paused for `pause_s`. A pilot whose job has run for `join_s`
     longer than such ones take to start, and which has not joined, is given up. A host takes
     nothing new for `quarantine_s` after `max_troubles` attempts in a row that were lost or failed
-    there by the machine, or when a pilot found it unfit. At most `max_running` pilots of all kinds
-    live at a time, queued ones included, and at most `max_queued` of them wait; 0 is no limit.
+    there by the machine, or when a pilot found it unfit, if others are fit. At most `max_running`
+    pilots of all kinds live at a time, queued ones included, and at most `max_queued` of them wait;
+    0 is no limit.
     """
 
     kappa: float = 1.0

@@ -2,7 +2,7 @@
 
 A host is judged by its row of troubles: attempts that succeed there end it. It is only blamed if
 attempts succeed elsewhere meanwhile; a trouble that all have in common, like a full workdir, is no
-host's fault.
+host's fault. So it is with the tests that pilots make of their hosts.
 """
 
 from dataclasses import dataclass, field
@@ -28,6 +28,17 @@ class Hosts:
 
     _rows: dict[str, _Row] = field(default_factory=dict)
     _succeeded_s: dict[str, float] = field(default_factory=dict)
+    _fit: dict[str, bool] = field(default_factory=dict)
+
+    def tested(self, host: str, trouble: str, at_s: float, rules: Rules) -> HostQuarantined | None:
+        """Take a pilot's test of its host into account; `trouble` is "" if the host is fit.
+
+        That it is not is the host's own fault if the host that was tested last before it is fit.
+        """
+        self._fit.pop(host, None)
+        is_fit_elsewhere = next(reversed(self._fit.values()), False)
+        self._fit[host] = not trouble
+        return _quarantine(host, trouble, at_s, rules) if trouble and is_fit_elsewhere else None
 
     def learn(
         self, event: RunEvent, host: str, pilot: PilotId, rules: Rules
@@ -67,9 +78,9 @@ class Hosts:
         if row.count < rules.max_troubles or not elsewhere:
             return None
         del self._rows[host]
-        return quarantine(host, f"{row.count} troubles in a row; {reason}", at_s, rules)
+        return _quarantine(host, f"{row.count} troubles in a row; {reason}", at_s, rules)
 
 
-def quarantine(host: str, reason: str, at_s: float, rules: Rules) -> HostQuarantined:
+def _quarantine(host: str, reason: str, at_s: float, rules: Rules) -> HostQuarantined:
     """Return that a host takes nothing new for a while."""
     return HostQuarantined(at_s=at_s, host=host, reason=reason, until_s=at_s + rules.quarantine_s)

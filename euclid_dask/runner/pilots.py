@@ -13,8 +13,10 @@ from euclid_dask.core.effects import PilotEffect, RequestPilot, RetirePilot
 from euclid_dask.core.events import (
     JOURNAL_VERSION,
     FleetOpened,
+    HostQuarantined,
     PilotDraining,
     PilotEvent,
+    PilotJoined,
     PilotLeft,
     PilotRequested,
     RunEvent,
@@ -22,7 +24,7 @@ from euclid_dask.core.events import (
 from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.core.seams import Clock, Inbox, PilotSupply
 from euclid_dask.planner import Fleet, Provisioning, Run
-from euclid_dask.planner.hosts import Hosts, quarantine
+from euclid_dask.planner.hosts import Hosts
 from euclid_dask.runner.journal import Journal, read_pilots
 
 
@@ -48,7 +50,7 @@ class PilotDesk:
         self._todo: list[PilotRequested | PilotDraining] = []
         path.touch()
         for event in read_pilots(path):
-            fleet.apply(event)
+            self._apply(event)
         self._journal = Journal.reopen(path)
 
     def open(self, inbox: Inbox) -> None:
@@ -61,10 +63,25 @@ class PilotDesk:
     def record(self, event: PilotEvent) -> None:
         """Let an event happen: into the journal's buffer, and into the fleet."""
         self._journal.append(event)
+        verdict = self._apply(event)
+        if verdict is not None:
+            self.record(verdict)
+
+    def _apply(self, event: PilotEvent) -> HostQuarantined | None:
+        """Change the fleet by what happened; return what becomes of a host that was tested."""
         self.fleet.apply(event)
-        if isinstance(event, PilotLeft) and event.unfit:
-            now_s = self._clock.now_s()
-            self.record(quarantine(event.unfit, event.reason, now_s, self.fleet.rules))
+        hosts, rules, now_s = self._hosts, self.fleet.rules, self._clock.now_s()
+        match event:
+            case PilotJoined(host=host) if host and self._is_new(event):
+                return hosts.tested(host, "", now_s, rules)
+            case PilotLeft(unfit=host) if host:
+                return hosts.tested(host, event.reason, now_s, rules)
+            case _:
+                return None
+
+    def _is_new(self, event: PilotJoined) -> bool:
+        """Tell whether a pilot has joined for the first time: it has just tested its host."""
+        return self.fleet.pilots[event.pilot].joined_s == event.at_s
 
     def learn(self, event: RunEvent, pilot: PilotId | None) -> None:
         """Take into account how an attempt on a pilot ended: its host may be a bad one."""

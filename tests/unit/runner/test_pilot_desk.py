@@ -8,6 +8,7 @@ import pytest
 from euclid_dask.core.attempts import Failure, FailureKind
 from euclid_dask.core.events import (
     HostQuarantined,
+    PilotAway,
     PilotJoined,
     PilotLeft,
     PilotRequested,
@@ -47,13 +48,14 @@ def desk(tmp_path: Path) -> PilotDesk:
     return PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(), Clock())
 
 
-def join(desk: PilotDesk, pilot: str, host: str) -> None:
+def join(desk: PilotDesk, pilot: str, host: str, at_s: float = 1.0) -> None:
     offer = Resources(cores=1)
-    joined = PilotJoined(pilot=PilotId(pilot), offer=offer, slots=1, host=host, at_s=1.0)
+    joined = PilotJoined(pilot=PilotId(pilot), offer=offer, slots=1, host=host, at_s=at_s)
     desk.record(joined)
 
 
 def test_a_host_that_failed_its_own_test_is_quarantined(desk: PilotDesk, tmp_path: Path) -> None:
+    join(desk, "o", "n2")
     desk.record(PilotLeft(pilot=PilotId("p"), reason="no disk", unfit="n1", at_s=1.0))
     join(desk, "q", "n1")
     assert not desk.fleet.takes_work(desk.fleet.pilots[PilotId("q")], 101.0)
@@ -62,6 +64,30 @@ def test_a_host_that_failed_its_own_test_is_quarantined(desk: PilotDesk, tmp_pat
     desk._journal.sync()
     (bad,) = [one for one in read_pilots(tmp_path / "pilots.jsonl") if _is_bad(one)]
     assert (bad.host, bad.until_s) == ("n1", 3700.0)
+
+
+def test_hosts_are_not_blamed_for_a_trouble_that_all_have(desk: PilotDesk, tmp_path: Path) -> None:
+    def fail(host: str) -> None:
+        pilot = PilotId(f"of-{host}")
+        desk.record(PilotLeft(pilot=pilot, reason="sourcing failed", unfit=host, at_s=1.0))
+
+    for host in ("n1", "n2", "n3"):
+        fail(host)
+    assert not desk.fleet.quarantined, "none is known that is fit"
+    join(desk, "o", "n4")
+    desk.fleet.apply(PilotAway(pilot=PilotId("o"), reason="no word", at_s=2.0))
+    fail("n1")
+    join(desk, "o", "n4", at_s=3.0)
+    fail("n2")
+    assert list(desk.fleet.quarantined) == ["n1"], "a pilot that comes back has not tested again"
+    desk._journal.sync()
+    again: Any = None
+    desk = PilotDesk(tmp_path / "pilots.jsonl", again, Fleet(), Clock())
+    fail("n3")
+    assert list(desk.fleet.quarantined) == ["n1"]
+    join(desk, "q", "n5")
+    fail("n3")
+    assert list(desk.fleet.quarantined) == ["n1", "n3"]
 
 
 def test_a_host_where_tasks_fail_by_the_machine_is_quarantined(desk: PilotDesk) -> None:
@@ -81,6 +107,8 @@ def test_new_pilots_are_kept_off_bad_hosts(tmp_path: Path) -> None:
     offer = Resources(cores=4, ram_bytes=8 * GB, walltime_s=1e6)
     light = PilotTemplate(name="light", offer=offer, slots=4, max_running=4)
     desk = PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(templates={"light": light}), Clock())
+    join(desk, "o", "n2")
+    desk.record(PilotLeft(pilot=PilotId("o"), reason="over", at_s=1.0))
     desk.record(PilotRequested(pilot=PilotId("p"), template="light", at_s=1.0))
     desk.record(PilotStarting(pilot=PilotId("p"), host="n1", at_s=2.0))
     desk.record(PilotLeft(pilot=PilotId("p"), reason="no disk", unfit="n1.eu", at_s=3.0))
