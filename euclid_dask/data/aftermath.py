@@ -15,7 +15,7 @@ from euclid_dask.core.values import Value
 from euclid_dask.data.names import name_problem, shown
 from euclid_dask.data.stage import Entry, Manifest, Method
 
-_LINKS: Final = frozenset({Method.SYMLINK, Method.HARDLINK})
+_LINKS: Final = frozenset({Method.SYMLINK, Method.HARDLINK, Method.NONE})
 
 
 class Harm(Value, frozen=True, kw_only=True):

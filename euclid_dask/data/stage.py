@@ -1,17 +1,19 @@
-"""Puts the inputs of one attempt where its executable looks: `W/<name>.xml`, `W/data/<name>`.
+"""Puts inputs where executables look for them, in a workdir: `W/<name>.xml`, `W/data/<name>`.
 
 The best is no copy. In this order, what the file systems can and the site allows: a *reflink*
 (shares the blocks; the task may even write), a *symlink* to the real path (one level), a *hardlink*
 (only of what nobody can write), and one *copy*, whose bytes are hashed as they pass.
 
-Rule 1: a directory of an attempt is fresh; what is there already is never replaced.
-Rule 2: what is staged is written to the manifest, `stage.json`, before the task starts.
+Rule 1: what is there already is never replaced: it is that file, as when it was staged before, or
+the input is refused.
+Rule 2: what is staged is written to the manifest, `stage.json`, before a task starts.
+Rule 3: one process at a time stages into a directory.
 """
 
 import errno
 import os
 import stat as kinds
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -20,17 +22,17 @@ from typing import Final
 from euclid_dask.core.errors import InputError, SiteError
 from euclid_dask.core.values import Value, json_reader, to_json
 from euclid_dask.data.hashing import CHUNK_BYTES, Hasher, hash_chunks, mismatch, wanted
-from euclid_dask.data.local import clone, publish
+from euclid_dask.data.local import clone, publish, write_whole
 from euclid_dask.data.model import ErrorClass, File
 from euclid_dask.data.names import relative
-from euclid_dask.data.storage import StorageError, part_path
+from euclid_dask.data.storage import StorageError, part_path, same_time
 from euclid_dask.data.storages.failures import failure
 
 MANIFEST: Final = "stage.json"
 
 
 class Method(StrEnum):
-    """How an input came into an attempt's directory."""
+    """How an input came into a workdir."""
 
     REFLINK = "reflink"
     """A file of its own that shares the blocks until it is written; needs one file system."""
@@ -40,10 +42,12 @@ class Method(StrEnum):
     """A second name of the replica, which is read only."""
     COPY = "copy"
     """Its bytes were copied."""
+    NONE = "none"
+    """It was there: the replica itself, or a link to it that somebody else had made."""
 
 
-METHODS: Final = tuple(Method)
-"""All of them, the best first. A site whose tasks do not see the storages leaves links out."""
+METHODS: Final = (Method.REFLINK, Method.SYMLINK, Method.HARDLINK, Method.COPY)
+"""What can be done, the best first. A site whose tasks do not see the storages leaves links out."""
 
 
 class Verify(StrEnum):
@@ -61,7 +65,7 @@ class Source(Value, frozen=True, kw_only=True):
     """An input, and where this host sees it."""
 
     place: str
-    """Where it is to be, below the attempt's directory, as `data/EUC_x.fits`."""
+    """Where it is to be, below the directory, as `data/EUC_x.fits`."""
     path: str
     """An absolute path."""
     file: File
@@ -85,7 +89,7 @@ class Entry(Value, frozen=True, kw_only=True):
 
 
 class Manifest(Value, frozen=True, kw_only=True):
-    """What was staged for one attempt."""
+    """What was staged into one directory."""
 
     zone: str
     entries: tuple[Entry, ...]
@@ -99,30 +103,32 @@ def stage(
     methods: Sequence[Method] = METHODS,
     verify: Verify = Verify.CHANGED,
 ) -> Manifest:
-    """Put inputs into an attempt's directory, and write the manifest there.
+    """Put inputs into a directory, and add them to the manifest there; return what they are.
 
     Args:
         sources: The inputs; the same one may come more than once.
-        directory: The attempt's directory, which exists.
+        directory: Where they are to be; it exists.
         zone: The zone of this host, for the manifest.
         methods: What may be done, in order.
         verify: When to read an input before it is linked.
 
     Raises:
-        InputError: Two inputs want one place, or something is there.
+        InputError: Two inputs want one place, or something else is there.
         StorageError: A replica is gone (MISSING), or not what it was (CONTENT).
         SiteError: The directory cannot be written, or no method is possible.
     """
-    stager = _Stager(directory, methods, verify)
-    entries = tuple(stager.put(source) for source in _distinct(sources))
-    manifest = Manifest(zone=zone, entries=entries)
-    with _told(directory / MANIFEST), (directory / MANIFEST).open("xb") as file:
-        file.write(to_json(manifest) + b"\n")
-    return manifest
+    path = directory / MANIFEST
+    known = {one.place: one for one in read_manifest(directory).entries} if path.exists() else {}
+    stager = _Stager(directory, methods, verify, known)
+    entries = {source.place: stager.put(source) for source in _distinct(sources)}
+    with _told(path):
+        whole = Manifest(zone=zone, entries=tuple((known | entries).values()))
+        write_whole(path, to_json(whole) + b"\n")
+    return Manifest(zone=zone, entries=tuple(entries.values()))
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Return what was staged into an attempt's directory.
+    """Return what was staged into a directory.
 
     Raises:
         SiteError: There is no manifest, or it is damaged.
@@ -145,6 +151,8 @@ def _distinct(sources: Iterable[Source]) -> Iterable[Source]:
     return found.values()
 
 
+_OF_ITS_OWN: Final = frozenset({Method.REFLINK, Method.COPY})
+"""What is changed without harm to the replica."""
 _UNSUPPORTED: Final = frozenset(
     {
         *(errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EINVAL, errno.EXDEV),
@@ -157,22 +165,33 @@ _UNSUPPORTED: Final = frozenset(
 class _Stager:
     """Stages inputs into one directory, and remembers what its file system cannot do."""
 
-    def __init__(self, directory: Path, methods: Sequence[Method], verify: Verify) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        methods: Sequence[Method],
+        verify: Verify,
+        known: Mapping[str, Entry],
+    ) -> None:
         self._directory = directory
         self._methods = methods
         self._verify = verify
+        self._known = known
         self._impossible: set[tuple[Method, int]] = set()
         self._made: set[Path] = set()
 
     def put(self, source: Source) -> Entry:
         target = self._directory / relative(source.place)
-        real = Path(os.path.realpath(source.path))
+        with _told(target):
+            kept = self._kept(source, target)
+        if kept in _OF_ITS_OWN and source.place in self._known:
+            return self._known[source.place]
+        is_link = kept is not None and target.is_symlink()
+        real = Path(os.path.realpath(target if is_link else source.path))
         with _opened(real) as fd:
             status = os.fstat(fd)
             self._check(source, real, fd, status)
             with _told(target):
-                self._make_parent(target)
-                method = self._link(source, real, fd, target)
+                method = kept or self._made_by(source, real, fd, target)
         return Entry(
             place=source.place,
             method=method,
@@ -183,11 +202,27 @@ class _Stager:
             mtime_ns=status.st_mtime_ns,
         )
 
+    def _kept(self, source: Source, target: Path) -> Method | None:
+        """Return how the input came to where it is already, None if it is not there."""
+        known = self._known.get(source.place)
+        is_ours = known is not None and known.file.name == source.file.name
+        if not target.exists():
+            if is_ours and target.is_symlink():
+                target.unlink()  # it leads nowhere any more
+            return None
+        if known is not None and is_ours and target.stat().st_size == source.file.size:
+            return known.method
+        if os.path.exists(source.path) and target.samefile(source.path):  # noqa: PTH110
+            return Method.NONE
+        if not target.is_symlink() and _is_copy(target, source.file):
+            return Method.COPY
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+
     def _check(self, source: Source, real: Path, fd: int, status: os.stat_result) -> None:
         if status.st_size != source.file.size:
             problem = f"has {status.st_size} bytes, and not {source.file.size}"
             raise StorageError(ErrorClass.CONTENT, f"{real}: {problem}")
-        unchanged = source.mtime_ns == status.st_mtime_ns
+        unchanged = same_time(source.mtime_ns, status.st_mtime_ns)
         if self._verify is Verify.NEVER or (self._verify is Verify.CHANGED and unchanged):
             return
         _compare(source, hash_chunks(_chunks(fd), wanted(source.file)))
@@ -197,7 +232,9 @@ class _Stager:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(target.parent)
 
-    def _link(self, source: Source, real: Path, fd: int, target: Path) -> Method:
+    def _made_by(self, source: Source, real: Path, fd: int, target: Path) -> Method:
+        """Put an input to its place; return how."""
+        self._make_parent(target)
         status = os.fstat(fd)
         for method in self._methods:
             if (key := (method, status.st_dev)) in self._impossible:
@@ -248,7 +285,8 @@ def _told(target: Path) -> Iterator[None]:
         yield
     except FileExistsError as error:
         raise InputError(
-            f"{target}: is there already", hint="the directory of an attempt is fresh"
+            f"{target} is there already, and is another file",
+            hint="remove or rename it, or use another workdir",
         ) from error
     except OSError as error:
         raise SiteError(f"{target}: {error.strerror}") from error
@@ -265,27 +303,47 @@ def _compare(source: Source, hasher: Hasher) -> None:
         raise StorageError(ErrorClass.CONTENT, f"{source.path}: {problem}")
 
 
+def _is_copy(target: Path, file: File) -> bool:
+    """Tell whether a file is one that was copied before somebody was killed."""
+    if target.stat().st_size != file.size or not target.is_file():
+        return False
+    with _opened(target) as fd:
+        hasher = hash_chunks(_chunks(fd), wanted(file))
+    return not mismatch(file, hasher.size, hasher.checksums())
+
+
 def _reflink(fd: int, target: Path) -> None:
-    made = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
+    with _part(target) as made:
         clone(fd, made)
-    except OSError:
-        target.unlink()
-        raise
-    finally:
-        os.close(made)
 
 
 def _copy(source: Source, fd: int, target: Path) -> None:
-    part = target.with_name(part_path(target.name, "stage"))
     hasher = Hasher(wanted(source.file))
-    try:
-        with part.open("xb") as file:
-            os.fchmod(file.fileno(), 0o444)
-            for chunk in _chunks(fd):
-                hasher.update(chunk)
-                file.write(chunk)
+    with _part(target) as made:
+        os.fchmod(made, 0o444)
+        for chunk in _chunks(fd):
+            hasher.update(chunk)
+            _write(made, chunk)
         _compare(source, hasher)
+
+
+def _write(fd: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+@contextmanager
+def _part(target: Path) -> Iterator[int]:
+    """Give a new file that is to be `target`; it gets that name when it is whole."""
+    part = target.with_name(part_path(target.name, "stage"))
+    part.unlink(missing_ok=True)  # of somebody who was killed
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            yield fd
+        finally:
+            os.close(fd)
         publish(part, target)
     except BaseException:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Inputs of an attempt: put there with the fewest bytes, refused when they are not what they were.
+"""Inputs of tasks: put there with the fewest bytes, refused when they are not what they were.
 
 The file system of the tests has no reflinks; that they come first is tested where it has.
 """
@@ -138,6 +138,55 @@ def test_the_manifest_tells_what_was_staged(replica: Path, attempt: Path) -> Non
     assert made.entries[0].inode == replica.stat().st_ino
 
 
+METHODS_HERE = [Method.SYMLINK, Method.HARDLINK, Method.COPY]
+
+
+@pytest.mark.parametrize("method", METHODS_HERE)
+def test_what_is_staged_again_stays_as_it_is(replica: Path, attempt: Path, method: Method) -> None:
+    first = stage([source(replica)], attempt, zone="z", methods=(method,))
+    before = (attempt / "data/a.fits").lstat()
+    other = replica.with_name("b.fits")
+    other.write_bytes(CONTENT)
+    stage([source(other)], attempt, zone="z", methods=(Method.SYMLINK,))
+    assert stage([source(replica)], attempt, zone="z") == first
+    assert (attempt / "data/a.fits").lstat() == before
+    places = [entry.place for entry in read_manifest(attempt).entries]
+    assert places == ["data/a.fits", "data/b.fits"]
+
+
+@pytest.mark.parametrize("method", METHODS_HERE)
+def test_who_was_killed_before_the_manifest_is_no_hindrance(
+    replica: Path, attempt: Path, method: Method
+) -> None:
+    put(replica, attempt, (method,))
+    (attempt / MANIFEST).unlink()
+    found = put(replica, attempt)
+    assert found is (Method.COPY if method is Method.COPY else Method.NONE)
+
+
+def test_what_was_copied_in_part_is_copied_again(replica: Path, attempt: Path) -> None:
+    (attempt / "data").mkdir()
+    (attempt / "data/.a.fits.part-stage").write_bytes(b"half")
+    assert put(replica, attempt, (Method.COPY,)) is Method.COPY
+    assert names(attempt / "data") == ["a.fits"]
+
+
+def test_a_link_whose_replica_is_gone_leads_to_another_one(replica: Path, attempt: Path) -> None:
+    other = replica.with_name("b") / "a.fits"
+    other.parent.mkdir()
+    other.write_bytes(CONTENT)
+    put(replica, attempt, (Method.SYMLINK,))
+    replica.unlink()
+    assert put(other, attempt, (Method.SYMLINK,)) is Method.SYMLINK
+    assert (attempt / "data/a.fits").readlink() == other
+
+
+def test_a_replica_that_is_where_it_is_wanted_is_left_alone(replica: Path) -> None:
+    workdir = replica.parent.parent
+    assert put(replica, workdir, place="storage/a.fits") is Method.NONE
+    assert replica.read_bytes() == CONTENT
+
+
 def test_a_damaged_manifest_is_told(attempt: Path) -> None:
     (attempt / MANIFEST).write_text("{")
     with pytest.raises(SiteError, match=MANIFEST):
@@ -157,7 +206,7 @@ def test_what_is_there_is_not_replaced(replica: Path, attempt: Path, method: Met
     (attempt / "data/a.fits").write_bytes(b"mine")
     if method is Method.REFLINK and not has_reflinks(replica.parent):
         method = Method.COPY
-    with pytest.raises(InputError, match="fresh"):
+    with pytest.raises(InputError, match="is another file"):
         put(replica, attempt, (method,))
     assert names(attempt / "data") == ["a.fits"]
     assert (attempt / "data/a.fits").read_bytes() == b"mine"
