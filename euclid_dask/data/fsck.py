@@ -12,7 +12,7 @@ Rule 3: no file is removed but parts of transfers that have ended; what nobody k
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -30,7 +30,14 @@ from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.holdings import Holding, Holdings
 from euclid_dask.data.resolve import Use, usable
 from euclid_dask.data.states import ACTIVE, REPLICA, ReplicaCue
-from euclid_dask.data.storage import BLOCK_BYTES, MARKER, Stat, StorageError, part_of
+from euclid_dask.data.storage import (
+    BLOCK_BYTES,
+    MARKER,
+    Stat,
+    StorageError,
+    part_of,
+    same_time,
+)
 
 T = TypeVar("T")
 _BATCH: Final = 1000
@@ -100,9 +107,14 @@ LOOKING: Final = Choices()
 
 
 def fsck(
-    registry: Registry, open_driver: Opener, zone: str, storage: str, choices: Choices = LOOKING
+    registry: Registry,
+    open_driver: Opener,
+    zone: str,
+    storage: str,
+    choices: Choices = LOOKING,
+    watch: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Check a storage as it is seen from a zone.
+    """Check a storage as it is seen from a zone; `watch` is called for each file.
 
     Raises:
         InputError: There is no such storage.
@@ -114,7 +126,7 @@ def fsck(
     )
     try:
         check = _Check(registry, seen(open_driver, known, reads, Use.READ), storage, choices)
-        check.look()
+        check.look(watch)
         check.judge()
     except StorageError as error:
         return Report(storage=storage, error=error.message)
@@ -166,12 +178,13 @@ class _Check:
         found = tuple(self._findings[path] for path in sorted(self._findings))
         return Report(storage=self._storage, files=self._seen.files, findings=found)
 
-    def look(self) -> None:
+    def look(self, watch: Callable[[], None]) -> None:
         """List all files, and compare the list with the registry."""
         there: set[str] = set()
         for batch in _batches(self._files()):
             known = self._at([path for path, _ in batch])
             for path, stat in batch:
+                watch()
                 if holding := known.get(path):
                     there.add(path)
                     if self._is_odd(holding, stat):
@@ -349,7 +362,7 @@ class _Check:
 def _is_touched(replica: Replica, stat: Stat | None) -> bool:
     if stat is None or stat.mtime_ns is None or replica.mtime_ns is None:
         return False
-    return stat.mtime_ns != replica.mtime_ns
+    return not same_time(stat.mtime_ns, replica.mtime_ns)
 
 
 def _is_text(path: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from euclid_dask.data.model import ErrorClass, Storage
 from euclid_dask.data.resolve import Location
-from euclid_dask.data.storage import MARKER, StorageDriver, StorageError
+from euclid_dask.data.storage import MARKER, StorageDriver, StorageError, same_time
 
 
 class LocalDriver(StorageDriver, Protocol):
@@ -74,6 +74,7 @@ def linkable(
         same_disk = status.st_dev == here.local_path(MARKER).parent.stat().st_dev
     except OSError:
         return None
-    if status.st_mtime_ns != place.mtime_ns or status.st_mode & 0o222 or not same_disk:
+    unchanged = same_time(status.st_mtime_ns, place.mtime_ns)
+    if not unchanged or status.st_mode & 0o222 or not same_disk:
         return None
     return LinkedPart(here, real, path)

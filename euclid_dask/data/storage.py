@@ -24,6 +24,8 @@ MARKER: Final = ".eufas-storage"
 PART: Final = ".part-"
 BLOCK_BYTES: Final = 1 << 20
 """A good amount to read and write at once."""
+_UNITS_NS: Final = (1_000_000_000, 1_000_000, 1_000, 100, 1)
+"""What schemes and file systems tell times in; 100 ns are those of Windows."""
 
 
 class StorageError(SiteError):
@@ -54,6 +56,30 @@ class Stat(Value, frozen=True, kw_only=True):
     """Bytes."""
     mtime_ns: int | None = None
     """Modification time in ns since the epoch, where the scheme tells it."""
+
+
+def same_time(one_ns: int | None, other_ns: int | None) -> bool:
+    """Tell whether two modification times are one, as far as both were told exactly.
+
+    One storage is seen by several schemes, and most tell seconds only: a time that ends in zeros
+    was told so exactly, and the other is compared to that. What was not told is the same as
+    nothing.
+
+    >>> same_time(1_700_000_000_123_456_789, 1_700_000_000_000_000_000)
+    True
+    >>> same_time(1_700_000_000_123_456_789, 1_700_000_000_123_456_000)
+    True
+    >>> same_time(1_700_000_000_123_456_789, 1_700_000_000_123_457_000)
+    False
+    """
+    if one_ns is None or other_ns is None:
+        return False
+    unit_ns = max(_unit_ns(one_ns), _unit_ns(other_ns))
+    return one_ns // unit_ns == other_ns // unit_ns
+
+
+def _unit_ns(time_ns: int) -> int:
+    return next(unit_ns for unit_ns in _UNITS_NS if time_ns % unit_ns == 0)
 
 
 class Capabilities(Value, frozen=True, kw_only=True):

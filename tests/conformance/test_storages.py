@@ -19,7 +19,14 @@ from file_servers import CLOCK, FileServer
 from euclid_dask.data.markers import GuardedDriver, write_marker
 from euclid_dask.data.model import ErrorClass
 from euclid_dask.data.probing import Outcome, probe
-from euclid_dask.data.storage import MARKER, StorageDriver, StorageError, part_of, part_path
+from euclid_dask.data.storage import (
+    MARKER,
+    StorageDriver,
+    StorageError,
+    part_of,
+    part_path,
+    same_time,
+)
 from euclid_dask.data.storages.exchange import HttpClient
 from euclid_dask.data.storages.file import FileDriver
 from euclid_dask.data.storages.memory import MemoryDriver
@@ -341,6 +348,18 @@ def test_what_a_server_can_do_is_found_out(request, server):
         assert list(driver.walk()) == []
     assert Outcome.FAILED not in told.values()
     assert (told["lists hidden files, as parts are"] is Outcome.NO) == (server == "nginx_dav")
+
+
+@pytest.mark.parametrize("server", ["sftp", "http", "nginx_dav", "wsgidav", "ftp", "vsftpd"])
+def test_a_file_has_one_time_however_it_is_looked_at(request, server):
+    reached: FileServer = request.getfixturevalue(f"{server}_server")
+    place = token_hex(4)
+    reached.make(place)
+    (reached.folder / place / "x.fits").write_bytes(CONTENT)
+    with closing(reached.driver(place)) as driver:
+        far, near = driver.stat("x.fits"), FileDriver(reached.folder / place).stat("x.fits")
+    assert far.size == near.size
+    assert same_time(far.mtime_ns, near.mtime_ns)
 
 
 def test_ftp_goes_through_tls(vsftpd_tls_server):
