@@ -23,6 +23,7 @@ from euclid_dask.data.registry import Registry
 from euclid_dask.data.resolve import Use, usable
 from euclid_dask.data.retries import removal_retry_in_s
 from euclid_dask.data.storage import StorageError
+from euclid_dask.data.storages.failures import mistake
 
 _AHEAD: Final = 16
 """Deletions that are claimed for each thread."""
@@ -115,6 +116,8 @@ class Cleaner:
                 driver.check()  # gone already, and not gone with its disk a moment ago
         except StorageError as error:
             return error
+        except Exception as error:  # noqa: BLE001 -- it is not the end of the other deletions
+            return mistake(error)
         return None
 
     def _tell(self, deletion: Deletion, error: StorageError | None) -> str:

@@ -40,7 +40,7 @@ from euclid_dask.data.storage import (
     StorageError,
     part_path,
 )
-from euclid_dask.data.storages.failures import failures_of
+from euclid_dask.data.storages.failures import failures_of, mistake
 
 _RESUMED: Final = frozenset({ErrorClass.NETWORK, ErrorClass.TIMEOUT})
 _DIED: Final = frozenset({TransferState.RUNNING, TransferState.PUBLISHING})
@@ -151,6 +151,8 @@ class Copier:
         except StorageError as error:
             self._failed(job.target)
             return Failed(job=job, error=error)
+        except Exception as error:  # noqa: BLE001 -- it is not the end of the other transfers
+            return Failed(job=job, error=mistake(error))
 
     def publish(self, copied: Copied) -> Arrived | Failed:
         """Give a part its final name; only while the transfer is ours."""
@@ -168,6 +170,9 @@ class Copier:
             if copied.method == "link" and error.kind is ErrorClass.POLICY:
                 return self._unlinked(job, error)
             return self._taken(driver, job, error)
+        except Exception as error:  # noqa: BLE001 -- as above
+            copied.part.abandon()
+            return Failed(job=job, error=mistake(error))
 
     def _unlinked(self, job: Job, error: StorageError) -> Failed:
         """Have it copied next time, as where one file system is mounted twice."""
@@ -204,8 +209,9 @@ class Copier:
         method = "copy" if job.transfer.earlier in _DIED else "found"
         if local := as_local(driver):
             path = local.local_path(job.target.path)
-            sync_directory(path.parent)  # whoever gave it its name may have died before this
-            method = "link" if path.stat().st_nlink > 1 else method
+            with failures_of(job.target.url):
+                sync_directory(path.parent)  # whoever gave it its name may have died before this
+                method = "link" if path.stat().st_nlink > 1 else method
         return Arrived(
             job=job,
             content=_as_read(job.file, hasher),

@@ -165,6 +165,8 @@ class ErrorClass(StrEnum):
     AWAY = "away"
     """The storage is not there, or another is in its place, as a disk that is not mounted: nothing
     in it is lost; tried again."""
+    BUG = "bug"
+    """A mistake of this program, or what kills it each time: not tried again."""
 
 
 class Transfer(Value, frozen=True, kw_only=True):
@@ -194,6 +196,11 @@ class Transfer(Value, frozen=True, kw_only=True):
     error_class: ErrorClass | None = None
     """What went wrong last, None if nothing did."""
     error: str = ""
+
+    @property
+    def deaths(self) -> int:
+        """How many movers claimed it before, and did not tell what became of it."""
+        return self.fence - self.attempts - 1
 
 
 class Arrival(Value, frozen=True, kw_only=True):

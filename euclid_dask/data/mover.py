@@ -9,19 +9,19 @@ is told together. Bytes are moved by other threads, with no transaction open.
 Rule 3: who has lost the lease publishes nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final, TypeAlias
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.seams import Clock
-from euclid_dask.core.values import Value
+from euclid_dask.core.values import Value, replace
 from euclid_dask.data.copying import Arrived, Copied, Copier, Failed, Job, new_path
 from euclid_dask.data.drivers import Drivers, Opener
 from euclid_dask.data.model import Access, ErrorClass, Replica, Storage, Transfer
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.resolve import Use, locate, usable
-from euclid_dask.data.retries import FULL_PAUSE_S, retry_in_s
+from euclid_dask.data.retries import FULL_PAUSE_S, MOST_ATTEMPTS, retry_in_s
 from euclid_dask.data.states import ReplicaCue
 from euclid_dask.data.storage import StorageError
 
@@ -43,23 +43,44 @@ class Settings(Value, frozen=True, kw_only=True):
     """How many files it moves at once."""
 
 
+class Drained(Value, frozen=True, kw_only=True):
+    """What a mover did."""
+
+    done: int = 0
+    """Transfers that have brought their files."""
+    again: int = 0
+    """Failures that may pass: these transfers wait for their next try."""
+    failed: int = 0
+    """Transfers that failed for good."""
+
+
 class Mover:
     """Carries out transfers whose destination is written from its zone."""
 
     def __init__(
-        self, registry: Registry, open_driver: Opener, clock: Clock, settings: Settings
+        self,
+        registry: Registry,
+        open_driver: Opener,
+        clock: Clock,
+        settings: Settings,
+        watch: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Take a registry, a maker of drivers, and a clock for the leases."""
+        """Take a registry, a maker of drivers, and a clock for the leases.
+
+        `watch` is called with the bytes of each block that was written, from any thread.
+        """
         self._registry = registry
         self._clock = clock
         self._settings = settings
         self._drivers = Drivers(open_driver)
-        self._copier = Copier(open_driver=self._drivers)
+        self._copier = Copier(open_driver=self._drivers, watch=watch)
         self._running: dict[Future[Outcome], Job] = {}
         self._extend_at_s = 0.0
+        self._drained = Drained()
 
-    def drain(self) -> None:
-        """Carry out transfers until none can be claimed now."""
+    def drain(self) -> Drained:
+        """Carry out transfers until none can be claimed now; return what became of them."""
+        self._drained = Drained()
         self._extend_at_s = self._clock.now_s() + self._settings.lease_s / 3
         with ThreadPoolExecutor(self._settings.threads, "mover") as pool:
             try:
@@ -67,6 +88,7 @@ class Mover:
                     self._turn(pool)
             finally:
                 self._drop()
+        return self._drained
 
     def close(self) -> None:
         """Let go of connections."""
@@ -101,6 +123,10 @@ class Mover:
         failures = dict(self._copier.failures)
         for transfer in claimed:
             name, goal = transfer.file, transfer.destination
+            if transfer.deaths >= MOST_ATTEMPTS:
+                told = f"{transfer.deaths} movers ended while they had it, and told nothing"
+                self._fail(transfer, StorageError(ErrorClass.BUG, told))
+                continue
             wish = Replica(file=name, storage=goal, path=new_path(name))
             there = [replica for replica in replicas[name] if replica.storage != goal]
             try:
@@ -160,12 +186,22 @@ class Mover:
                 return
             for one in arrived:
                 self._finish([one])
+        else:
+            self._drained = replace(self._drained, done=self._drained.done + len(arrived))
 
     def _fail(self, transfer: Transfer, error: StorageError) -> None:
         if error.kind is ErrorClass.FULL:
             self._registry.storages.pause(transfer.destination, FULL_PAUSE_S)
         again_s = retry_in_s(transfer, error.kind, error.retry_after_s)
-        self._registry.transfers.fail(transfer, error.kind, str(error), retry_in_s=again_s)
+        fail = self._registry.transfers.fail
+        if not fail(transfer, error.kind, str(error), retry_in_s=again_s):
+            return
+        drained = self._drained
+        self._drained = (
+            replace(drained, failed=drained.failed + 1)
+            if again_s is None
+            else replace(drained, again=drained.again + 1)
+        )
 
     def _tell_doubts(self) -> None:
         while self._copier.doubts:

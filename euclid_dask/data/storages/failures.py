@@ -4,6 +4,8 @@ import errno
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from traceback import extract_tb
 from types import MappingProxyType
 from typing import Final
 
@@ -54,6 +56,13 @@ def kind_of(error: OSError) -> ErrorClass:
 def failure(error: OSError, where: str) -> StorageError:
     """Return the error that tells of `error` at `where`, which is told without credentials."""
     return StorageError(kind_of(error), f"{where}: {error.strerror or error}")
+
+
+def mistake(error: Exception) -> StorageError:
+    """Return the error that tells of one that nobody foresaw, and where it came from."""
+    place = extract_tb(error.__traceback__)[-1]
+    told = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+    return StorageError(ErrorClass.BUG, f"a mistake of euclid-dask: {told}")
 
 
 @contextmanager

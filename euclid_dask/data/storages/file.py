@@ -48,7 +48,9 @@ class FileDriver:
             StorageError: AWAY when there is no root; POLICY when a link leads out of it.
         """
         place = self._root / checked_path(path)
-        if not self._root.is_dir():
+        with failures_of(str(self._root)):
+            is_there = self._root.is_dir()
+        if not is_there:
             raise StorageError(
                 ErrorClass.AWAY, f"{self._root}: no such directory", hint="is its disk mounted?"
             )
@@ -96,8 +98,8 @@ class FileDriver:
     def _directory(self, path: str) -> Path:
         """Return the final path after making its directory, durably."""
         final = self.local_path(path)
-        missing = [place for place in final.parents if not place.exists()]
         with failures_of(str(final.parent)):
+            missing = [place for place in final.parents if not place.exists()]
             for place in reversed(missing):
                 place.mkdir(exist_ok=True)
                 sync_directory(place.parent)

@@ -127,6 +127,16 @@ def test_what_cannot_be_removed_is_to_be_checked(world: Path, kind: ErrorClass) 
     assert states(world)["b"] is ReplicaState.SUSPECT
 
 
+def test_a_mistake_of_ours_does_not_end_the_cleaner(world: Path) -> None:
+    def unlink(_: str) -> bool:
+        raise RuntimeError("nobody foresaw this")
+
+    assert clean(world, lambda it: Faulty(it, unlink)).failed == 1  # type: ignore[arg-type, return-value]
+    state, error = deletion(world)
+    assert state is DeletionState.FAILED
+    assert "RuntimeError: nobody foresaw this" in error
+
+
 def test_a_line_that_never_comes_back_is_given_up(world: Path) -> None:
     for _ in range(8):
         pass_time(world)

@@ -77,6 +77,32 @@ def test_a_root_that_is_not_there_is_away_and_not_made(tmp_path):
     assert not (tmp_path / "unmounted").exists()
 
 
+@pytest.mark.parametrize(
+    ("failing", "kind"),
+    [
+        (OSError(116, "Stale file handle"), ErrorClass.NETWORK),
+        (PermissionError(13, "Permission denied"), ErrorClass.POLICY),
+    ],
+)
+def test_a_root_that_cannot_be_looked_at_is_no_mistake_of_ours(
+    driver, tmp_path, monkeypatch, failing, kind
+):
+    def fail(*_args, **_named):
+        raise failing
+
+    monkeypatch.setattr(Path, "is_dir", fail)
+    for call in (driver.stat, driver.unlink, lambda path: read(driver, path)):
+        assert refused(lambda call=call: call("x")) is kind
+    assert refused(lambda: list(driver.walk())) is kind
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "exists", fail)
+    assert refused(lambda: driver.open_part("a/x", "1-1")) is kind
+
+
+def test_a_root_with_an_endless_name_is_refused():
+    assert refused(lambda: FileDriver(Path("/" + "a" * 300)).stat("x")) is ErrorClass.POLICY
+
+
 @pytest.mark.parametrize("change", [b"x" * 3000, b"y" * 5000])
 def test_a_file_that_changes_while_it_is_read_is_told(driver, tmp_path, change):
     file = tmp_path / "root/x"

@@ -481,3 +481,49 @@ def test_a_way_that_this_host_cannot_use_stops_only_what_needs_it(world: World) 
     assert world.move(NAME, "other.fits").state is TransferState.DONE
     first = world.registry.transfers.of_files([NAME])[-1]
     assert first.state is not TransferState.DONE
+
+
+def test_a_mistake_of_ours_stops_only_the_transfer_that_makes_it(world: World) -> None:
+    world.add("a")
+    world.add("a", "other.fits")
+    driver = world.drivers["b"]
+
+    def open_part(path: str, part: str, size: int | None = None) -> object:
+        if path == new_path(NAME):
+            raise RuntimeError("nobody foresaw this")
+        return driver.open_part(path, part, size)
+
+    world.drivers["b"] = Faulty(driver, open_part=open_part)
+    assert world.move(NAME, "other.fits").state is TransferState.DONE
+    (failed,) = world.registry.transfers.of_files([NAME])
+    assert (failed.state, failed.error_class) == (TransferState.FAILED, ErrorClass.BUG)
+    assert "RuntimeError: nobody foresaw this (test_mover.py:" in failed.error
+
+
+def test_a_mistake_while_publishing_leaves_no_part(world: World) -> None:
+    world.add("a")
+
+    def stat(path: str) -> object:
+        if world.paths("b"):
+            raise RuntimeError("nobody foresaw this")
+
+    world.drivers["b"] = Faulty(world.drivers["b"], stat=stat)
+    assert world.move().error_class is ErrorClass.BUG
+    assert [path for path in world.paths("b") if "part" in path] == []
+
+
+@pytest.mark.parametrize(("deaths", "state"), [(7, "done"), (8, "failed")])
+def test_a_transfer_that_movers_die_of_is_given_up(world: World, deaths: int, state: str) -> None:
+    world.add("a")
+    world.registry.transfers.enqueue([(NAME, "b")])
+    (claimed,) = world.registry.transfers.claim("unlucky", 1, 60.0)
+    for _ in range(20):  # failures are told, and no deaths
+        world.registry.transfers.fail(claimed, ErrorClass.AWAY, "away", retry_in_s=-1.0)
+        (claimed,) = world.registry.transfers.claim("unlucky", 1, -1.0)
+    for _ in range(deaths - 1):
+        world.registry.transfers.claim("dead", 1, -1.0)
+    ended = world.move()
+    assert ended.state == state
+    if state == "failed":
+        assert ended.error_class is ErrorClass.BUG
+        assert "8 movers ended while they had it" in ended.error
