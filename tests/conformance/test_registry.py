@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plans import QUEUES, scans
 from postgresql import PostgreSQL, postgresql
 from registries import Addresses, on_postgresql, on_sqlite
 from sqlalchemy import Connection
@@ -44,6 +45,7 @@ from euclid_dask.data.query import parse_query
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.deletions import Deletions
 from euclid_dask.data.registry.engine import Database
+from euclid_dask.data.registry.holdings import Holdings
 from euclid_dask.data.registry.pins import Pins
 from euclid_dask.data.registry.schema import metadata
 from euclid_dask.data.registry.transfers import Transfers
@@ -1059,3 +1061,104 @@ def test_a_transaction_is_done_again_after_a_deadlock(server_addresses: Addresse
 
         assert in_parallel([cross("A", "B"), cross("B", "A")]) == [None, None]
         assert len(tries) >= 3
+
+
+# -- what it costs beside a long history
+
+HISTORY = """
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+INSERT INTO {table} SELECT {columns} FROM n"""
+ENDED = {
+    "transfers (file_id, destination_id, state, changed_at_s)": (
+        "1 + i - i / 500 * 500, 1, 'done', 0"
+    ),
+    "deletions (file_id, storage_id, path, state, reason, last_copy, changed_at_s)": (
+        "1 + i - i / 500 * 500, 1, 'x', 'done', 'r', {no}, 0"
+    ),
+}
+
+
+LARGE = ("files", "replicas", "events", "transfers", "deletions")
+
+
+def believe_in_millions(connection: Connection) -> None:
+    """Have SQLite take large tables, but not what is still to be done, for much larger."""
+    query = "SELECT rowid, tbl, idx, stat FROM sqlite_stat1"
+    for key, table, index, stat in connection.exec_driver_sql(query).all():
+        if table in LARGE and not str(index).endswith(QUEUES):
+            rows, *more = stat.split()
+            more_rows = " ".join([f"{rows}0000", *more])
+            change = "UPDATE sqlite_stat1 SET stat = ? WHERE rowid = ?"
+            connection.exec_driver_sql(change, (more_rows, key))
+    connection.exec_driver_sql("ANALYZE sqlite_schema")
+
+
+def with_history(registry: Registry) -> list[str]:
+    """Fill a registry with much that is over, have it counted, and return names of files."""
+    names = [f"f{number:03}.fits" for number in range(500)]
+    add(registry, "AB", names)
+    is_sqlite = registry.database.read(lambda it: it.dialect.name) == "sqlite"
+    for table, columns in ENDED.items():
+        values = columns.format(no="0" if is_sqlite else "false")
+        fill = HISTORY.format(table=table, columns=values)
+        registry.database.write(lambda it, fill=fill: it.exec_driver_sql(fill))  # type: ignore[misc]
+    registry.database.write(lambda it: it.exec_driver_sql("ANALYZE"))
+    if is_sqlite:
+        registry.database.write(believe_in_millions)
+    return names
+
+
+def use_queues(registry: Registry, names: Sequence[str]) -> None:
+    """Ask everything that movers, cleaners and checks ask."""
+    transfers, deletions = registry.transfers, registry.deletions
+    transfers.enqueue([(name, "C") for name in names[:20]])
+    transfers.of_files(names[:3])
+    claimed = transfers.claim("mover", 10, LEASE_S, ["C"], ["A", "B"])
+    transfers.get([one.id for one in claimed])
+    transfers.extend(claimed, LEASE_S)
+    transfers.publishing(claimed, LEASE_S)
+    finish(registry, claimed[0])
+    transfers.fail(claimed[1], ErrorClass.NETWORK, "later", retry_in_s=0.0)
+    transfers.claim("mover", 10, OVER_S)
+    transfers.cancel([one.id for one in transfers.active(limit=5)])
+    wanted = [(name, "A") for name in names[100:110]]
+    registry.deletions.request(wanted, "over")
+    deletions.due()
+    marked = deletions.claim("cleaner", 5, LEASE_S, ["A", "B"])
+    deletions.finish(marked[0])
+    deletions.retry(marked[1], "later", retry_in_s=0.0)
+    deletions.fail(marked[2], "never")
+    deletions.get([one.id for one in marked])
+    deletions.cancel([one.id for one in deletions.open(limit=2)])
+    registry.change_replicas([(names[200], "A")], ReplicaCue.SUSPECT, "odd")
+    registry.pins.put(names[:3], "run")
+    registry.pins.remove("run", names[:2])
+    registry.locate(names[:3])
+    Holdings(registry.database, "A").page(after="raw/f1", limit=10)
+    Holdings(registry.database, "A").at(["raw/f001.fits"])
+
+
+def test_no_queue_reads_its_history(registry: Registry) -> None:
+    names = with_history(registry)
+    with scans() as found:
+        use_queues(registry, names)
+    assert not found, found[0]
+
+
+def test_no_queue_that_is_new_reads_its_history(registry: Registry) -> None:
+    names = [f"f{number:03}.fits" for number in range(210)]
+    add(registry, "AB", names)  # and nothing has been counted yet
+    with scans() as found:
+        use_queues(registry, names)
+    assert not found, found[0]
+
+
+def test_more_are_asked_for_than_a_statement_has_parameters(registry: Registry) -> None:
+    names = with_history(registry)
+    registry.transfers.enqueue([(names[0], "C")])
+    (key,) = (one.id for one in registry.transfers.active())
+    many = [*range(10**6, 10**6 + 40_000), key]
+    assert [one.id for one in registry.transfers.get(many)] == [key]
+    assert registry.transfers.cancel(many) == 1
+    assert registry.deletions.get(many) == registry.deletions.get([key])
+    assert registry.deletions.cancel(many) == 0

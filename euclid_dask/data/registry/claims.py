@@ -1,20 +1,21 @@
 """Which transfers a mover gets: those that are waiting, and those that another lost."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
 
 from euclid_dask.core.values import Value
 from euclid_dask.data.model import ReplicaState, StorageState, TransferState
-from euclid_dask.data.registry.rows import AnyRow
-from euclid_dask.data.registry.schema import now_s, replicas, storages, transfers
+from euclid_dask.data.registry.rows import AnyRow, batches, is_one_of
+from euclid_dask.data.registry.schema import (
+    IS_HELD,
+    IS_WAITING,
+    now_s,
+    replicas,
+    storages,
+    transfers,
+)
 from euclid_dask.data.states import TRANSFER, TransferCue
-
-_WAITING: Final = (TransferState.QUEUED, TransferState.RETRY)
-_HELD: Final = (TransferState.RUNNING, TransferState.PUBLISHING)
-_OTHER: Final = transfers.alias("other")
-_SOURCE: Final = storages.alias("source")
 
 
 class Reach(Value, frozen=True, kw_only=True):
@@ -32,75 +33,66 @@ def take(
     What another mover lost is taken wherever the file is: it may be at its destination already.
     """
     waits = and_(
-        transfers.c.state.in_(_WAITING),
+        IS_WAITING,
         transfers.c.not_before_s <= now_s(),
-        *_has_source(reach.sources),
+        *_has_source(connection, reach.sources),
     )
-    dropped = and_(transfers.c.state.in_(_HELD), transfers.c.lease_until_s < now_s())
+    dropped = and_(IS_HELD, transfers.c.lease_until_s < now_s())
+    goals = _destinations(connection, worker, reach.destinations)
     found: list[AnyRow] = []
-    _lock_single_writers(connection)
-    for ready in (dropped, waits):
+    for ready in (dropped, waits) if goals else ():
         query = (
             select(transfers.c.id, transfers.c.state)
-            .join(storages, storages.c.id == transfers.c.destination_id)
-            .where(ready, *_is_open(worker, reach.destinations))
+            .where(ready, transfers.c.destination_id.in_(goals))
             .order_by(transfers.c.rank, transfers.c.id)
             .limit(number - len(found))
-            .with_for_update(skip_locked=True, of=transfers)
+            .with_for_update(skip_locked=True)
         )
         found += connection.execute(query).all()
-    earlier = {row.id: TransferState(row.state) for row in found}
-    connection.execute(
-        update(transfers)
-        .where(transfers.c.id.in_(list(earlier)))
-        .values(
-            state=TRANSFER.target(TransferCue.CLAIM),
-            worker=worker,
-            fence=transfers.c.fence + 1,
-            lease_until_s=now_s() + lease_s,
-            changed_at_s=now_s(),
+    for batch in batches(row.id for row in found):
+        connection.execute(
+            update(transfers)
+            .where(is_one_of(connection, transfers.c.id, batch))
+            .values(
+                state=TRANSFER.target(TransferCue.CLAIM),
+                worker=worker,
+                fence=transfers.c.fence + 1,
+                lease_until_s=now_s() + lease_s,
+                changed_at_s=now_s(),
+            )
         )
-    )
-    return earlier
+    return {row.id: TransferState(row.state) for row in found}
 
 
-def _has_source(sources: Sequence[str] | None) -> list[ColumnElement[bool]]:
+def _has_source(connection: Connection, sources: Sequence[str] | None) -> list[ColumnElement[bool]]:
     """Return what has to hold of a transfer so that its file can be read in one of `sources`."""
     if sources is None:
         return []
-    query = (
-        exists()
-        .where(
-            replicas.c.file_id == transfers.c.file_id,
-            replicas.c.state == ReplicaState.AVAILABLE,
-            _SOURCE.c.id == replicas.c.storage_id,
-            _SOURCE.c.name.in_(sources),
-        )
-        .correlate(transfers)
+    query = select(storages.c.id).where(storages.c.name.in_(sources))
+    readable = exists().where(
+        replicas.c.file_id == transfers.c.file_id,
+        replicas.c.storage_id.in_(list(connection.execute(query).scalars())),
+        replicas.c.state == ReplicaState.AVAILABLE,
     )
-    return [query]
+    return [readable.correlate(transfers)]
 
 
-def _is_open(worker: str, destinations: Sequence[str] | None) -> list[ColumnElement[bool]]:
-    """Return what has to hold of a destination so that this worker may write there."""
-    is_taken = exists().where(
-        _OTHER.c.destination_id == storages.c.id,
-        _OTHER.c.state.in_(_HELD),
-        _OTHER.c.lease_until_s >= now_s(),
-        _OTHER.c.worker != worker,
-    )
-    conditions = [
+def _destinations(connection: Connection, worker: str, names: Collection[str] | None) -> list[int]:
+    """Return the keys of storages to which this worker may write now."""
+    is_meant = [
         storages.c.state == StorageState.ENABLED,
         storages.c.paused_until_s <= now_s(),
-        or_(storages.c.one_writer.is_(False), ~is_taken),
+        *([] if names is None else [storages.c.name.in_(names)]),
     ]
-    if destinations is not None:
-        conditions.append(storages.c.name.in_(destinations))
-    return conditions
-
-
-def _lock_single_writers(connection: Connection) -> None:
-    # else two movers that claim at once would each find that nobody else writes there
-    connection.execute(
-        select(storages.c.id).where(storages.c.one_writer).order_by(storages.c.id).with_for_update()
-    )
+    # locked: else two movers that claim at once would each find that nobody else writes there
+    single = select(storages.c.id).where(storages.c.one_writer, *is_meant)
+    single = single.order_by(storages.c.id).with_for_update()
+    alone = list(connection.execute(single).scalars())
+    taken: set[int] = set()
+    if alone:
+        others = select(transfers.c.destination_id).where(
+            IS_HELD, transfers.c.lease_until_s >= now_s(), transfers.c.worker != worker
+        )
+        taken = set(connection.execute(others.distinct()).scalars())
+    many = select(storages.c.id).where(storages.c.one_writer.is_(False), *is_meant)
+    return [*connection.execute(many).scalars(), *(key for key in alone if key not in taken)]

@@ -5,9 +5,11 @@ unlinked, its row is *forgotten*. Nobody reads a marked replica, and nothing tha
 can need it: pins, transfers and rules are looked at under the same lock.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, select, update
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import (
@@ -19,30 +21,44 @@ from euclid_dask.data.model import (
 )
 from euclid_dask.data.names import shown
 from euclid_dask.data.registry.engine import Database
-from euclid_dask.data.registry.events import Change, record
+from euclid_dask.data.registry.events import Change, record, record_all
 from euclid_dask.data.registry.files import advance_files
-from euclid_dask.data.registry.pins import pinned_by
+from euclid_dask.data.registry.needs import Needs
 from euclid_dask.data.registry.replicas import advance, remove
-from euclid_dask.data.registry.rows import AnyRow, AnySelect, lock_files, storage_ids
+from euclid_dask.data.registry.rows import (
+    AnyRow,
+    add_rows,
+    batches,
+    first_ids,
+    is_one_of,
+    lock_files,
+    storage_ids,
+    where_in,
+)
 from euclid_dask.data.registry.schema import (
+    IS_OPEN,
+    IS_QUEUED,
+    IS_RUNNING,
     deletions,
     files,
     now_s,
     replicas,
-    rule_targets,
-    rules,
     storages,
-    transfers,
 )
-from euclid_dask.data.states import (
-    ACTIVE,
-    DELETION,
-    READABLE,
-    REPLICA,
-    DeletionCue,
-    FileCue,
-    ReplicaCue,
+from euclid_dask.data.states import DELETION, REPLICA, DeletionCue, FileCue, ReplicaCue
+
+_ALL: Final = (
+    select(deletions, files.c.name.label("file"), storages.c.name.label("storage"))
+    .join(files, files.c.id == deletions.c.file_id)
+    .join(storages, storages.c.id == deletions.c.storage_id)
 )
+_DUE: Final = (
+    and_(IS_RUNNING, deletions.c.lease_until_s < now_s()),
+    and_(IS_QUEUED, deletions.c.not_before_s <= now_s()),
+)
+"""That a deletion was lost by another cleaner, or that it is time to claim it."""
+_FIRST: Final = (deletions.c.lease_until_s, deletions.c.not_before_s)
+"""Which of these come first: those that are due for longest."""
 
 
 class Deletions:
@@ -75,22 +91,9 @@ class Deletions:
         if not reason.strip():
             raise InputError("a replica is not removed without a reason", hint="give one")
 
-        def work(connection: Connection) -> None:
-            rows = lock_files(connection, [name for name, _ in wanted])
-            places = storage_ids(connection, [storage for _, storage in wanted])
-            for name, storage in sorted(set(wanted)):
-                replica = _replica(connection, rows[name].id, places[storage])
-                if replica is None:
-                    raise InputError(f"there is no replica of {shown(name)} in {storage}")
-                if _is_asked(connection, replica):
-                    continue
-                if needed := why_needed(connection, rows[name], replica, last_copy=last_copy):
-                    raise InputError(
-                        f"the replica of {shown(name)} in {storage} is not removed: {needed}"
-                    )
-                _insert(connection, replica, reason, last_copy=last_copy, grace_s=grace_s)
-
-        self._database.write(work)
+        self._database.write(
+            lambda it: _request(it, wanted, reason, last_copy=last_copy, grace_s=grace_s)
+        )
 
     def claim(
         self, worker: str, number: int, lease_s: float, storages: Sequence[str] | None = None
@@ -110,10 +113,21 @@ class Deletions:
 
     def due(self) -> list[str]:
         """Return the names of the storages of which replicas are to be removed now."""
-        query = _all().where(*_is_due()).with_only_columns(storages.c.name).distinct()
-        return self._database.read(
-            lambda it: list(it.execute(query.order_by(storages.c.name)).scalars())
-        )
+
+        def work(connection: Connection) -> list[str]:
+            found = {
+                name
+                for is_due in _DUE
+                for name in connection.execute(
+                    select(storages.c.name)
+                    .join(deletions, deletions.c.storage_id == storages.c.id)
+                    .where(is_due, storages.c.state == StorageState.ENABLED)
+                    .distinct()
+                ).scalars()
+            }
+            return sorted(found)
+
+        return self._database.read(work)
 
     def retry(self, deletion: Deletion, error: str, *, retry_in_s: float) -> bool:
         """Give a marked replica back, to be claimed again; return whether it was the caller's.
@@ -174,15 +188,11 @@ class Deletions:
         """Let replicas stay that are not marked yet, by ids of deletions; return how many."""
 
         def work(connection: Connection) -> int:
-            query = (
-                select(deletions)
-                .where(
-                    deletions.c.id.in_(wanted),
-                    deletions.c.state.in_(DELETION.sources(DeletionCue.CANCEL)),
-                )
-                .with_for_update()
+            query = select(deletions).where(
+                deletions.c.state.in_(DELETION.sources(DeletionCue.CANCEL))
             )
-            rows = connection.execute(query).all()
+            query = query.order_by(deletions.c.id).with_for_update()
+            rows = where_in(connection, query, deletions.c.id, sorted(wanted))
             for row in rows:
                 _end(connection, row, DeletionCue.CANCEL)
             return len(rows)
@@ -191,63 +201,42 @@ class Deletions:
 
     def get(self, wanted: Sequence[int]) -> list[Deletion]:
         """Return deletions by their ids."""
-        query = _all().where(deletions.c.id.in_(wanted)).order_by(deletions.c.id)
-        return self._database.read(lambda it: [_deletion(row) for row in it.execute(query)])
+        keys = sorted(set(wanted))
+        return self._database.read(lambda it: [_deletion(row) for row in _by_id(it, keys)])
 
     def open(self, *, limit: int = 1000) -> list[Deletion]:
         """Return deletions that are still to have an end, in the order of their ids."""
-        states = DELETION.sources(DeletionCue.CLAIM)
-        query = _all().where(deletions.c.state.in_(states)).order_by(deletions.c.id).limit(limit)
+        first = first_ids(deletions.c.id, IS_OPEN, limit)
+        query = _ALL.where(deletions.c.id.in_(first)).order_by(deletions.c.id)
         return self._database.read(lambda it: [_deletion(row) for row in it.execute(query)])
 
 
-def why_needed(connection: Connection, file: AnyRow, replica: AnyRow, *, last_copy: bool) -> str:
-    """Return why a replica of a locked file has to stay, the empty text when it may go."""
-    if owners := pinned_by(connection, file.id):
-        return f"it is pinned by {', '.join(owners)}"
-    transfer = select(transfers.c.id).where(
-        transfers.c.file_id == file.id, transfers.c.state.in_(ACTIVE)
-    )
-    if (key := connection.execute(transfer.limit(1)).scalar()) is not None:
-        return f"transfer {key} of the file is not done"
-    rule = (
-        select(rules.c.name)
-        .join(rule_targets, rule_targets.c.rule_id == rules.c.id)
-        .where(
-            rule_targets.c.file_id == file.id,
-            rule_targets.c.storage_id == replica.storage_id,
-            rules.c.state != "ended",
-        )
-    )
-    if (name := connection.execute(rule.limit(1)).scalar()) is not None:
-        return f"rule {name} wants it there"
-    if not last_copy and not _another_stays(connection, replica):
-        return "no other good replica is in a durable storage"
-    return ""
-
-
-def _another_stays(connection: Connection, replica: AnyRow) -> bool:
-    query = (
-        select(replicas.c.storage_id)
-        .join(storages, storages.c.id == replicas.c.storage_id)
-        .where(
-            replicas.c.file_id == replica.file_id,
-            replicas.c.storage_id != replica.storage_id,
-            replicas.c.state == ReplicaState.AVAILABLE,
-            storages.c.durable,
-            storages.c.state != StorageState.DISABLED,
-        )
-    )
-    return connection.execute(query.limit(1)).first() is not None
-
-
-def _is_last(connection: Connection, replica: AnyRow) -> bool:
-    query = select(replicas.c.storage_id).where(
-        replicas.c.file_id == replica.file_id,
-        replicas.c.storage_id != replica.storage_id,
-        replicas.c.state.in_(READABLE | {ReplicaState.SUSPECT}),
-    )
-    return connection.execute(query.limit(1)).first() is None
+def _request(
+    connection: Connection,
+    wanted: Sequence[tuple[str, str]],
+    reason: str,
+    *,
+    last_copy: bool,
+    grace_s: float,
+) -> None:
+    rows = lock_files(connection, [name for name, _ in wanted])
+    places = storage_ids(connection, [storage for _, storage in wanted])
+    files = [row.id for row in rows.values()]
+    query = select(deletions.c.file_id, deletions.c.storage_id).where(IS_OPEN)
+    asked = {tuple(row) for row in where_in(connection, query, deletions.c.file_id, files)}
+    needs = Needs(connection, files)
+    going = []
+    for name, storage in sorted(set(wanted)):
+        key = (rows[name].id, places[storage])
+        replica = needs.replicas.get(key)
+        if replica is None:
+            raise InputError(f"there is no replica of {shown(name)} in {storage}")
+        if key in asked:
+            continue
+        if needed := needs.why(replica, last_copy=last_copy):
+            raise InputError(f"the replica of {shown(name)} in {storage} is not removed: {needed}")
+        going.append(replica)
+    _insert(connection, going, reason, last_copy=last_copy, grace_s=grace_s)
 
 
 def _settle(connection: Connection, file: AnyRow) -> None:
@@ -265,83 +254,98 @@ def _replica(connection: Connection, file_id: int, storage_id: int) -> AnyRow | 
     return connection.execute(query).first()
 
 
-def _is_asked(connection: Connection, replica: AnyRow) -> bool:
-    query = select(deletions.c.id).where(
-        deletions.c.file_id == replica.file_id,
-        deletions.c.storage_id == replica.storage_id,
-        deletions.c.state.in_(DELETION.sources(DeletionCue.CLAIM)),
-    )
-    return connection.execute(query).first() is not None
-
-
 def _insert(
-    connection: Connection, replica: AnyRow, reason: str, *, last_copy: bool, grace_s: float
+    connection: Connection,
+    going: Sequence[AnyRow],
+    reason: str,
+    *,
+    last_copy: bool,
+    grace_s: float,
 ) -> None:
-    connection.execute(
-        insert(deletions).values(
-            file_id=replica.file_id,
-            storage_id=replica.storage_id,
-            path=replica.path,
-            state=DeletionState.QUEUED,
-            reason=reason,
-            last_copy=last_copy,
-            not_before_s=now_s() + grace_s,
-            changed_at_s=now_s(),
-        )
+    now = connection.scalar(select(now_s())) or 0.0
+    rows = [
+        {
+            "file_id": replica.file_id,
+            "storage_id": replica.storage_id,
+            "path": replica.path,
+            "state": DeletionState.QUEUED,
+            "reason": reason,
+            "last_copy": last_copy,
+            "not_before_s": now + grace_s,
+            "changed_at_s": now,
+        }
+        for replica in going
+    ]
+    add_rows(connection, deletions, rows)
+    record_all(
+        connection,
+        (Change("deletion queued", one.file_id, one.storage_id, reason) for one in going),
     )
-    record(connection, Change("deletion queued", replica.file_id, replica.storage_id, reason))
-
-
-def _is_due() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    waits = and_(deletions.c.state == DeletionState.QUEUED, deletions.c.not_before_s <= now_s())
-    dropped = and_(deletions.c.state == DeletionState.RUNNING, deletions.c.lease_until_s < now_s())
-    return or_(waits, dropped), storages.c.state == StorageState.ENABLED
 
 
 def _claim(
     connection: Connection, worker: str, number: int, lease_s: float, within: Sequence[str] | None
 ) -> list[Deletion]:
-    due = _all().where(*_is_due())
-    if within is not None:
-        due = due.where(storages.c.name.in_(within))
-    # the file is locked before the deletion, as everywhere; so the deletion is looked at again
-    locking = due.order_by(deletions.c.id).limit(number)
-    seen = connection.execute(locking.with_for_update(skip_locked=True, of=files)).all()
-    again = due.where(deletions.c.id.in_([row.id for row in seen])).order_by(deletions.c.id)
-    claimed = [
-        row.id
-        for row in connection.execute(again.with_for_update(of=deletions)).all()
-        if row.state == DeletionState.RUNNING or _mark(connection, row)
-    ]
-    connection.execute(
-        update(deletions)
-        .where(deletions.c.id.in_(claimed))
-        .values(
-            state=DELETION.target(DeletionCue.CLAIM),
-            worker=worker,
-            fence=deletions.c.fence + 1,
-            lease_until_s=now_s() + lease_s,
-            changed_at_s=now_s(),
+    kept = _mark(connection, _due(connection, number, within))
+    for batch in batches(kept):
+        connection.execute(
+            update(deletions)
+            .where(is_one_of(connection, deletions.c.id, batch))
+            .values(
+                state=DELETION.target(DeletionCue.CLAIM),
+                worker=worker,
+                fence=deletions.c.fence + 1,
+                lease_until_s=now_s() + lease_s,
+                changed_at_s=now_s(),
+            )
         )
-    )
-    query = _all().where(deletions.c.id.in_(claimed)).order_by(deletions.c.id)
-    return [_deletion(row) for row in connection.execute(query)]
+    return [_deletion(row) for row in _by_id(connection, kept)]
 
 
-def _mark(connection: Connection, row: AnyRow) -> bool:
-    """Mark the replica of a deletion, unless it is needed: then cancel it. The file is locked."""
-    (file,) = lock_files(connection, [row.file]).values()
-    replica = _replica(connection, row.file_id, row.storage_id)
-    if replica is None or replica.state not in REPLICA.sources(ReplicaCue.MARK):
-        _end(connection, row, DeletionCue.CANCEL, "the replica is gone, or out of reach")
-        return False
-    if needed := why_needed(connection, file, replica, last_copy=row.last_copy):
-        _end(connection, row, DeletionCue.CANCEL, needed)
-        return False
-    advance(connection, [replica], ReplicaCue.MARK, row.reason)
-    if file.state == FileState.COMMITTED and _is_last(connection, replica):
-        advance_files(connection, [file], FileCue.MARK)
-    return True
+def _due(connection: Connection, number: int, within: Sequence[str] | None) -> list[AnyRow]:
+    """Return deletions that are to be done now, locked, and their files too."""
+    found: list[AnyRow] = []
+    for is_due, first in zip(_DUE, _FIRST, strict=True):
+        due = _ALL.where(is_due, storages.c.state == StorageState.ENABLED)
+        if within is not None:
+            due = due.where(storages.c.name.in_(within))
+        # the file is locked before the deletion, as everywhere; so that is looked at again
+        locking = due.order_by(first, deletions.c.id).limit(number - len(found))
+        locking = locking.with_for_update(skip_locked=True, of=files)
+        seen = [row.id for row in connection.execute(locking)]
+        again = due.order_by(deletions.c.id).with_for_update(of=deletions)
+        found += where_in(connection, again, deletions.c.id, sorted(seen))
+    return found
+
+
+def _mark(connection: Connection, due: Sequence[AnyRow]) -> list[int]:
+    """Mark the replicas of deletions that are not; return the keys of those that are to go on.
+
+    A replica that is needed stays, and its deletion is cancelled.
+    """
+    kept = [row.id for row in due if row.state == DeletionState.RUNNING]
+    fresh = [row for row in due if row.state != DeletionState.RUNNING]
+    rows = lock_files(connection, [row.file for row in fresh])
+    needs = Needs(connection, [row.id for row in rows.values()])
+    going: dict[str, list[AnyRow]] = defaultdict(list)
+    last = []
+    for row in fresh:
+        replica = needs.replicas.get((row.file_id, row.storage_id))
+        if replica is None or replica.state not in REPLICA.sources(ReplicaCue.MARK):
+            needed = "the replica is gone, or out of reach"
+        else:
+            needed = needs.why(replica, last_copy=row.last_copy)
+        if needed or replica is None:
+            _end(connection, row, DeletionCue.CANCEL, needed)
+            continue
+        if needs.mark(replica) and rows[row.file].state == FileState.COMMITTED:
+            last.append(rows[row.file])
+        going[row.reason].append(replica)
+        kept.append(row.id)
+    for reason, marked in going.items():
+        advance(connection, marked, ReplicaCue.MARK, reason)
+    advance_files(connection, last, FileCue.MARK)
+    return kept
 
 
 def _locked(connection: Connection, deletion: Deletion) -> tuple[AnyRow, AnyRow]:
@@ -367,12 +371,8 @@ def _end(connection: Connection, row: AnyRow, cue: DeletionCue, error: str = "")
     record(connection, Change(f"deletion {state}", row.file_id, row.storage_id, error))
 
 
-def _all() -> AnySelect:
-    return (
-        select(deletions, files.c.name.label("file"), storages.c.name.label("storage"))
-        .join(files, files.c.id == deletions.c.file_id)
-        .join(storages, storages.c.id == deletions.c.storage_id)
-    )
+def _by_id(connection: Connection, keys: Sequence[int]) -> list[AnyRow]:
+    return where_in(connection, _ALL.order_by(deletions.c.id), deletions.c.id, keys)
 
 
 def _deletion(row: AnyRow) -> Deletion:

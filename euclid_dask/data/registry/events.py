@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, insert, or_, select
 
 from euclid_dask.data.model import Event
+from euclid_dask.data.registry.rows import add_rows
 from euclid_dask.data.registry.schema import events, files, now_s, products, replicas, storages
 
 
@@ -29,8 +30,7 @@ def record_all(connection: Connection, changes: Iterable[Change]) -> None:
     """Write many events."""
     at_s = connection.scalar(select(now_s()))
     rows: Sequence[Mapping[str, Any]] = [{"at_s": at_s, **one._asdict()} for one in changes]
-    if rows:
-        connection.execute(insert(events), rows)
+    add_rows(connection, events, rows)
 
 
 def history(connection: Connection, name: str) -> list[Event]:

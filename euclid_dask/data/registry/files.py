@@ -9,7 +9,7 @@ from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import Checksum, File, FileState
 from euclid_dask.data.names import check_name, shown
 from euclid_dask.data.registry.events import Change, record_all
-from euclid_dask.data.registry.rows import AnyRow, batches, insert_new, is_one_of, where_in
+from euclid_dask.data.registry.rows import AnyRow, add_rows, batches, is_one_of, where_in
 from euclid_dask.data.registry.schema import file_checksums, files
 from euclid_dask.data.states import FILE, FileCue
 
@@ -36,7 +36,7 @@ def put_files(connection: Connection, new: Sequence[File], event_id: int) -> Non
             }
             for file in batch
         ]
-        connection.execute(insert_new(connection, files), rows)
+        add_rows(connection, files, rows, only_new=True)
         put_checksums(connection, batch)
 
 
@@ -70,8 +70,7 @@ def put_checksums(connection: Connection, known: Sequence[File]) -> None:
                     "declared": checksum.declared,
                 }
             )
-    for batch in batches(rows):
-        connection.execute(insert_new(connection, file_checksums), batch)
+    add_rows(connection, file_checksums, rows, only_new=True)
 
 
 def _additions(file: File, row: AnyRow, known: Mapping[str, Checksum]) -> Iterable[Checksum]:

@@ -22,7 +22,6 @@ from euclid_dask.data.registry.rows import (
     AnyRow,
     add_rows,
     batches,
-    insert_new,
     lock_files,
     where_in,
 )
@@ -76,7 +75,7 @@ def _put(connection: Connection, new: Mapping[str, tuple[str, Product]], event_i
     ]
     if not inserted:
         return
-    connection.execute(insert_new(connection, products), inserted)
+    add_rows(connection, products, inserted, only_new=True)
     query = select(products.c.id, products.c.product_id)
     ids = {
         row.product_id: row.id

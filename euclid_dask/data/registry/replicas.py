@@ -8,14 +8,22 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, delete, select, update
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import FileState, Replica, ReplicaState
 from euclid_dask.data.names import relative, shown
 from euclid_dask.data.registry.events import Change, record_all
 from euclid_dask.data.registry.files import advance_files
-from euclid_dask.data.registry.rows import AnyRow, batches, lock_files, storage_ids, where_in
+from euclid_dask.data.registry.rows import (
+    AnyRow,
+    add_rows,
+    batches,
+    is_one_of,
+    lock_files,
+    storage_ids,
+    where_in,
+)
 from euclid_dask.data.registry.schema import files, now_s, replicas, storages
 from euclid_dask.data.states import FILE, READABLE, REPLICA, FileCue, ReplicaCue
 
@@ -85,8 +93,7 @@ def _put(
         }
         for (file_id, storage_id), one in fresh.items()
     ]
-    if added:
-        connection.execute(insert(replicas), added)
+    add_rows(connection, replicas, added)
 
 
 def _by_key(connection: Connection, keys: Collection[Key]) -> list[AnyRow]:
@@ -171,13 +178,17 @@ def advance(
     """
     target = REPLICA.target(cue)
     changed = [row for row in rows if REPLICA.advance(ReplicaState(row.state), cue) != row.state]
-    for batch in batches(changed):
-        keys = [(row.file_id, row.storage_id) for row in batch]
-        connection.execute(
-            update(replicas)
-            .where(tuple_(replicas.c.file_id, replicas.c.storage_id).in_(keys))
-            .values(state=target)
-        )
+    by_storage: dict[int, list[int]] = defaultdict(list)  # pairs would have SQLite read all rows
+    for row in changed:
+        by_storage[row.storage_id].append(row.file_id)
+    for storage_id, keys in by_storage.items():
+        for batch in batches(keys):
+            is_changed = is_one_of(connection, replicas.c.file_id, batch)
+            connection.execute(
+                update(replicas)
+                .where(is_changed, replicas.c.storage_id == storage_id)
+                .values(state=target)
+            )
     record_all(
         connection,
         (Change(f"replica {target}", row.file_id, row.storage_id, detail) for row in changed),

@@ -1,7 +1,7 @@
 """Looking up rows by many names at once, in batches that both databases take."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -10,13 +10,11 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    Insert,
     Row,
     Select,
     Table,
     any_,
     func,
-    insert,
     literal,
     select,
 )
@@ -64,11 +62,12 @@ def is_one_of(
     return column == any_(literal(values, ARRAY(column.type)))
 
 
-def insert_new(connection: Connection, table: Table) -> Insert:
-    """Return an INSERT that leaves out rows that are there already."""
-    if is_sqlite(connection.dialect):
-        return sqlite.insert(table).on_conflict_do_nothing()
-    return postgresql.insert(table).on_conflict_do_nothing()
+def first_ids(column: Column[int], is_meant: ColumnElement[bool], limit: int) -> AnySelect:
+    """Return a query for the first keys of few rows among many.
+
+    The sum keeps a database from reading the many in the order of their keys.
+    """
+    return select(column).where(is_meant).order_by(column + 0).limit(limit)
 
 
 def file_ids(connection: Connection, names: Collection[str]) -> dict[str, int]:
@@ -122,7 +121,22 @@ def storage_ids(connection: Connection, names: Collection[str]) -> dict[str, int
     return found
 
 
-def add_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows that are not there yet."""
+def add_rows(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    only_new: bool = False,
+) -> None:
+    """Insert rows, which all give the same columns; `only_new` leaves out those that are there."""
     for batch in batches(rows):
-        connection.execute(insert(table), batch)
+        if is_sqlite(connection.dialect):
+            one = sqlite.insert(table)
+            connection.execute(one.on_conflict_do_nothing() if only_new else one, batch)
+        else:
+            names = list(batch[0])
+            columns = (
+                literal([row[name] for row in batch], ARRAY(table.c[name].type)) for name in names
+            )
+            all_ = postgresql.insert(table).from_select(names, select(*map(func.unnest, columns)))
+            connection.execute(all_.on_conflict_do_nothing() if only_new else all_)

@@ -7,6 +7,7 @@ come in bulk name their event, later changes have one each.
 A change here needs a revision in `migrations/versions`; a test compares both.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -14,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Dialect,
     Float,
     ForeignKey,
@@ -23,12 +25,13 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    literal_column,
     text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The revision of the schema that this code speaks."""
 
 metadata: Final = MetaData(
@@ -271,9 +274,20 @@ rule_stuck = Table(
     sqlite_with_rowid=False,
 )
 
-_IS_ACTIVE: Final = text("state IN ('queued', 'running', 'publishing', 'retry')")
-_IS_WAITING: Final = text("state IN ('queued', 'retry')")
-_IS_HELD: Final = text("state IN ('running', 'publishing')")
+_ACTIVE: Final = ("queued", "running", "publishing", "retry")
+_WAITING: Final = ("queued", "retry")
+_HELD: Final = ("running", "publishing")
+
+
+def _index(name: str, states: Sequence[str], *columns: str, unique: bool = False) -> Index:
+    is_in = text(f"state IN ({', '.join(repr(state) for state in states)})")
+    return Index(name, *columns, unique=unique, sqlite_where=is_in, postgresql_where=is_in)
+
+
+def _is_in(table: Table, states: Sequence[str]) -> ColumnElement[bool]:
+    # word by word as the index of such rows says it: else it is not used, and all history is read
+    return table.c.state.in_([literal_column(repr(state)) for state in states])
+
 
 transfers = Table(
     "transfers",
@@ -293,25 +307,22 @@ transfers = Table(
     _text("error_class", default=""),
     _text("error", default=""),
     _time("changed_at_s"),
-    Index(
-        "uq_transfers_active",
-        "file_id",
-        "destination_id",
-        unique=True,
-        sqlite_where=_IS_ACTIVE,
-        postgresql_where=_IS_ACTIVE,
-    ),
-    Index(
-        "ix_transfers_waiting",
-        "rank",
-        "id",
-        sqlite_where=_IS_WAITING,
-        postgresql_where=_IS_WAITING,
-    ),
-    Index("ix_transfers_held", "lease_until_s", sqlite_where=_IS_HELD, postgresql_where=_IS_HELD),
+    Index(None, "file_id"),
+    _index("uq_transfers_active", _ACTIVE, "file_id", "destination_id", unique=True),
+    _index("ix_transfers_waiting", _WAITING, "rank", "id"),
+    _index("ix_transfers_held", _HELD, "lease_until_s"),
 )
 
-_IS_OPEN: Final = text("state IN ('queued', 'running')")
+IS_ACTIVE: Final = _is_in(transfers, _ACTIVE)
+"""That a transfer is still to have an end."""
+IS_WAITING: Final = _is_in(transfers, _WAITING)
+"""That a mover may claim a transfer, when it is time."""
+IS_HELD: Final = _is_in(transfers, _HELD)
+"""That a mover has a transfer, or lost it."""
+
+_OPEN: Final = ("queued", "running")
+_QUEUED: Final = ("queued",)
+_RUNNING: Final = ("running",)
 
 deletions = Table(
     "deletions",
@@ -329,15 +340,18 @@ deletions = Table(
     _number("fence", default=0),
     _text("error", default=""),
     _time("changed_at_s"),
-    Index(
-        "uq_deletions_open",
-        "file_id",
-        "storage_id",
-        unique=True,
-        sqlite_where=_IS_OPEN,
-        postgresql_where=_IS_OPEN,
-    ),
+    Index(None, "file_id"),
+    _index("uq_deletions_open", _OPEN, "file_id", "storage_id", unique=True),
+    _index("ix_deletions_waiting", _QUEUED, "not_before_s", "id"),
+    _index("ix_deletions_held", _RUNNING, "lease_until_s"),
 )
+
+IS_OPEN: Final = _is_in(deletions, _OPEN)
+"""That a deletion is still to have an end."""
+IS_QUEUED: Final = _is_in(deletions, _QUEUED)
+"""That the replica of a deletion is not marked yet."""
+IS_RUNNING: Final = _is_in(deletions, _RUNNING)
+"""That it is marked, and may be gone."""
 
 quotas = Table(
     "quotas",

@@ -13,9 +13,7 @@ from sqlalchemy import (
     Connection,
     Update,
     bindparam,
-    insert,
     select,
-    tuple_,
     update,
 )
 
@@ -36,13 +34,23 @@ from euclid_dask.data.registry.files import put_checksums
 from euclid_dask.data.registry.replicas import put_replicas
 from euclid_dask.data.registry.rows import (
     AnyRow,
+    add_rows,
     batches,
+    first_ids,
+    is_one_of,
     lock_files,
     storage_ids,
     where_in,
 )
-from euclid_dask.data.registry.schema import files, now_s, replicas, storages, transfers
-from euclid_dask.data.states import ACTIVE, READABLE, TRANSFER, TransferCue
+from euclid_dask.data.registry.schema import (
+    IS_ACTIVE,
+    files,
+    now_s,
+    replicas,
+    storages,
+    transfers,
+)
+from euclid_dask.data.states import READABLE, TRANSFER, TransferCue
 
 _TEXT_LENGTH: Final = 2000
 _NAMED: Final = (
@@ -157,15 +165,11 @@ class Transfers:
         """Give up transfers that are not being published, by id; return how many."""
 
         def work(connection: Connection) -> int:
-            found = connection.execute(
-                select(transfers)
-                .where(
-                    transfers.c.id.in_(wanted),
-                    transfers.c.state.in_(TRANSFER.sources(TransferCue.CANCEL)),
-                )
-                .order_by(transfers.c.id)
-                .with_for_update()
-            ).all()
+            query = select(transfers).where(
+                transfers.c.state.in_(TRANSFER.sources(TransferCue.CANCEL))
+            )
+            query = query.order_by(transfers.c.id).with_for_update()
+            found = where_in(connection, query, transfers.c.id, sorted(wanted))
             for row in found:
                 _end(connection, row, TransferCue.CANCEL)
             return len(found)
@@ -174,12 +178,18 @@ class Transfers:
 
     def get(self, wanted: Sequence[int]) -> list[Transfer]:
         """Return transfers by their ids."""
-        query = _NAMED.where(transfers.c.id.in_(wanted)).order_by(transfers.c.id)
-        return self._database.read(lambda it: [_transfer(row) for row in it.execute(query)])
+        query = _NAMED.order_by(transfers.c.id)
+
+        def work(connection: Connection) -> list[Transfer]:
+            rows = where_in(connection, query, transfers.c.id, sorted(set(wanted)))
+            return [_transfer(row) for row in rows]
+
+        return self._database.read(work)
 
     def active(self, *, limit: int = 1000) -> list[Transfer]:
         """Return transfers that are still to have an end, in the order of their ids."""
-        query = _NAMED.where(transfers.c.state.in_(ACTIVE)).order_by(transfers.c.id).limit(limit)
+        first = first_ids(transfers.c.id, IS_ACTIVE, limit)
+        query = _NAMED.where(transfers.c.id.in_(first)).order_by(transfers.c.id)
         return self._database.read(lambda it: [_transfer(row) for row in it.execute(query)])
 
     def of_files(self, names: Sequence[str]) -> list[Transfer]:
@@ -205,7 +215,7 @@ def _enqueue(connection: Connection, wanted: Sequence[tuple[str, str]], priority
         for row in where_in(connection, query, replicas.c.file_id, keys)
     }
     active = select(transfers.c.file_id, transfers.c.destination_id)
-    active = active.where(transfers.c.state.in_(ACTIVE))
+    active = active.where(IS_ACTIVE)
     asked = {tuple(row) for row in where_in(connection, active, transfers.c.file_id, keys)}
     new = set()
     for name, storage in wanted:
@@ -234,8 +244,7 @@ def _insert(connection: Connection, keys: Sequence[tuple[int, int]], priority: i
         }
         for file_id, storage_id in keys
     ]
-    for batch in batches(rows):
-        connection.execute(insert(transfers), batch)
+    add_rows(connection, transfers, rows)
     record_all(connection, (Change("transfer queued", *key) for key in keys))
 
 
@@ -243,8 +252,8 @@ def _claim(
     connection: Connection, worker: str, number: int, lease_s: float, reach: Reach
 ) -> list[Transfer]:
     earlier = take(connection, worker, number, lease_s, reach)
-    query = _NAMED.where(transfers.c.id.in_(list(earlier)))
-    rows = connection.execute(query.order_by(transfers.c.rank, transfers.c.id)).all()
+    rows = where_in(connection, _NAMED, transfers.c.id, list(earlier))
+    rows.sort(key=lambda row: (row.rank, row.id))
     record_all(
         connection,
         (Change("transfer claimed", row.file_id, row.destination_id, worker) for row in rows),
@@ -300,15 +309,14 @@ def _is_news(arrival: Arrival, row: AnyRow) -> bool:
 def _mine(
     connection: Connection, claimed: Sequence[Transfer], query: Update, cue: TransferCue
 ) -> list[Transfer]:
-    keys = {(transfer.id, transfer.fence): transfer for transfer in claimed}
-    kept = connection.execute(
-        query.where(
-            tuple_(transfers.c.id, transfers.c.fence).in_(list(keys)),
-            transfers.c.state.in_(TRANSFER.sources(cue)),
-        ).returning(transfers.c.id, transfers.c.fence)
-    ).all()
-    held = {(row.id, row.fence) for row in kept}
-    return [transfer for key, transfer in keys.items() if key in held]
+    keys = [transfer.id for transfer in claimed]
+    locking = select(transfers.c.id, transfers.c.fence, transfers.c.state).with_for_update()
+    rows = where_in(connection, locking.order_by(transfers.c.id), transfers.c.id, sorted(keys))
+    held = {(row.id, row.fence) for row in rows if row.state in TRANSFER.sources(cue)}
+    kept = [transfer for transfer in claimed if (transfer.id, transfer.fence) in held]
+    for batch in batches(transfer.id for transfer in kept):
+        connection.execute(query.where(is_one_of(connection, transfers.c.id, batch)))
+    return kept
 
 
 def _locked(connection: Connection, transfer: Transfer) -> AnyRow:

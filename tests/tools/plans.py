@@ -1,0 +1,59 @@
+"""How databases mean to answer what they are asked, as they say themselves."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+SMALL = ("storages", "access", "rules", "quotas", "alembic_version")
+"""Tables of few rows, which may be read from end to end."""
+QUEUES = ("transfers_waiting", "transfers_held", "transfers_active", "deletions_waiting")
+QUEUES += ("deletions_held", "deletions_open")
+"""Indexes of what is still to be done, which may be read, too."""
+_ASKS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
+
+
+@contextmanager
+def scans() -> Iterator[list[str]]:
+    """Note what reads a large table from end to end meanwhile, with the statement."""
+    found: list[str] = []
+
+    def look(
+        connection: Any, _: Any, statement: str, parameters: Any, __: Any, is_many: bool
+    ) -> None:
+        if not _ASKS.match(statement):
+            return
+        given = parameters[0] if is_many else parameters
+        explain = _sqlite if connection.dialect.name == "sqlite" else _postgresql
+        cursor = connection.connection.driver_connection.cursor()
+        found.extend(f"{line}\n{statement}\n{given}" for line in explain(cursor, statement, given))
+
+    event.listen(Engine, "before_cursor_execute", look)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "before_cursor_execute", look)
+
+
+def _sqlite(cursor: Any, statement: str, given: Any) -> Iterator[str]:
+    plan = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", given).fetchall()
+    tables = dict(re.findall(r"(?:FROM|JOIN|INTO|UPDATE) (\w+)(?: AS (\w+))?", statement))
+    named = {alias or table: table for table, alias in tables.items()}
+    for *_, line in plan:
+        scan = re.match(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX \w\w_(\w+))?", line)
+        if scan and named.get(scan[1], scan[1]) in named.values() and not _is_small(named, scan):
+            yield line
+
+
+def _is_small(named: dict[str, str], scan: re.Match[str]) -> bool:
+    return named.get(scan[1], scan[1]) in SMALL or scan[2] in QUEUES
+
+
+def _postgresql(cursor: Any, statement: str, given: Any) -> Iterator[str]:
+    cursor.execute("SET LOCAL enable_seqscan = off")
+    for (line,) in cursor.execute(f"EXPLAIN {statement}", given).fetchall():
+        scan = re.search(r"Seq Scan on (\w+)", line)
+        if scan and scan[1] not in SMALL:
+            yield line
