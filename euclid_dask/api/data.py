@@ -2,8 +2,6 @@
 
 import os
 import secrets
-import socket
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,11 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from euclid_dask.core.errors import InputError, StoppedError
+from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import Value, replace
 from euclid_dask.data.adopting import Find, Lying, adopt, local_root, survey
 from euclid_dask.data.credentials import Credential, read_credentials
-from euclid_dask.data.delivery import Copies, copies_to_storage
 from euclid_dask.data.markers import check_marker, marker_of, write_marker
 from euclid_dask.data.model import (
     Access,
@@ -25,11 +22,7 @@ from euclid_dask.data.model import (
     ReplicaState,
     Storage,
     StorageState,
-    Transfer,
-    TransferState,
 )
-from euclid_dask.data.mover import Mover
-from euclid_dask.data.mover import Settings as MoverSettings
 from euclid_dask.data.names import check_name
 from euclid_dask.data.probing import Finding, check_storage
 from euclid_dask.data.registry import Registry
@@ -41,10 +34,6 @@ from euclid_dask.data.storages.opening import open_driver
 from euclid_dask.worker.clock import SystemClock
 
 REGISTRY_VARIABLE: Final = "EUCLID_DASK_REGISTRY"
-PATIENCE_S: Final = 300.0
-"""How long copies are waited for that failed in a way that may pass, in seconds."""
-MOST_ROUNDS: Final = 20
-"""Hops of a file, at most: each round makes the next copy of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,21 +234,30 @@ def whereabouts(settings: DataSettings, names: Sequence[str]) -> list[Whereabout
         InputError: The registry does not know one of them.
     """
     with open_registry(settings, read_only=True) as registry:
-        _refuse_unknown(registry, names)
-        files = registry.files(names)
-        replicas = registry.locate(names, frozenset(ReplicaState))
-        accesses = registry.storages.accesses(settings.zone)
-        storages = {storage.name: storage for storage in registry.storages.all()}
-        return [
-            Whereabouts(
-                file=files[name],
-                replicas=tuple(replicas[name]),
-                urls=tuple(place.url for place in locate(replicas[name], accesses, storages)),
-                pinned_by=tuple(registry.pins.owners(name)),
-                history=tuple(registry.history(name)),
-            )
-            for name in names
-        ]
+        return whereabouts_of(registry, settings.zone, names)
+
+
+def whereabouts_of(registry: Registry, zone: str, names: Sequence[str]) -> list[Whereabouts]:
+    """Return where files are, seen from a zone.
+
+    Raises:
+        InputError: The registry does not know one of them.
+    """
+    refuse_unknown(registry, names)
+    files = registry.files(names)
+    replicas = registry.locate(names, frozenset(ReplicaState))
+    accesses = registry.storages.accesses(zone)
+    storages = {storage.name: storage for storage in registry.storages.all()}
+    return [
+        Whereabouts(
+            file=files[name],
+            replicas=tuple(replicas[name]),
+            urls=tuple(place.url for place in locate(replicas[name], accesses, storages)),
+            pinned_by=tuple(registry.pins.owners(name)),
+            history=tuple(registry.history(name)),
+        )
+        for name in names
+    ]
 
 
 def ingest(
@@ -291,79 +289,8 @@ def ingest(
         return found, read
 
 
-def replicate(
-    settings: DataSettings,
-    names: Sequence[str],
-    storage: str,
-    *,
-    closure: bool = False,
-    dry_run: bool = False,
-) -> Copies:
-    """Have files copied to a storage, by the way with the fewest copies; return the copies made.
-
-    With `closure` the files that products name are copied too. A dry run returns the first copies
-    that would be made.
-
-    Raises:
-        InputError: A file or the storage is not known, or there is no way.
-        StoppedError: Some copies could not be made; the others are there.
-    """
-    made: Copies = []
-    with open_registry(settings, read_only=dry_run) as registry:
-        registry.storages.get(storage)
-        _refuse_unknown(registry, names)
-        if closure:
-            names = sorted({*names, *registry.named_by(names)})
-        for _ in range(MOST_ROUNDS):
-            copies = copies_to_storage(registry, names, storage)
-            if dry_run or not copies:
-                return copies if dry_run else made
-            made += _moved(registry, settings, copies)
-    return made
-
-
-def _refuse_unknown(registry: Registry, names: Sequence[str]) -> None:
+def refuse_unknown(registry: Registry, names: Sequence[str]) -> None:
+    """Raise InputError when the registry does not know one of these files."""
     known = registry.exists(names)
     if unknown := [name for name in names if name not in known]:
         raise InputError(f"the registry knows no file {unknown[0]}", hint="see `euclid-dask find`")
-
-
-def _moved(registry: Registry, settings: DataSettings, copies: Copies) -> Copies:
-    credentials, clock, pause = settings.read_credentials(), SystemClock(), threading.Event()
-    worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    registry.transfers.enqueue(copies)
-    mover = Mover(
-        registry,
-        lambda access: open_driver(access, credentials, clock),
-        clock,
-        MoverSettings(worker=worker, zone=settings.zone),
-    )
-    until_s = clock.now_s() + PATIENCE_S
-    with closing(mover):
-        mover.drain()
-        while _waiting(ended := _last(registry, copies)) and clock.now_s() < until_s:
-            pause.wait(1.0)
-            mover.drain()
-    if undone := [one for one in ended if one.state is not TransferState.DONE]:
-        raise StoppedError(
-            f"{len(undone)} of {len(ended)} copies are not made; {_why(undone[0])}",
-            hint="call it again: what is there is not copied again",
-        )
-    return copies
-
-
-def _last(registry: Registry, copies: Copies) -> list[Transfer]:
-    found = {
-        (one.file, one.destination): one
-        for one in registry.transfers.of_files([name for name, _ in copies])
-    }
-    return [found[copy] for copy in copies if copy in found]
-
-
-def _waiting(those: Sequence[Transfer]) -> bool:
-    return any(one.state is TransferState.RETRY for one in those)
-
-
-def _why(one: Transfer) -> str:
-    told = one.error or "another mover has it, or it can only be made from another zone"
-    return f"{one.file} to {one.destination} is {one.state}: {told}"

@@ -1,17 +1,16 @@
 """`ingest`: register files where they lie."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from euclid_dask.api.data import ingest
+from euclid_dask.cli.bars import bytes_bar
 from euclid_dask.cli.data_options import DATA, data_settings
 from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import json_option, with_options
-from euclid_dask.data.adopting import Lying
 from euclid_dask.report.words import counted, size
 
 EPILOG: Final = """\
@@ -42,13 +41,13 @@ registered. The data files of a product are looked for in `data` beside it, besi
 @json_option
 def command(paths: tuple[Path, ...], **given: Any) -> int:
     """Register files, products and whole directories, where they lie in a storage."""
-    with _progress(quiet=given["as_json"]) as watch:
+    with bytes_bar("reading", quiet=given["as_json"]) as watch:
         found, read = ingest(
             data_settings(given),
             paths,
             values=given["values"],
             dry_run=given["dry_run"],
-            watch=watch,
+            watch=lambda one, total: watch(one.size, total),
         )
     counts = {"files": len(found.files), "products": len(found.products), "bytes": found.size}
     if given["as_json"]:
@@ -61,33 +60,3 @@ def command(paths: tuple[Path, ...], **given: Any) -> int:
         f"{counted(len(found.products), 'product')}; read {counted(read, 'file')}"
     )
     return DONE
-
-
-class _progress:  # noqa: N801  a context manager is named like a function
-    """A bar of bytes on a terminal, nothing elsewhere."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        from rich.console import Console  # noqa: PLC0415  slow to import
-        from rich.progress import DownloadColumn, Progress, TransferSpeedColumn  # noqa: PLC0415
-
-        console = Console(stderr=True)
-        self._bar = Progress(
-            *Progress.get_default_columns(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            console=console,
-            transient=True,
-            disable=quiet or not console.is_terminal,
-        )
-
-    def __enter__(self) -> Callable[[Lying, int], None]:
-        self._bar.start()
-        task = self._bar.add_task("reading", total=None)
-
-        def watch(one: Lying, total: int) -> None:
-            self._bar.update(task, advance=one.size, total=total)
-
-        return watch
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import click
 
-from euclid_dask.api.data import replicate
+from euclid_dask.api.copies import replicate
+from euclid_dask.cli.bars import bytes_bar
 from euclid_dask.cli.data_options import DATA, data_settings
 from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import json_option, with_options
@@ -31,13 +32,15 @@ the disk. Killed at any moment, call it again: what is there is not copied again
 @json_option
 def command(names: tuple[str, ...], storage: str, **given: Any) -> int:
     """Copy files to a STORAGE, on the way with the fewest copies."""
-    copies = replicate(
-        data_settings(given),
-        names,
-        storage,
-        closure=given["closure"],
-        dry_run=given["dry_run"],
-    )
+    with bytes_bar("copying", quiet=given["as_json"]) as watch:
+        copies = replicate(
+            data_settings(given),
+            names,
+            storage,
+            closure=given["closure"],
+            dry_run=given["dry_run"],
+            watch=watch,
+        )
     if given["as_json"]:
         told = [{"file": name, "to": goal} for name, goal in copies]
         state = "ok" if given["dry_run"] else "done"

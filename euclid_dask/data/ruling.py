@@ -5,6 +5,7 @@ whenever somebody asks. Doing it again changes nothing but what has changed mean
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from types import MappingProxyType
@@ -70,6 +71,18 @@ class Ruling:
         self._rules.expire()
         return [self._apply(rule, frozenset(names)) for rule in self._active()]
 
+    def preview(self, rule: Rule) -> Ruled:
+        """Return what would come of a rule; nothing is recorded or queued."""
+        wanted = self._wanted(rule, None)
+        found = self._placement(rule, wanted, self._rules.targets(rule.name))
+        return Ruled(
+            rule=rule.name,
+            files=len(wanted),
+            missing=len(found.missing),
+            released=len(found.released),
+            stuck=found.stuck,
+        )
+
     def _active(self) -> list[Rule]:
         return [it.rule for it in self._rules.all() if it.state is RuleState.ACTIVE]
 
@@ -77,19 +90,7 @@ class Ruling:
         wanted = self._wanted(rule, only)
         names = [one.file for one in wanted]
         meant = None if only is None else names
-        found = placement(
-            rule,
-            wanted,
-            [
-                Room(storage=one, free_bytes=self._free.get(one.name))
-                for one in self._registry.storages.all()
-            ],
-            {
-                name: {replica.storage for replica in there}
-                for name, there in self._registry.locate(names, READABLE).items()
-            },
-            self._rules.targets(rule.name, meant),
-        )
+        found = self._placement(rule, wanted, self._rules.targets(rule.name, meant))
         self._rules.place(rule.name, found, meant)
         return Ruled(
             rule=rule.name,
@@ -97,6 +98,21 @@ class Ruling:
             missing=len(found.missing),
             released=len(found.released),
             stuck=(*found.stuck, *self._queue(rule, found)),
+        )
+
+    def _placement(
+        self, rule: Rule, wanted: Sequence[Wanted], before: AbstractSet[Target]
+    ) -> Placement:
+        there = self._registry.locate([one.file for one in wanted], READABLE)
+        return placement(
+            rule,
+            wanted,
+            [
+                Room(storage=one, free_bytes=self._free.get(one.name))
+                for one in self._registry.storages.all()
+            ],
+            {name: {one.storage for one in replicas} for name, replicas in there.items()},
+            before,
         )
 
     def _queue(self, rule: Rule, found: Placement) -> list[Stuck]:

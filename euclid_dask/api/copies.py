@@ -1,0 +1,249 @@
+"""Copies of files: brought to storages, by this process or by others of its kind."""
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from types import MappingProxyType
+from typing import Final
+
+from euclid_dask.api.data import DataSettings, open_registry, refuse_unknown
+from euclid_dask.core.errors import InputError, StoppedError
+from euclid_dask.core.values import Value
+from euclid_dask.data.carrying import carry
+from euclid_dask.data.cleaner import Cleaned, Cleaner
+from euclid_dask.data.cleaner import Settings as CleanerSettings
+from euclid_dask.data.delivery import Copies, copies_to_storage
+from euclid_dask.data.drivers import Opener
+from euclid_dask.data.model import Transfer, TransferState
+from euclid_dask.data.mover import Drained, Mover
+from euclid_dask.data.mover import Settings as MoverSettings
+from euclid_dask.data.registry import Registry
+from euclid_dask.data.registry.queues import Queues, Standing
+from euclid_dask.data.ruling import Ruled, Ruling
+from euclid_dask.data.states import ACTIVE
+from euclid_dask.data.storages.opening import open_driver
+from euclid_dask.worker.clock import SystemClock
+
+MOST_ROUNDS: Final = 20
+"""Hops of a file, at most: each round makes the next copy of each."""
+RULES_S: Final = 300.0
+"""How often all rules are applied to all files, in seconds."""
+POLL_S: Final = 2.0
+"""How often a process that serves the queues looks for work, in seconds."""
+
+Watch = Callable[[int, int], None]
+"""Told of bytes that were written, and of how many are to be in all."""
+
+
+class Turn(Value, frozen=True, kw_only=True):
+    """What was done in one look at the queues."""
+
+    ruled: tuple[Ruled, ...] = ()
+    """What came of the rules, if they were applied."""
+    drained: Drained = Drained()
+    cleaned: Cleaned = Cleaned()
+
+
+class Listed(Value, frozen=True, kw_only=True):
+    """The queue of transfers."""
+
+    counts: Mapping[TransferState, int]
+    """How many transfers there are in each state, also those that have ended."""
+    transfers: tuple[Standing, ...]
+
+
+class Retried(Value, frozen=True, kw_only=True):
+    """What is tried again."""
+
+    again: tuple[Transfer, ...]
+    refused: Mapping[str, str] = MappingProxyType({})
+    """Files of which it cannot be, and why."""
+
+
+def replicate(
+    settings: DataSettings,
+    names: Sequence[str],
+    storage: str,
+    *,
+    closure: bool = False,
+    dry_run: bool = False,
+    watch: Watch = lambda _, __: None,
+) -> Copies:
+    """Have files copied to a storage, by the way with the fewest copies; return the copies made.
+
+    With `closure` the files that products name are copied too. A dry run returns the first copies
+    that would be made.
+
+    Raises:
+        InputError: A file or the storage is not known, or there is no way.
+        StoppedError: Some copies could not be made; the others are there.
+    """
+    made: Copies = []
+    with open_registry(settings, read_only=dry_run) as registry:
+        registry.storages.get(storage)
+        refuse_unknown(registry, names)
+        if closure:
+            names = sorted({*names, *registry.named_by(names)})
+        total = 0
+        for _ in range(MOST_ROUNDS):
+            copies = copies_to_storage(registry, names, storage)
+            if dry_run or not copies:
+                return copies if dry_run else made
+            files = registry.files([name for name, _ in copies])
+            total += sum(files[name].size for name, _ in copies)
+            made += carried(registry, settings, copies, partial(_told, watch, total))
+    raise StoppedError(
+        f"after {MOST_ROUNDS} rounds of copies {storage} still has not all of the files",
+        hint="call it again: what is there is not copied again",
+    )
+
+
+def carried(
+    registry: Registry,
+    settings: DataSettings,
+    copies: Copies,
+    watch: Callable[[int], None] = lambda _: None,
+) -> Copies:
+    """Have copies made that can be made at once; return them.
+
+    Raises:
+        InputError: A file or storage is not known, or there is nothing to copy from.
+        StoppedError: Some could not be made; the others are there.
+    """
+    clock = SystemClock()
+    mover = Mover(
+        registry,
+        opener_of(settings),
+        clock,
+        MoverSettings(worker=worker_name(), zone=settings.zone),
+        watch,
+    )
+    with closing(mover):
+        ended = carry(registry, mover, copies, clock, threading.Event().wait)
+    if undone := [one for one in ended if one.state is not TransferState.DONE]:
+        raise StoppedError(
+            f"{len(undone)} of {len(ended)} copies are not made; {_why(undone[0])}",
+            hint="call it again: what is there is not copied again",
+        )
+    return copies
+
+
+def serve(
+    settings: DataSettings,
+    *,
+    once: bool = False,
+    with_rules: bool = True,
+    watch: Callable[[int], None] = lambda _: None,
+    tell: Callable[[Turn], None] = lambda _: None,
+) -> Turn:
+    """Carry out what the registry's queues ask for: transfers, removals, and what rules want.
+
+    It goes on until it is interrupted; with `once`, until nothing can be done now. It may be
+    killed at any moment, and there may be several: who comes next goes on.
+
+    Args:
+        settings: Which registry; the zone is what this process reaches.
+        once: Whether to look once.
+        with_rules: Whether rules are applied to all files, at the start and then every 5 minutes.
+        watch: Called with the bytes of each block that was written, from any thread.
+        tell: Called with what was done in each look in which something was.
+
+    Returns:
+        What the last look did.
+    """
+    clock, pause = SystemClock(), threading.Event()
+    rule_at_s = 0.0 if with_rules else float("inf")
+    with open_registry(settings) as registry:
+        opener, worker = opener_of(settings), worker_name()
+        mover = Mover(
+            registry, opener, clock, MoverSettings(worker=worker, zone=settings.zone), watch
+        )
+        cleaner = Cleaner(
+            registry, opener, clock, CleanerSettings(worker=worker, zone=settings.zone)
+        )
+        with closing(mover), closing(cleaner):
+            while True:
+                ruled: list[Ruled] = []
+                if clock.now_s() >= rule_at_s:
+                    ruled, rule_at_s = Ruling(registry).apply_all(), clock.now_s() + RULES_S
+                turn = Turn(ruled=tuple(ruled), drained=mover.drain(), cleaned=cleaner.drain())
+                if once:
+                    return turn
+                if turn != Turn():
+                    tell(turn)
+                pause.wait(POLL_S)
+
+
+def transfers(
+    settings: DataSettings,
+    names: Sequence[str] = (),
+    *,
+    states: frozenset[TransferState] = ACTIVE,
+    limit: int = 100,
+) -> Listed:
+    """Return the transfers that stand so, of some files or of any.
+
+    Raises:
+        InputError: The registry does not know one of the files.
+    """
+    with open_registry(settings, read_only=True) as registry:
+        refuse_unknown(registry, names)
+        queues = Queues(registry.database)
+        found = queues.transfers(states, names or None, limit=limit)
+        return Listed(counts=queues.counts(), transfers=tuple(found))
+
+
+def retry(settings: DataSettings, names: Sequence[str] = ()) -> Retried:
+    """Have transfers tried again at once that have failed or wait; of some files or of all.
+
+    Raises:
+        InputError: The registry does not know one of the files.
+    """
+    with open_registry(settings) as registry:
+        refuse_unknown(registry, names)
+        queues = Queues(registry.database)
+        wait, failed = (
+            [one.transfer for one in queues.transfers(frozenset({state}), names or None)]
+            for state in (TransferState.RETRY, TransferState.FAILED)
+        )
+        queues.hurry([one.id for one in wait])
+        refused: dict[str, str] = {}
+        for one in failed:
+            try:
+                registry.transfers.enqueue([(one.file, one.destination)], priority=one.priority)
+            except InputError as error:  # as when the file is gone by now
+                refused[one.file] = error.message
+        again = tuple(one for one in (*wait, *failed) if one.file not in refused)
+        return Retried(again=again, refused=refused)
+
+
+def cancel(settings: DataSettings, names: Sequence[str]) -> int:
+    """Give up the transfers of files that have not ended; return how many."""
+    with open_registry(settings) as registry:
+        refuse_unknown(registry, names)
+        wanted = [one.id for one in registry.transfers.of_files(names) if one.state in ACTIVE]
+        return registry.transfers.cancel(wanted)
+
+
+def opener_of(settings: DataSettings) -> Opener:
+    """Return what makes drivers from access rows, with the credentials of this user."""
+    credentials, clock = settings.read_credentials(), SystemClock()
+    return lambda access: open_driver(access, credentials, clock)
+
+
+def worker_name() -> str:
+    """Return a name that no other mover or cleaner has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def _told(watch: Watch, total: int, some: int) -> None:
+    watch(some, total)
+
+
+def _why(one: Transfer) -> str:
+    told = one.error or "another mover has it, or it can only be made from another zone"
+    return f"{one.file} to {one.destination} is {one.state}: {told}"
