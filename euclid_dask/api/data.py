@@ -11,7 +11,7 @@ from typing import Final
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import Value, replace
-from euclid_dask.data.adopting import Find, Lying, adopt, local_root, survey
+from euclid_dask.data.adopting import adopt
 from euclid_dask.data.credentials import Credential, read_credentials
 from euclid_dask.data.markers import check_marker, marker_of, write_marker
 from euclid_dask.data.model import (
@@ -31,6 +31,7 @@ from euclid_dask.data.roots import check_root
 from euclid_dask.data.ruling import Ruling
 from euclid_dask.data.storage import StorageDriver
 from euclid_dask.data.storages.opening import open_driver
+from euclid_dask.data.survey import Find, Lying, local_root, survey
 from euclid_dask.worker.clock import SystemClock
 
 REGISTRY_VARIABLE: Final = "EUCLID_DASK_REGISTRY"
@@ -274,8 +275,8 @@ def ingest(
     bytes of all files.
 
     Raises:
-        InputError: Something is wrong with a file. What was told of before is registered, if any:
-            call it again when it is corrected.
+        InputError: Something is wrong with some files, and what. When it was seen before any was
+            read, nothing is registered; else all others are, and products with all their files.
         StorageError: The disk of a storage is away.
     """
     with open_registry(settings, read_only=dry_run) as registry:
@@ -284,9 +285,10 @@ def ingest(
         if dry_run:
             return found, 0
         total = found.size
-        read = adopt(registry, found, lambda one: watch(one, total))
-        Ruling(registry).take([one.name for one in found.files])
-        return found, read
+        adopted = adopt(registry, found, lambda one: watch(one, total))
+        Ruling(registry).catch_up()
+        adopted.check()
+        return found, adopted.read
 
 
 def refuse_unknown(registry: Registry, names: Sequence[str]) -> None:

@@ -1,269 +1,240 @@
-"""Registers files where they lie, in storages that this host sees: no byte is copied.
+"""Registers files where they lie, as a survey found them: no byte is copied.
 
-Rule 1: all is looked at, and everything that is wrong is told, before anything is registered.
-Rule 2: doing it again changes nothing, and reads only what is new or changed.
+Rule 1: a product is registered in one step with all its files, or not at all; what is wrong with
+one keeps no other from being registered.
+Rule 2: what is registered is on the disk, and in the storage that it is said to be in.
+Rule 3: doing it again changes nothing, and reads only what is new or changed.
 """
 
 import os
-import stat as kinds
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import Value
 from euclid_dask.data.hashing import CHUNK_BYTES, Hasher, mismatch, wanted
-from euclid_dask.data.markers import check_marker
-from euclid_dask.data.model import Access, Checksum, File, Product, Replica, Storage
-from euclid_dask.data.names import name_problem, shown
-from euclid_dask.data.products import file_beside, read_product
+from euclid_dask.data.local import sync_directory, sync_file
+from euclid_dask.data.model import File, Product, Replica
 from euclid_dask.data.registry import Registry
-from euclid_dask.data.resolve import Use, usable
-from euclid_dask.data.storages.file import FileDriver
+from euclid_dask.data.registry.unruled import UNRULED
+from euclid_dask.data.storage import same_time
+from euclid_dask.data.storages.failures import failures_of
+from euclid_dask.data.survey import Find, Lying, Root
 
 BATCH: Final = 1000
-"""Files that are registered at once."""
+"""Files that are registered at once, and those of one product besides."""
+_SYNCS: Final = 8
+"""Files that are written to the disk at once."""
+_TOLD: Final = 100
+"""Most problems that are told."""
 
 
-class Lying(Value, frozen=True, kw_only=True):
-    """A file that is to be registered, and where it lies."""
+class Adopted(Value, frozen=True, kw_only=True):
+    """What came of it."""
 
-    path: str
-    """The real path on this host."""
-    storage: str
-    place: str
-    """Relative to the storage's root."""
-    size: int
-    mtime_ns: int
-    declared: tuple[Checksum, ...] = ()
-    """What products say of its content."""
+    read: int
+    """How many files had to be read."""
+    problems: tuple[str, ...] = ()
+    """Why some files were not registered, and the products that name them."""
 
-    @property
-    def name(self) -> str:
-        """The name of the file."""
-        return os.path.basename(self.path)  # noqa: PTH119
+    def check(self) -> None:
+        """Raise InputError when something was not registered."""
+        if self.problems:
+            more = len(self.problems) - _TOLD
+            told = [*self.problems[:_TOLD], *([f"and {more} more"] if more > 0 else [])]
+            raise InputError(
+                "all was registered but what follows:\n" + "\n".join(f"  {it}" for it in told),
+                hint="mend it, and call it again: what is registered is not read again",
+            )
 
 
-class Find(Value, frozen=True, kw_only=True):
-    """What was found below the paths that somebody gave."""
+def adopt(
+    registry: Registry, found: Find, watch: Callable[[Lying], None] = lambda _: None
+) -> Adopted:
+    """Register what a survey found, and tell what is refused.
+
+    That is what is not as a product says, cannot be read, or has the name of another content.
+    Rules have still to look at what is registered; until then it is pinned for them.
+
+    Raises:
+        StorageError: The disk of a storage went away meanwhile, or cannot be written to.
+    """
+    adopter = _Adopter(registry, found, watch)
+    for unit in _units(found):
+        adopter.take(unit)
+    adopter.register()
+    return Adopted(read=adopter.read, problems=tuple(adopter.problems))
+
+
+class _Unit(Value, frozen=True, kw_only=True):
+    """What is registered together: a file, or a product and its files."""
 
     files: tuple[Lying, ...]
-    products: Mapping[str, Product]
-    """By the names of their XML files."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(one.size for one in self.files)
+    products: Mapping[str, Product] = MappingProxyType({})
 
 
-def survey(
-    paths: Iterable[Path],
-    storages: Sequence[Storage],
-    accesses: Sequence[Access],
-    values: Sequence[str] = (),
-) -> Find:
-    """Return what there is to be registered: the files, and of products the files they name.
-
-    Args:
-        paths: Files, products, and directories, of which all is taken but hidden files.
-        storages: The storages of the registry.
-        accesses: The access rows of this host's zone.
-        values: Paths of texts by which products can be found, besides their headers.
-
-    Raises:
-        InputError: A file is in no storage, a product is odd, or two files have one name; all of
-            them are told.
-        StorageError: The disk of a storage is away, or another is in its place.
-    """
-    roots = _roots(storages, accesses)
-    looking = _Looking(roots, {one.name: one.marker for one in storages}, values)
-    for path in paths:
-        for file in _files_below(path):
-            looking.take(file)
-    return looking.found()
+_Read = tuple[_Unit, list[tuple[Lying, File]]]
+"""A unit, and what of it was read."""
 
 
-def adopt(registry: Registry, found: Find, watch: Callable[[Lying], None] = lambda _: None) -> int:
-    """Register what a survey found; return how many files had to be read.
-
-    Raises:
-        InputError: A file is not what a product says, or its name has another content already.
-    """
-    known = _known(registry, found.files)
-    batch: list[tuple[File, Replica]] = []
-    read = 0
-    for one in found.files:
-        if one.path not in known:
-            batch.append(_read(one))
-            read += 1
-        watch(one)
-        if len(batch) == BATCH:
-            _register(registry, batch)
-            batch = []
-    _register(registry, batch)
-    names = sorted(found.products)
-    for first in range(0, len(names), BATCH):
-        some = {name: found.products[name] for name in names[first : first + BATCH]}
-        registry.register(products=some)
-    return read
+def _units(found: Find) -> Iterator[_Unit]:
+    """Yield products with their files, and then the other files."""
+    files = {one.name: one for one in found.files}
+    named: set[str] = set()
+    for xml in sorted(found.products):
+        product = found.products[xml]
+        names = dict.fromkeys([xml, *(file.name for file in product.files)])
+        named.update(names)
+        yield _Unit(files=tuple(files[name] for name in names), products={xml: product})
+    yield from (_Unit(files=(one,)) for name, one in files.items() if name not in named)
 
 
-class _Looking:
-    """Takes files one by one, and keeps what is wrong with them."""
+class _Adopter:
+    """Reads and registers, and keeps what is wrong."""
 
-    def __init__(
-        self, roots: Sequence[tuple[Path, str]], markers: Mapping[str, str], values: Sequence[str]
-    ) -> None:
-        self._roots = roots
-        self._markers = dict(markers)
-        self._values = values
-        self._files: dict[str, Lying] = {}
-        self._products: dict[str, Product] = {}
-        self._declared: dict[str, list[Checksum]] = {}
-        self._problems: list[str] = []
+    def __init__(self, registry: Registry, found: Find, watch: Callable[[Lying], None]) -> None:
+        self.read = 0
+        self.problems: dict[str, None] = {}
+        self._registry = registry
+        self._watch = watch
+        self._roots = found.roots
+        names = [one.name for one in found.files]
+        self._known = registry.files(names)
+        self._replicas = registry.locate(names)
+        self._done: set[str] = set()  # names of files that are read, or need not be
+        self._batch: list[_Read] = []
+        self._size = 0
 
-    def take(self, path: Path) -> None:
-        """Take a file, and if it is a product, the files that it names."""
-        if not self._add(path) or path.suffix.lower() != ".xml":
+    def take(self, unit: _Unit) -> None:
+        """Read what is new of a unit, and register it sooner or later."""
+        new: list[tuple[Lying, File]] = []
+        fresh = [one for one in unit.files if one.name not in self._done]
+        try:
+            for one in fresh:
+                if not self._is_known(one):
+                    self._refuse_second_name(one)
+                    new.append((one, _read(one)))
+                    self.read += 1
+        except InputError as error:
+            self.problems[error.message] = None
+            return
+        for one in fresh:
+            self._done.add(one.name)
+            self._watch(one)
+        self._batch.append((unit, new))
+        self._size += len(new) + len(unit.products)
+        if self._size >= BATCH:
+            self.register()
+
+    def register(self) -> None:
+        """Register what was taken, all at once but for what is refused."""
+        batch, self._batch, self._size = self._batch, [], 0
+        _make_durable([one for _, new in batch for one, _ in new], self._roots)
+        self._register(batch)
+
+    def _register(self, batch: Sequence[_Read]) -> None:
+        files = [file for _, new in batch for _, file in new]
+        replicas = [_replica(one) for _, new in batch for one, _ in new]
+        products = {xml: product for unit, _ in batch for xml, product in unit.products.items()}
+        if not files and not products:
             return
         try:
-            product = read_product(path, self._values)
+            self._registry.register(files, replicas, products, owner=UNRULED)
         except InputError as error:
-            self._problems.append(error.message)
-            return
-        self._problems += [f"product {path}: {problem}" for problem in product.problems]
-        self._products[path.name] = product
-        for reference in product.files:
-            if reference.checksum is not None:
-                self._declared.setdefault(reference.name, []).append(reference.checksum)
-            place = file_beside(path, reference.name)
-            if place is None:
-                self._problems.append(f"{path} names {reference.name}, which is not beside it")
-            else:
-                self._add(place)
+            if len(batch) == 1:
+                hint = f" ({error.hint})" if error.hint else ""
+                self.problems[f"{error.message}{hint}"] = None
+                return
+            middle = len(batch) // 2
+            self._register(batch[:middle])
+            self._register(batch[middle:])
 
-    def found(self) -> Find:
-        """Return what was taken, unless something is wrong."""
-        if self._problems:
-            lines = list(dict.fromkeys(self._problems))
-            raise InputError(
-                "nothing was registered:\n" + "\n".join(f"  {line}" for line in lines),
-                hint="correct these, or leave them out",
-            )
-        return Find(
-            files=tuple(
-                Lying(
-                    path=one.path,
-                    storage=one.storage,
-                    place=one.place,
-                    size=one.size,
-                    mtime_ns=one.mtime_ns,
-                    declared=tuple(self._declared.get(one.name, ())),
-                )
-                for one in self._files.values()
-            ),
-            products=self._products,
+    def _is_known(self, one: Lying) -> bool:
+        """Tell whether a file is registered there as it is now, with all that is said of it."""
+        known = self._known.get(one.name)
+        declared = {checksum.algorithm for checksum in one.declared}
+        return known is not None and any(
+            (replica.storage, replica.path, known.size) == (one.storage, one.place, one.size)
+            and same_time(replica.mtime_ns, one.mtime_ns)
+            and declared <= set(wanted(known))
+            for replica in self._replicas[one.name]
         )
 
-    def _add(self, path: Path) -> bool:
-        real = path.resolve()
-        if problem := name_problem(real.name):
-            self._problems.append(f"{path}: its name {problem}")
-            return False
-        status = real.stat()
-        if not kinds.S_ISREG(status.st_mode):
-            self._problems.append(f"{path} is not a regular file")
-            return False
-        storage = next((pair for pair in self._roots if real.is_relative_to(pair[0])), None)
-        if storage is None:
-            told = ", ".join(f"{name} ({root})" for root, name in self._roots) or "none"
-            self._problems.append(f"{path} is in no storage; those of this zone are: {told}")
-            return False
-        if marker := self._markers.pop(storage[1], ""):
-            check_marker(FileDriver(storage[0]), marker)
-        other = self._files.get(real.name)
-        if other is not None and other.path != str(real):
-            self._problems.append(f"{other.path} and {real} have one name")
-            return False
-        self._files[real.name] = Lying(
-            path=str(real),
-            storage=storage[1],
-            place=real.relative_to(storage[0]).as_posix(),
-            size=status.st_size,
-            mtime_ns=status.st_mtime_ns,
-        )
-        return True
+    def _refuse_second_name(self, one: Lying) -> None:
+        """Refuse a file that is registered elsewhere already: it would count as two copies."""
+        durable = {root.storage.name for root in self._roots if root.storage.durable}
+        for replica in self._replicas[one.name]:
+            if replica.storage == one.storage or not {replica.storage, one.storage} <= durable:
+                continue
+            for root in self._roots:
+                path = Path(root.path, replica.path)
+                if root.storage.name == replica.storage and _is_same(path, one.path):
+                    raise InputError(
+                        f"{one.path} is {path} in {replica.storage}: one file counts as one copy"
+                    )
 
 
-def _roots(storages: Sequence[Storage], accesses: Sequence[Access]) -> list[tuple[Path, str]]:
-    """Return directories and the storages they are, the innermost first."""
-    named = {storage.name: storage for storage in storages}
-    found = [
-        (root, access.storage)
-        for access in usable(accesses, named, Use.READ)
-        if (root := local_root(access)) is not None
-    ]
-    return sorted(found, key=lambda pair: (-len(pair[0].parts), pair[1]))
+def _read(one: Lying) -> File:
+    """Return a file with the checksums of what is there.
 
-
-def local_root(access: Access) -> Path | None:
-    """Return the directory that an access row means on its hosts, None if it means none."""
-    url = urlsplit(access.root)
-    return Path(unquote(url.path)).resolve() if url.scheme == "file" else None
-
-
-def _files_below(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
-        if not path.exists():
-            raise InputError(f"{path}: there is no such file")
-        yield path
-        return
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _known(registry: Registry, files: Sequence[Lying]) -> frozenset[str]:
-    """Return the paths of files that are registered there as they are now."""
-    names = [one.name for one in files]
-    replicas, known = registry.locate(names), registry.files(names)
-    return frozenset(
-        one.path
-        for one in files
-        for replica in replicas[one.name]
-        if (replica.storage, replica.path, replica.mtime_ns)
-        == (one.storage, one.place, one.mtime_ns)
-        and {checksum.algorithm for checksum in one.declared} <= set(wanted(known[one.name]))
-    )
-
-
-def _read(one: Lying) -> tuple[File, Replica]:
-    """Return a file and its replica, with the checksums of what is there."""
+    Raises:
+        InputError: It cannot be read, changes meanwhile, or is not what products say.
+    """
     hasher = Hasher({checksum.algorithm for checksum in one.declared})
-    with open(one.path, "rb", buffering=0) as file:  # noqa: PTH123
-        while data := file.read(CHUNK_BYTES):
-            hasher.update(data)
-        status = os.fstat(file.fileno())
+    try:
+        with open(one.path, "rb", buffering=0) as file:  # noqa: PTH123
+            while data := file.read(CHUNK_BYTES):
+                hasher.update(data)
+            status = os.fstat(file.fileno())
+    except OSError as error:
+        raise InputError(f"{one.path} cannot be read: {error.strerror}") from error
     if (status.st_size, status.st_mtime_ns, hasher.size) != (one.size, one.mtime_ns, one.size):
-        raise InputError(f"{one.path} changed while it was read", hint="wait until it is written")
+        raise InputError(f"{one.path} changed while it was read: wait until it is written")
     said = File(name=one.name, size=one.size, checksums=one.declared)
     if problem := mismatch(said, hasher.size, hasher.checksums()):
         raise InputError(f"{one.path} is not what its product says: {problem}")
-    replica = Replica(
+    return File(name=one.name, size=one.size, checksums=hasher.checksums())
+
+
+def _replica(one: Lying) -> Replica:
+    return Replica(
         file=one.name, storage=one.storage, path=one.place, adopted=True, mtime_ns=one.mtime_ns
     )
-    return File(name=one.name, size=one.size, checksums=hasher.checksums()), replica
 
 
-def _register(registry: Registry, batch: Sequence[tuple[File, Replica]]) -> None:
-    if not batch:
-        return
+def _make_durable(files: Collection[Lying], roots: Sequence[Root]) -> None:
+    """Write files and their names to the disk, and see that they are where they are said to be.
+
+    Raises:
+        StorageError: A disk is away, or does not take them.
+    """
+    storages = {one.storage for one in files}
+    folders = {
+        folder
+        for one in files
+        for folder, _ in zip(Path(one.path).parents, Path(one.place).parents, strict=False)
+    }
+    with ThreadPoolExecutor(_SYNCS, "sync") as pool:
+        for _ in pool.map(_sync, [(sync_file, Path(one.path)) for one in files]):
+            pass
+        for _ in pool.map(_sync, [(sync_directory, folder) for folder in folders]):
+            pass
+    for root in roots:
+        if root.storage.name in storages:
+            root.check()
+
+
+def _sync(one: tuple[Callable[[Path], None], Path]) -> None:
+    sync, path = one
+    with failures_of(str(path)):
+        sync(path)
+
+
+def _is_same(path: Path, other: str) -> bool:
     try:
-        registry.register([file for file, _ in batch], [replica for _, replica in batch])
-    except InputError as error:
-        names = {file.name for file, _ in batch}
-        taken = next((name for name in sorted(names) if shown(name) in error.message), "")
-        hint = error.hint or (taken and "a name never gets other content: rename the file")
-        raise InputError(error.message, hint=hint) from error
+        return path.samefile(other)
+    except OSError:
+        return False

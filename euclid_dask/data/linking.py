@@ -5,10 +5,10 @@ directory is cleaned. Between two storages that last it is not done: two names o
 two copies.
 """
 
-import os
 from pathlib import Path
 from typing import Protocol, cast
 
+from euclid_dask.data.local import sync_file
 from euclid_dask.data.model import ErrorClass, Storage
 from euclid_dask.data.resolve import Location
 from euclid_dask.data.storage import MARKER, StorageDriver, StorageError, same_time
@@ -43,11 +43,7 @@ class LinkedPart:
 
     def sync(self) -> None:
         """Write what its task wrote to the disk."""
-        fd = os.open(self._source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_file(self._source)
 
     def publish(self) -> None:
         """Give it its name in the storage."""

@@ -83,6 +83,14 @@ class Ruling:
             stuck=found.stuck,
         )
 
+    def catch_up(self) -> list[Ruled]:
+        """Apply all rules to the files that wait for it since they were registered."""
+        found: list[Ruled] = []
+        while names := self._registry.unruled.page(_PAGE):
+            found += self.take(names)
+            self._registry.unruled.forget(names)
+        return found
+
     def _active(self) -> list[Rule]:
         return [it.rule for it in self._rules.all() if it.state is RuleState.ACTIVE]
 

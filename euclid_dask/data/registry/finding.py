@@ -3,7 +3,7 @@
 import operator
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, not_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select, true
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import FoundProduct
@@ -45,6 +45,22 @@ def find(connection: Connection, query: Query, *, limit: int, after: str) -> lis
         wanted = wanted.where(products.c.product_id > after)
     rows = connection.execute(wanted.order_by(products.c.product_id).limit(limit))
     return [FoundProduct(product_id=row.product_id, type=row.type, xml=row.xml) for row in rows]
+
+
+def types(connection: Connection) -> list[str]:
+    """Return the types of products that there are."""
+    return list(connection.scalars(select(products.c.type).distinct().order_by(products.c.type)))
+
+
+def value_paths(connection: Connection) -> list[str]:
+    """Return the paths of values of products; by one look into the index for each."""
+    found: list[str] = []
+    smallest = select(func.min(product_values.c.path))
+    path = connection.scalar(smallest)
+    while path is not None:
+        found.append(path)
+        path = connection.scalar(smallest.where(product_values.c.path > path))
+    return found
 
 
 def _check_paths(connection: Connection, query: Query) -> None:

@@ -34,8 +34,13 @@ from euclid_dask.data.registry.schema import (
 )
 
 
-def put_products(connection: Connection, new: Mapping[str, Product], event_id: int) -> None:
+def put_products(
+    connection: Connection, new: Mapping[str, Product], event_id: int
+) -> frozenset[str]:
     """Add products by the names of their XML files; those that are there already are compared.
+
+    Returns:
+        The names of the files of those that were not there.
 
     Raises:
         InputError: A product has problems, names a file that has no verified replica or that is
@@ -47,11 +52,17 @@ def put_products(connection: Connection, new: Mapping[str, Product], event_id: i
             raise InputError(f"product {shown(xml)} is not registered: {product.problems[0]}")
         if by_id[product.product_id][0] != xml:
             raise InputError(f"two products have the id {shown(product.product_id)}")
+    names: set[str] = set()
     for batch in batches(sorted(by_id)):
-        _put(connection, {key: by_id[key] for key in batch}, event_id)
+        for xml, product in _put(connection, {key: by_id[key] for key in batch}, event_id):
+            names.update((xml, *(file.name for file in product.files)))
+    return frozenset(names)
 
 
-def _put(connection: Connection, new: Mapping[str, tuple[str, Product]], event_id: int) -> None:
+def _put(
+    connection: Connection, new: Mapping[str, tuple[str, Product]], event_id: int
+) -> Collection[tuple[str, Product]]:
+    """Add products by their ids; return those that were not there."""
     rows = _committed(connection, new.values())
     known = read_products(connection, list(new))
     for key, product in known.items():
@@ -74,7 +85,7 @@ def _put(connection: Connection, new: Mapping[str, tuple[str, Product]], event_i
         for key, (xml, product) in fresh.items()
     ]
     if not inserted:
-        return
+        return ()
     add_rows(connection, products, inserted, only_new=True)
     query = select(products.c.id, products.c.product_id)
     ids = {
@@ -83,6 +94,7 @@ def _put(connection: Connection, new: Mapping[str, tuple[str, Product]], event_i
     }
     pairs = [(ids[key], product) for key, (_, product) in fresh.items()]
     _put_parts(connection, pairs, rows)
+    return fresh.values()
 
 
 def _committed(connection: Connection, new: Iterable[tuple[str, Product]]) -> dict[str, AnyRow]:

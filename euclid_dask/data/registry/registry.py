@@ -17,7 +17,7 @@ from euclid_dask.data.registry.duplicate import duplicate
 from euclid_dask.data.registry.engine import open_database
 from euclid_dask.data.registry.events import Change, history, record
 from euclid_dask.data.registry.files import put_files, read_files
-from euclid_dask.data.registry.finding import find
+from euclid_dask.data.registry.finding import find, types, value_paths
 from euclid_dask.data.registry.pins import Pins
 from euclid_dask.data.registry.products import named_by, put_products, read_products
 from euclid_dask.data.registry.replicas import change, put_replicas, read_replicas
@@ -26,6 +26,7 @@ from euclid_dask.data.registry.rules import Rules
 from euclid_dask.data.registry.schema import files as files_table
 from euclid_dask.data.registry.storages import Storages
 from euclid_dask.data.registry.transfers import Transfers
+from euclid_dask.data.registry.unruled import Unruled, pin
 from euclid_dask.data.states import ReplicaCue
 
 _AVAILABLE = frozenset({ReplicaState.AVAILABLE})
@@ -47,6 +48,7 @@ class Registry:
         self.deletions = Deletions(self.database)
         self.pins = Pins(self.database)
         self.rules = Rules(self.database)
+        self.unruled = Unruled(self.database)
 
     def __enter__(self) -> Self:
         return self
@@ -69,6 +71,8 @@ class Registry:
         files: Sequence[File] = (),
         replicas: Sequence[Replica] = (),
         products: Mapping[str, Product] = MappingProxyType({}),
+        *,
+        owner: str = "",
     ) -> None:
         """Add files, replicas and products, all of them or none.
 
@@ -79,6 +83,8 @@ class Registry:
             files: By their names, with what is known of their contents.
             replicas: Where their bytes are, verified there; their files are known or given.
             products: By the names of their XML files; all their files have replicas.
+            owner: Who needs the files of all that is new from the first moment, as `UNRULED`;
+                nobody if empty.
 
         Raises:
             InputError: A name is taken by other content, a file or storage is not known, a path
@@ -90,7 +96,9 @@ class Registry:
             event = record(connection, Change("registered", detail=detail))
             put_files(connection, files, event)
             put_replicas(connection, replicas, event)
-            put_products(connection, products, event)
+            new = put_products(connection, products, event)
+            if owner:
+                pin(connection, {*(file.name for file in files), *new}, owner)
 
         self.database.write(work)
 
@@ -136,6 +144,14 @@ class Registry:
             InputError: No product has a value at a path of the query.
         """
         return self.database.read(lambda it: find(it, query, limit=limit, after=after))
+
+    def types(self) -> list[str]:
+        """Return the types of products that there are."""
+        return self.database.read(types)
+
+    def value_paths(self) -> list[str]:
+        """Return the paths of values, besides those of headers, that products have."""
+        return self.database.read(value_paths)
 
     def change_replicas(
         self,

@@ -1,0 +1,222 @@
+"""Looks at files where they lie, in storages that this host sees, before they are registered.
+
+Rule: all is looked at, and everything that is wrong is told at once; no content is read but that
+of products.
+"""
+
+import os
+import stat as kinds
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from euclid_dask.core.errors import InputError
+from euclid_dask.core.values import Value
+from euclid_dask.data.markers import check_marker
+from euclid_dask.data.model import Access, Checksum, Product, Storage
+from euclid_dask.data.names import name_problem
+from euclid_dask.data.products import file_beside, read_product
+from euclid_dask.data.resolve import Use, usable
+from euclid_dask.data.storages.file import FileDriver
+
+
+class Lying(Value, frozen=True, kw_only=True):
+    """A file that is to be registered, and where it lies."""
+
+    path: str
+    """The real path on this host."""
+    storage: str
+    place: str
+    """Relative to the storage's root."""
+    size: int
+    mtime_ns: int
+    declared: tuple[Checksum, ...] = ()
+    """What products say of its content."""
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return os.path.basename(self.path)  # noqa: PTH119
+
+
+class Root(Value, frozen=True, kw_only=True):
+    """A storage, and its directory on this host."""
+
+    storage: Storage
+    path: str
+
+    def check(self) -> None:
+        """Raise StorageError when the disk of the storage is not there."""
+        if self.storage.marker:
+            check_marker(FileDriver(Path(self.path)), self.storage.marker)
+
+
+class Find(Value, frozen=True, kw_only=True):
+    """What was found below the paths that somebody gave."""
+
+    files: tuple[Lying, ...]
+    products: Mapping[str, Product]
+    """By the names of their XML files."""
+    roots: tuple[Root, ...] = ()
+    """All storages that this host sees, the innermost first."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(one.size for one in self.files)
+
+
+def survey(
+    paths: Iterable[Path],
+    storages: Sequence[Storage],
+    accesses: Sequence[Access],
+    values: Sequence[str] = (),
+) -> Find:
+    """Return what there is to be registered: the files, and of products the files they name.
+
+    Args:
+        paths: Files, products, and directories, of which all is taken but hidden files.
+        storages: The storages of the registry.
+        accesses: The access rows of this host's zone.
+        values: Paths of texts by which products can be found, besides their headers.
+
+    Raises:
+        InputError: A file is in no storage, a product is odd, or two files have one name; all of
+            them are told.
+        StorageError: The disk of a storage is away, or another is in its place.
+    """
+    looking = _Looking(_roots(storages, accesses), values)
+    for path in paths:
+        for file in _files_below(path, looking.problems):
+            looking.take(file)
+    return looking.found()
+
+
+class _Looking:
+    """Takes files one by one, and keeps what is wrong with them."""
+
+    def __init__(self, roots: Sequence[Root], values: Sequence[str]) -> None:
+        self.problems: list[str] = []
+        self._roots = roots
+        self._seen: set[str] = set()  # storages whose markers were seen
+        self._values = values
+        self._files: dict[str, Lying] = {}
+        self._products: dict[str, Product] = {}
+        self._declared: dict[str, list[Checksum]] = {}
+
+    def take(self, path: Path) -> None:
+        """Take a file, and if it is a product, the files that it names."""
+        if not self._add(path) or path.suffix.lower() != ".xml":
+            return
+        try:
+            product = read_product(path, self._values)
+        except InputError as error:
+            self.problems.append(error.message)
+            return
+        self.problems += [f"product {path}: {problem}" for problem in product.problems]
+        self._products[path.name] = product
+        for reference in product.files:
+            if reference.checksum is not None:
+                self._declared.setdefault(reference.name, []).append(reference.checksum)
+            place = file_beside(path, reference.name)
+            if place is None:
+                self.problems.append(f"{path} names {reference.name}, which is not beside it")
+            else:
+                self._add(place)
+
+    def found(self) -> Find:
+        """Return what was taken, unless something is wrong."""
+        if self.problems:
+            lines = list(dict.fromkeys(self.problems))
+            raise InputError(
+                "nothing was registered:\n" + "\n".join(f"  {line}" for line in lines),
+                hint="correct these, or leave them out",
+            )
+        return Find(
+            files=tuple(
+                Lying(
+                    path=one.path,
+                    storage=one.storage,
+                    place=one.place,
+                    size=one.size,
+                    mtime_ns=one.mtime_ns,
+                    declared=tuple(self._declared.get(one.name, ())),
+                )
+                for one in self._files.values()
+            ),
+            products=self._products,
+            roots=tuple(self._roots),
+        )
+
+    def _add(self, path: Path) -> bool:
+        real = Path(os.path.realpath(path))
+        status = self._status(path, real)
+        if status is None:
+            return False
+        root = next((root for root in self._roots if real.is_relative_to(root.path)), None)
+        if root is None:
+            told = ", ".join(f"{root.storage.name} ({root.path})" for root in self._roots) or "none"
+            self.problems.append(f"{path} is in no storage; those of this zone are: {told}")
+            return False
+        if root.storage.name not in self._seen:
+            root.check()
+            self._seen.add(root.storage.name)
+        other = self._files.get(real.name)
+        if other is not None and other.path != str(real):
+            self.problems.append(f"{other.path} and {real} have one name")
+            return False
+        self._files[real.name] = Lying(
+            path=str(real),
+            storage=root.storage.name,
+            place=real.relative_to(root.path).as_posix(),
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+        )
+        return True
+
+    def _status(self, path: Path, real: Path) -> os.stat_result | None:
+        """Return what there is of a file that can be registered."""
+        if problem := name_problem(real.name):
+            self.problems.append(f"{path}: its name {problem}")
+            return None
+        try:
+            status = real.stat()
+        except OSError as error:
+            self.problems.append(f"{path} cannot be looked at: {error.strerror}")
+            return None
+        if not kinds.S_ISREG(status.st_mode):
+            self.problems.append(f"{path} is not a regular file")
+            return None
+        return status
+
+
+def _roots(storages: Sequence[Storage], accesses: Sequence[Access]) -> list[Root]:
+    """Return the storages that are directories of this host, the innermost first."""
+    named = {storage.name: storage for storage in storages}
+    found = [
+        Root(storage=named[access.storage], path=str(root))
+        for access in usable(accesses, named, Use.READ)
+        if (root := local_root(access)) is not None
+    ]
+    return sorted(found, key=lambda root: (-len(Path(root.path).parts), root.storage.name))
+
+
+def local_root(access: Access) -> Path | None:
+    """Return the directory that an access row means on its hosts, None if it means none."""
+    url = urlsplit(access.root)
+    return Path(unquote(url.path)).resolve() if url.scheme == "file" else None
+
+
+def _files_below(path: Path, problems: list[str]) -> Iterator[Path]:
+    if not path.is_dir():
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file")
+        yield path
+        return
+
+    def unread(error: OSError) -> None:
+        problems.append(f"{error.filename} cannot be looked into: {error.strerror}")
+
+    for folder, folders, names in os.walk(path, onerror=unread):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
