@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from euclid_dask.core.errors import InputError
+from euclid_dask.core.errors import InputError, StoppedError
 from euclid_dask.core.values import Value, replace
 from euclid_dask.data.adopting import adopt
 from euclid_dask.data.credentials import Credential, read_credentials
@@ -26,10 +26,10 @@ from euclid_dask.data.model import (
 from euclid_dask.data.names import check_name
 from euclid_dask.data.probing import Finding, check_storage
 from euclid_dask.data.registry import Registry
-from euclid_dask.data.resolve import locate
+from euclid_dask.data.resolve import Use, locate, usable
 from euclid_dask.data.roots import check_root
 from euclid_dask.data.ruling import Ruling
-from euclid_dask.data.storage import StorageDriver
+from euclid_dask.data.storage import MARKER, StorageDriver
 from euclid_dask.data.storages.opening import open_driver
 from euclid_dask.data.survey import Find, Lying, local_root, survey
 from euclid_dask.worker.clock import SystemClock
@@ -113,8 +113,13 @@ class Way:
             write=old.write if self.write is None else self.write,
             delete=old.delete if self.delete is None else self.delete,
             credential=old.credential if self.credential is None else self.credential,
-            options={**old.options, **self.options},
+            options=merged(old.options, self.options),
         )
+
+
+def merged(before: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return texts by name with those given; a name that is given as the empty text goes."""
+    return {name: text for name, text in {**before, **given}.items() if text}
 
 
 def add_storage(
@@ -127,7 +132,8 @@ def add_storage(
 ) -> Storage:
     """Add a storage, or one more way to reach it; mark its root as that storage's.
 
-    What is not given stays as it is; a new storage is enabled and durable.
+    What is not given stays as it is; a new storage is enabled and durable. A label or option that
+    is given as the empty text goes.
 
     Returns:
         The storage, with its marker.
@@ -153,7 +159,7 @@ def add_storage(
             state=old.state if state is None else state,
             durable=old.durable if durable is None else durable,
             one_writer=one_writer,
-            labels={**old.labels, **labels},
+            labels=merged(old.labels, labels),
         )
         registry.storages.put(storage)
         registry.storages.put_access([access])
@@ -163,6 +169,12 @@ def add_storage(
 def _refuse_overlap(access: Access, others: Sequence[Access]) -> None:
     """Refuse a directory within another storage, or around one: a file would count twice."""
     own = local_root(access)
+    for above in own.parents if own is not None else ():
+        if os.path.exists(above / MARKER):  # noqa: PTH110  also where one may not look
+            raise InputError(
+                f"{own} is within {above}, which is marked as a storage",
+                hint="a file in both would count as two copies; choose another directory",
+            )
     for other in others:
         root = local_root(other) if other.zone == access.zone else None
         if own is None or root is None or other.storage == access.storage:
@@ -278,6 +290,7 @@ def ingest(
         InputError: Something is wrong with some files, and what. When it was seen before any was
             read, nothing is registered; else all others are, and products with all their files.
         StorageError: The disk of a storage is away.
+        StoppedError: All is registered, and rules have still to be applied to it.
     """
     with open_registry(settings, read_only=dry_run) as registry:
         storages = registry.storages.all()
@@ -286,9 +299,33 @@ def ingest(
             return found, 0
         total = found.size
         adopted = adopt(registry, found, lambda one: watch(one, total))
-        Ruling(registry).catch_up()
+        try:
+            Ruling(registry).catch_up()
+        except InputError as error:  # as when a rule ends just now; nobody's files are wrong
+            raise StoppedError(
+                f"files are registered, and rules were not applied to all: {error.message}",
+                hint="call it again: what is registered is not read again",
+            ) from error
         adopted.check()
         return found, adopted.read
+
+
+def is_in_storage(settings: DataSettings, path: Path) -> bool:
+    """Tell whether a file is in a storage that hosts of this zone see as a directory."""
+    return storage_around(settings, path) != ""
+
+
+def storage_around(settings: DataSettings, path: Path) -> str:
+    """Return the storage that hosts of this zone see around a path, "" if there is none."""
+    real = path.resolve()
+    with open_registry(settings, read_only=True) as registry:
+        known = {one.name: one for one in registry.storages.all()}
+        accesses = usable(registry.storages.accesses(settings.zone), known, Use.READ)
+    for access in accesses:
+        root = local_root(access)
+        if root is not None and real.is_relative_to(root):
+            return access.storage
+    return ""
 
 
 def refuse_unknown(registry: Registry, names: Sequence[str]) -> None:

@@ -2,22 +2,33 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from types import MappingProxyType
 
 from euclid_dask.api.copies import opener_of, worker_name
 from euclid_dask.api.data import (
     DataSettings,
     Whereabouts,
+    merged,
     open_registry,
     refuse_unknown,
     whereabouts_of,
 )
 from euclid_dask.core.errors import InputError
-from euclid_dask.core.values import Value
+from euclid_dask.core.values import Value, replace
 from euclid_dask.data.cleaner import Cleaner
 from euclid_dask.data.cleaner import Settings as CleanerSettings
 from euclid_dask.data.drivers import Drivers
 from euclid_dask.data.fsck import LOOKING, Choices, Report, fsck
-from euclid_dask.data.model import Deletion, DeletionState, Replica, ReplicaState, Transfer
+from euclid_dask.data.model import (
+    Access,
+    Deletion,
+    DeletionState,
+    Replica,
+    ReplicaState,
+    Storage,
+    StorageState,
+    Transfer,
+)
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.queues import Queues
 from euclid_dask.data.registry.rules import Claim, KeptRule, RuleState
@@ -25,6 +36,57 @@ from euclid_dask.data.resolve import Use, usable
 from euclid_dask.data.rules import Rule
 from euclid_dask.data.ruling import Ruled, Ruling
 from euclid_dask.worker.clock import SystemClock
+
+
+class StorageShown(Value, frozen=True, kw_only=True):
+    """A storage, how each zone reaches it, and what it has."""
+
+    storage: Storage
+    accesses: tuple[Access, ...]
+    replicas: Mapping[str, int]
+    """How many there are in each state."""
+
+
+def show_storage(settings: DataSettings, name: str) -> StorageShown:
+    """Return a storage, the ways to it, and how many replicas it has.
+
+    Raises:
+        InputError: There is no such storage.
+    """
+    with open_registry(settings, read_only=True) as registry:
+        counts = registry.storages.counts()
+        return StorageShown(
+            storage=registry.storages.get(name),
+            accesses=tuple(it for it in registry.storages.accesses() if it.storage == name),
+            replicas={state: number for (it, state), number in counts.items() if it == name},
+        )
+
+
+def edit_storage(
+    settings: DataSettings,
+    name: str,
+    *,
+    labels: Mapping[str, str] = MappingProxyType({}),
+    state: StorageState | None = None,
+    durable: bool | None = None,
+) -> Storage:
+    """Change what is said of a storage, whose disks may be away; return it.
+
+    What is not given stays as it is; a label that is given as the empty text goes.
+
+    Raises:
+        InputError: There is no such storage.
+    """
+    with open_registry(settings) as registry:
+        old = registry.storages.get(name)
+        new = replace(
+            old,
+            state=old.state if state is None else state,
+            durable=old.durable if durable is None else durable,
+            labels=merged(old.labels, labels),
+        )
+        registry.storages.put(new)
+        return new
 
 
 class Removed(Value, frozen=True, kw_only=True):
@@ -46,6 +108,8 @@ class Wish(Value, frozen=True, kw_only=True):
     reason: str
     last_copy: bool = False
     """Whether the last good replica may go, and the file with it."""
+    adopted: bool = False
+    """Whether files may go that were registered where somebody had put them."""
     grace_s: float = 0.0
     """How long they stay nevertheless, in seconds."""
 
@@ -60,7 +124,9 @@ def remove(settings: DataSettings, wish: Wish, *, dry_run: bool = False) -> list
     with open_registry(settings) as registry:
         refuse_unknown(registry, wish.names)
         wanted = _wanted(registry, wish)
-        needed = Queues(registry.database).needed(wanted, last_copy=wish.last_copy)
+        needed = Queues(registry.database).needed(
+            wanted, last_copy=wish.last_copy, adopted=wish.adopted
+        )
         free = [one for one in wanted if one not in needed]
         kept = [
             Removed(file=one[0], storage=one[1], state="kept", reason=why)
@@ -70,7 +136,11 @@ def remove(settings: DataSettings, wish: Wish, *, dry_run: bool = False) -> list
             return kept + [Removed(file=name, storage=goal, state="free") for name, goal in free]
         if free:
             registry.deletions.request(
-                free, wish.reason, last_copy=wish.last_copy, grace_s=wish.grace_s
+                free,
+                wish.reason,
+                last_copy=wish.last_copy,
+                adopted=wish.adopted,
+                grace_s=wish.grace_s,
             )
         untouched = _cleaned(registry, settings)
         last = {

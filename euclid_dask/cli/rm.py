@@ -17,11 +17,12 @@ EPILOG: Final = """\
 Examples:
   euclid-dask rm EUC_VIS_RAW.fits --from SCRATCH
   euclid-dask rm EUC_VIS_RAW.fits --from SCRATCH --dry-run
-  euclid-dask rm EUC_VIS_BAD.fits --last-copy --reason 'detector was warm'
+  euclid-dask rm EUC_VIS_BAD.fits --last-copy --adopted --reason 'detector was warm'
 
 A replica stays, and it is said why, when a run has pinned its file, a transfer of it is under way,
 a rule wants it there, or no other good one is in a durable storage. Only --last-copy takes that,
-and then the file is gone: its name is never used for other content.
+and then the file is gone: its name is never used for other content. What `ingest` registered where
+it lay stays without --adopted: whoever put it there may not know of the registry.
 """
 TOLD: Final = {
     "removed": "removed from",
@@ -37,6 +38,9 @@ TOLD: Final = {
     "--from", "storages", multiple=True, metavar="STORAGE", help="Where; may be given twice."
 )
 @click.option("--last-copy", is_flag=True, help="Also the last good copy, and so the file.")
+@click.option(
+    "--adopted", is_flag=True, help="Also files that were registered where they lay, by `ingest`."
+)
 @click.option("--reason", metavar="TEXT", help="Why, for the record; default: who asked for it.")
 @click.option(
     "--grace",
@@ -55,6 +59,7 @@ def command(names: tuple[str, ...], storages: tuple[str, ...], **given: Any) -> 
         storages=storages,
         reason=given["reason"] or f"rm by {getpass.getuser()}",
         last_copy=given["last_copy"],
+        adopted=given["adopted"],
         grace_s=given["grace"],
     )
     done = remove(data_settings(given), wish, dry_run=given["dry_run"])

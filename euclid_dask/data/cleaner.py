@@ -5,7 +5,9 @@
 Rule 1: a cleaner may die at any point: nobody reads a replica that is marked, and when the lease
 has run out the next cleaner claims it, and finds its file or finds it gone.
 Rule 2: where the marker is not seen, nothing is marked, removed or forgotten.
-Rule 3: who could have lost the lease removes nothing.
+Rule 3: who could have lost the lease removes nothing: another may have removed the file by now,
+and a mover brought it back. So the clock is looked at last, and half a lease is left then, longer
+than a driver waits for any answer.
 """
 
 from collections.abc import Mapping
@@ -36,8 +38,9 @@ class Settings(Value, frozen=True, kw_only=True):
     """Its name, which no other cleaner has."""
     zone: str
     """Where it runs: it removes by the access rows of this zone."""
-    lease_s: float = 60.0
-    """For how long its deletions are its own, in seconds; half of it is for beginning them."""
+    lease_s: float = 300.0
+    """For how long its deletions are its own, in seconds; half of it is for beginning them, the
+    other half for the last one to end."""
     threads: int = 4
     """How many files it removes at once."""
 
@@ -109,10 +112,11 @@ class Cleaner:
     def _remove(self, job: tuple[Deletion, GuardedDriver, float]) -> StorageError | None:
         """Remove the bytes of a marked replica; return why they may still be there."""
         deletion, driver, expires_s = job
-        if self._clock.now_s() > expires_s:
-            return StorageError(ErrorClass.BUSY, "the cleaner had too much to do", 0.0)
         try:
-            if not driver.unlink(deletion.path):
+            driver.check()  # which may take long
+            if self._clock.now_s() > expires_s:
+                return StorageError(ErrorClass.BUSY, "the cleaner had too much to do", 0.0)
+            if not driver.driver.unlink(deletion.path):
                 driver.check()  # gone already, and not gone with its disk a moment ago
         except StorageError as error:
             return error

@@ -73,6 +73,7 @@ class Deletions:
         reason: str,
         *,
         last_copy: bool = False,
+        adopted: bool = False,
         grace_s: float = 0.0,
     ) -> None:
         """Ask that replicas be removed, given by the names of their files and storages.
@@ -83,17 +84,22 @@ class Deletions:
             wanted: Names of files and storages.
             reason: Why, for the record.
             last_copy: Whether the last good replica of a file may go, and the file with it.
+            adopted: Whether replicas may go that were registered where they lay; these files are
+                somebody's own.
             grace_s: How long they stay nevertheless, in seconds.
 
         Raises:
-            InputError: There is no such replica, it is needed, or it is the last good one.
+            InputError: There is no such replica, it is needed, it is the last good one, or it was
+                registered where it lay.
         """
         if not reason.strip():
             raise InputError("a replica is not removed without a reason", hint="give one")
 
-        self._database.write(
-            lambda it: _request(it, wanted, reason, last_copy=last_copy, grace_s=grace_s)
-        )
+        def work(connection: Connection) -> None:
+            going = _free(connection, wanted, last_copy=last_copy, adopted=adopted)
+            _insert(connection, going, reason, last_copy=last_copy, grace_s=grace_s)
+
+        self._database.write(work)
 
     def claim(
         self, worker: str, number: int, lease_s: float, storages: Sequence[str] | None = None
@@ -211,14 +217,14 @@ class Deletions:
         return self._database.read(lambda it: [_deletion(row) for row in it.execute(query)])
 
 
-def _request(
+def _free(
     connection: Connection,
     wanted: Sequence[tuple[str, str]],
-    reason: str,
     *,
     last_copy: bool,
-    grace_s: float,
-) -> None:
+    adopted: bool,
+) -> list[AnyRow]:
+    """Return replicas that are to be removed and are not asked for yet, if all of them may go."""
     rows = lock_files(connection, [name for name, _ in wanted])
     places = storage_ids(connection, [storage for _, storage in wanted])
     files = [row.id for row in rows.values()]
@@ -233,10 +239,10 @@ def _request(
             raise InputError(f"there is no replica of {shown(name)} in {storage}")
         if key in asked:
             continue
-        if needed := needs.why(replica, last_copy=last_copy):
+        if needed := needs.why(replica, last_copy=last_copy, adopted=adopted):
             raise InputError(f"the replica of {shown(name)} in {storage} is not removed: {needed}")
         going.append(replica)
-    _insert(connection, going, reason, last_copy=last_copy, grace_s=grace_s)
+    return going
 
 
 def _settle(connection: Connection, file: AnyRow) -> None:
@@ -334,7 +340,8 @@ def _mark(connection: Connection, due: Sequence[AnyRow]) -> list[int]:
         if replica is None or replica.state not in REPLICA.sources(ReplicaCue.MARK):
             needed = "the replica is gone, or out of reach"
         else:
-            needed = needs.why(replica, last_copy=row.last_copy)
+            # whether it is adopted never changes, and was looked at when this was asked for
+            needed = needs.why(replica, last_copy=row.last_copy, adopted=True)
         if needed or replica is None:
             _end(connection, row, DeletionCue.CANCEL, needed)
             continue

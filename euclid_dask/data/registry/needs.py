@@ -69,8 +69,23 @@ class Needs:
             for row in where_in(connection, _RULES, rule_targets.c.file_id, files)
         }
 
-    def why(self, replica: AnyRow, *, last_copy: bool) -> str:
-        """Return why a replica has to stay, the empty text when it may go."""
+    def why(self, replica: AnyRow, *, last_copy: bool, adopted: bool) -> str:
+        """Return why a replica has to stay, the empty text when it may go.
+
+        Args:
+            replica: One of `replicas`.
+            last_copy: Whether the last good one may go.
+            adopted: Whether one may go that was registered where somebody else had put it.
+        """
+        if used := self._used(replica):
+            return used
+        if not last_copy and not any(map(_is_safe, self._others(replica))):
+            return "no other good replica is in a durable storage"
+        if replica.adopted and not adopted:
+            return "it was registered where it lay: whoever put it there may still use it"
+        return ""
+
+    def _used(self, replica: AnyRow) -> str:
         file = replica.file_id
         if file in self._owners:
             return f"it is pinned by {', '.join(self._owners[file])}"
@@ -78,8 +93,6 @@ class Needs:
             return f"transfer {self._transfers[file]} of the file is not done"
         if name := self._rules.get((file, replica.storage_id)):
             return f"rule {name} wants it there"
-        if not last_copy and not any(map(_is_safe, self._others(replica))):
-            return "no other good replica is in a durable storage"
         return ""
 
     def mark(self, replica: AnyRow) -> bool:

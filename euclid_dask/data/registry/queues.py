@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from euclid_dask.core.values import Value
 from euclid_dask.data.model import Deletion, Transfer, TransferState
@@ -11,6 +11,7 @@ from euclid_dask.data.registry.engine import Database
 from euclid_dask.data.registry.needs import Needs
 from euclid_dask.data.registry.rows import batches, file_ids, storage_ids, where_in
 from euclid_dask.data.registry.schema import (
+    IS_ACTIVE,
     deletions,
     files,
     rule_stuck,
@@ -19,6 +20,7 @@ from euclid_dask.data.registry.schema import (
     transfers,
 )
 from euclid_dask.data.registry.transfers import Transfers
+from euclid_dask.data.states import ACTIVE
 
 
 class Standing(Value, frozen=True, kw_only=True):
@@ -70,7 +72,7 @@ class Queues:
         )
         query = (
             select(transfers.c.id, transfers.c.changed_at_s, transfers.c.not_before_s)
-            .where(transfers.c.state.in_(sorted(states)), is_last)
+            .where(_stands(states), is_last)
             .order_by(transfers.c.id.desc())
             .limit(limit)
         )
@@ -110,13 +112,14 @@ class Queues:
         ]
 
     def needed(
-        self, wanted: Sequence[tuple[str, str]], *, last_copy: bool
+        self, wanted: Sequence[tuple[str, str]], *, last_copy: bool, adopted: bool
     ) -> Mapping[tuple[str, str], str]:
         """Return which replicas have to stay by now, and why.
 
         Args:
             wanted: Names of files and storages.
             last_copy: Whether the last good replica of a file may go.
+            adopted: Whether replicas may go that were registered where they lay.
 
         Raises:
             InputError: A file or storage is not known.
@@ -131,7 +134,7 @@ class Queues:
                 for name, storage in wanted
             }
             reasons = {
-                pair: needs.why(row, last_copy=last_copy)
+                pair: needs.why(row, last_copy=last_copy, adopted=adopted)
                 for pair, row in rows.items()
                 if row is not None
             }
@@ -159,3 +162,9 @@ class Queues:
                 {row.reason: row.number for row in it.execute(stuck)},
             )
         )
+
+
+def _stands(states: Collection[TransferState]) -> ColumnElement[bool]:
+    if set(states) == ACTIVE:
+        return IS_ACTIVE  # as the index of such rows says it
+    return transfers.c.state.in_(sorted(states))

@@ -9,6 +9,7 @@ from doomed_cleaner import NAME, clean, make_world, pass_time
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.cleaner import Cleaner, Settings
 from euclid_dask.data.model import (
+    Access,
     DeletionState,
     ErrorClass,
     FileState,
@@ -40,11 +41,14 @@ def deletion(world: Path) -> tuple[DeletionState, str]:
 
 
 class Faulty:
-    """A driver whose `unlink` fails."""
+    """A driver whose `unlink` fails, or another of its calls."""
 
-    def __init__(self, driver: StorageDriver, unlink: Callable[[str], bool]) -> None:
+    def __init__(
+        self, driver: StorageDriver, unlink: Callable[[str], bool], **calls: Callable[..., object]
+    ) -> None:
         self._driver = driver
         self.unlink = unlink
+        vars(self).update(calls)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._driver, name)
@@ -149,7 +153,7 @@ def test_who_could_have_lost_the_lease_removes_nothing(world: Path) -> None:
         at_s = 0.0
 
         def now_s(self) -> float:
-            self.at_s += 40.0
+            self.at_s += 200.0
             return self.at_s
 
     with Registry(world / "registry.db") as registry:
@@ -163,6 +167,33 @@ def test_who_could_have_lost_the_lease_removes_nothing(world: Path) -> None:
     assert (world / "b" / NAME).exists()
     pass_time(world)
     assert clean(world).removed == 1
+
+
+def test_who_loses_the_lease_while_the_marker_is_looked_at_removes_nothing(world: Path) -> None:
+    class Clock:
+        at_s = 0.0
+
+        def now_s(self) -> float:
+            return self.at_s
+
+    clock, looked = Clock(), []
+
+    def opened(access: Access) -> StorageDriver:
+        driver = FileDriver(world / access.storage)
+
+        def open_read(path: str, start: int = 0) -> object:
+            looked.append(path)
+            if len(looked) > 1:  # the first is before anything is claimed
+                clock.at_s += 1000.0
+            return driver.open_read(path, start)
+
+        return Faulty(driver, driver.unlink, open_read=open_read)  # type: ignore[return-value]
+
+    with Registry(world / "registry.db") as registry:
+        cleaner = Cleaner(registry, opened, clock, Settings(worker="slow", zone="z"))
+        assert cleaner.drain().waiting == 1
+    assert looked == [MARKER, MARKER]
+    assert (world / "b" / NAME).exists()
 
 
 def test_a_thief_of_the_lease_tells_and_not_we(world: Path) -> None:
