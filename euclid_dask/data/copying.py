@@ -10,26 +10,20 @@ Rule 2: what an earlier mover left is found by its name: a transfer and a fence 
 Rule 3: a source is blamed only after a second look, and only while its storage is there.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-from euclid_dask.core.values import Value, replace
+from euclid_dask.core.values import replace
 from euclid_dask.data.drivers import Opener
 from euclid_dask.data.hashing import Hasher, hash_chunks, mismatch, wanted
 from euclid_dask.data.linking import as_local, linkable
 from euclid_dask.data.local import sync_directory
 from euclid_dask.data.markers import check_marker
-from euclid_dask.data.model import (
-    Arrival,
-    ErrorClass,
-    File,
-    Replica,
-    Storage,
-    Transfer,
-    TransferState,
-)
+from euclid_dask.data.model import ErrorClass, File, Storage
+from euclid_dask.data.outcomes import Arrived, Copied, Doubt, Failed, Job, part_name
 from euclid_dask.data.resolve import Location
 from euclid_dask.data.retries import is_missed
 from euclid_dask.data.storage import (
@@ -43,82 +37,6 @@ from euclid_dask.data.storage import (
 from euclid_dask.data.storages.failures import failures_of, mistake
 
 _RESUMED: Final = frozenset({ErrorClass.NETWORK, ErrorClass.TIMEOUT})
-_DIED: Final = frozenset({TransferState.RUNNING, TransferState.PUBLISHING})
-"""States from which a transfer is claimed when its mover has died."""
-
-
-class Job(Value, frozen=True, kw_only=True):
-    """A transfer with all that is needed to carry it out from one zone."""
-
-    transfer: Transfer
-    file: File
-    storage: Storage
-    """The destination."""
-    target: Location
-    """Where the file is to be there."""
-    sources: tuple[tuple[Location, Storage], ...]
-    """Where it can be read, the best first."""
-
-    @property
-    def part(self) -> str:
-        """What makes the name of its part file its own."""
-        return _part(self.transfer, self.transfer.fence)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Copied:
-    """A durable part with the right content, which waits for its name."""
-
-    job: Job
-    driver: StorageDriver
-    part: Part
-    content: File
-    method: str = "copy"
-    """How the bytes came there: `copy`, or `link` when none were written."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrived:
-    """The final file is there, durable, and has the right content."""
-
-    job: Job
-    content: File
-    stat: Stat
-    method: str
-    """`copy` or `link`, or `found` when it was there before."""
-
-    def arrival(self) -> Arrival:
-        """Return what the registry is told."""
-        replica = Replica(
-            file=self.job.file.name,
-            storage=self.job.storage.name,
-            path=self.job.target.path,
-            mtime_ns=self.stat.mtime_ns,
-        )
-        return Arrival(
-            transfer=self.job.transfer,
-            replica=replica,
-            content=self.content,
-            method=self.method,
-            bytes_copied=self.content.size if self.method == "copy" else 0,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failed:
-    """It did not succeed this time."""
-
-    job: Job
-    error: StorageError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Doubt:
-    """A source that is not what the registry says, after a second look."""
-
-    storage: str
-    file: str
-    reason: str
 
 
 @dataclass(kw_only=True)
@@ -169,7 +87,7 @@ class Copier:
             copied.part.abandon()
             if copied.method == "link" and error.kind is ErrorClass.POLICY:
                 return self._unlinked(job, error)
-            return self._taken(driver, job, error)
+            return self._taken(copied, error)
         except Exception as error:  # noqa: BLE001 -- as above
             copied.part.abandon()
             return Failed(job=job, error=mistake(error))
@@ -179,13 +97,18 @@ class Copier:
         self.unlinked.add(job.storage.name)
         return Failed(job=job, error=StorageError(ErrorClass.BUSY, error.message))
 
-    def _taken(self, driver: StorageDriver, job: Job, error: StorageError) -> Arrived | Failed:
+    def _taken(self, copied: Copied, error: StorageError) -> Arrived | Failed:
         """Look at what has the final name; that of another with the same content is as good."""
+        if error.kind is not ErrorClass.EXISTS:
+            return Failed(job=copied.job, error=error)
         try:
-            found = self._there(driver, job) if error.kind is ErrorClass.EXISTS else None
+            found = self._there(copied.driver, copied.job)
         except StorageError as worse:
-            return Failed(job=job, error=worse)
-        return found or Failed(job=job, error=error)
+            return Failed(job=copied.job, error=worse)
+        # our bytes were written, whether they got the name and the answer was lost, or not
+        if found is None:
+            return Failed(job=copied.job, error=error)
+        return dataclasses.replace(found, method=copied.method)
 
     def _there(self, driver: StorageDriver, job: Job) -> Arrived | None:
         """Return the final file if it is there and has the right content; None if there is none.
@@ -206,17 +129,15 @@ class Copier:
                 f"{job.target.url}: there is another file: {problem}",
                 hint="nothing is replaced: have it looked at, and removed",
             )
-        method = "copy" if job.transfer.earlier in _DIED else "found"
         if local := as_local(driver):
             path = local.local_path(job.target.path)
             with failures_of(job.target.url):
                 sync_directory(path.parent)  # whoever gave it its name may have died before this
-                method = "link" if path.stat().st_nlink > 1 else method
         return Arrived(
             job=job,
             content=_as_read(job.file, hasher),
             stat=stat,
-            method=method,
+            method=job.transfer.method or "found",  # what a mover before was about to publish
         )
 
     def _failed(self, place: Location) -> None:
@@ -350,10 +271,6 @@ def _check(driver: StorageDriver, storage: Storage) -> None:
         check_marker(driver, storage.marker)
 
 
-def _part(transfer: Transfer, fence: int) -> str:
-    return f"{transfer.id}-{fence}"
-
-
 def _no_source(job: Job) -> StorageError:
     return StorageError(
         ErrorClass.MISSING,
@@ -364,15 +281,17 @@ def _no_source(job: Job) -> StorageError:
 
 def _remove_parts(driver: StorageDriver, job: Job) -> None:
     for fence in range(1, job.transfer.fence):
-        driver.unlink(part_path(job.target.path, _part(job.transfer, fence)))
+        driver.unlink(part_path(job.target.path, part_name(job.transfer, fence)))
 
 
 def _blocks(driver: StorageDriver, path: str, file: File) -> Iterator[bytes]:
     """Yield the bytes of a file, and no more than one block too many.
 
-    Where the line breaks, it is read on from there, as long as each try brings something.
+    Where the line breaks, it is read on from there, as long as each try brings something, and
+    a checksum will tell whether the rest belongs to what came before.
     """
     start = 0
+    is_known = bool(file.checksums)  # else nothing tells a file that was replaced meanwhile
     while True:
         opened = start
         try:
@@ -382,7 +301,7 @@ def _blocks(driver: StorageDriver, path: str, file: File) -> Iterator[bytes]:
                     yield data
                 return
         except StorageError as error:
-            if error.kind not in _RESUMED or start == opened:
+            if error.kind not in _RESUMED or start == opened or not is_known:
                 raise
 
 

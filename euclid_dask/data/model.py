@@ -191,8 +191,9 @@ class Transfer(Value, frozen=True, kw_only=True):
     priority: int = 0
     """Those of higher priority are claimed first."""
     bytes_copied: int = 0
+    """How many bytes were written, once they are about to be published."""
     method: str = ""
-    """How the bytes came there, as `copy` or `link`; empty until it is done."""
+    """How the bytes came there, as `copy` or `link`; empty until they are about to be published."""
     error_class: ErrorClass | None = None
     """What went wrong last, None if nothing did."""
     error: str = ""

@@ -16,9 +16,10 @@ from typing import Final, TypeAlias
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.seams import Clock
 from euclid_dask.core.values import Value, replace
-from euclid_dask.data.copying import Arrived, Copied, Copier, Failed, Job, new_path
+from euclid_dask.data.copying import Copier, new_path
 from euclid_dask.data.drivers import Drivers, Opener
 from euclid_dask.data.model import Access, ErrorClass, Replica, Storage, Transfer
+from euclid_dask.data.outcomes import Arrived, Copied, Failed, Job, published
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.resolve import Use, locate, usable
 from euclid_dask.data.retries import FULL_PAUSE_S, MOST_ATTEMPTS, retry_in_s
@@ -165,7 +166,7 @@ class Mover:
         """Return what may be published or finished; the parts of others go."""
         if not ready:
             return []
-        claimed = [outcome.job.transfer for outcome in ready]
+        claimed = [published(outcome) for outcome in ready]
         kept = self._registry.transfers.publishing(claimed, self._settings.lease_s)
         ids = {transfer.id for transfer in kept}
         for outcome in ready:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from euclid_dask.core.errors import InputError
+from euclid_dask.core.values import replace
 from euclid_dask.data.copying import new_path
 from euclid_dask.data.hashing import hash_chunks
 from euclid_dask.data.model import (
@@ -105,6 +106,20 @@ class Faulty:
 
     def __getattr__(self, name: str) -> object:
         return self._calls.get(name) or getattr(self._driver, name)
+
+
+class Breaking:
+    """A reader whose line breaks after the first block."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._left = 1
+
+    def read(self, n: int) -> bytes:
+        if not self._left:
+            raise StorageError(ErrorClass.NETWORK, "cut")
+        self._left -= 1
+        return self._reader.read(1_000_000)
 
 
 def raises(kind: ErrorClass, retry_after_s: float | None = None) -> Callable[..., object]:
@@ -355,23 +370,12 @@ def test_a_broken_line_is_taken_up_where_it_broke(world: World) -> None:
     world.add("a")
     driver, starts = world.drivers["a"], list[int]()
 
-    class Cut:
-        def __init__(self, reader: Reader) -> None:
-            self._reader = reader
-            self._left = 1
-
-        def read(self, n: int) -> bytes:
-            if not self._left:
-                raise StorageError(ErrorClass.NETWORK, "cut")
-            self._left -= 1
-            return self._reader.read(1_000_000)
-
     @contextmanager
     def open_read(path: str, start: int = 0) -> Iterator[object]:
         with driver.open_read(path, start) as reader:
             if path.startswith("in/"):
                 starts.append(start)
-                yield Cut(reader)
+                yield Breaking(reader)
             else:
                 yield reader
 
@@ -424,10 +428,72 @@ def test_parts_of_movers_that_died_are_removed(world: World) -> None:
 def test_what_a_dead_mover_published_counts_as_copied(world: World) -> None:
     world.add("a")
     world.registry.transfers.enqueue([(NAME, "b")])
-    world.registry.transfers.claim("dead", 1, -1.0)
+    (claimed,) = world.registry.transfers.claim("dead", 1, -1.0)
+    ready = replace(claimed, method="copy", bytes_copied=len(CONTENT))
+    world.registry.transfers.publishing([ready], -1.0)
     world.write("b", new_path(NAME), CONTENT)
     done = world.move()
     assert (done.state, done.method, done.bytes_copied) == ("done", "copy", len(CONTENT))
+
+
+def test_what_a_stranger_put_there_after_a_mover_died_counts_as_found(world: World) -> None:
+    world.add("a")
+    world.registry.transfers.enqueue([(NAME, "b")])
+    world.registry.transfers.claim("dead", 1, -1.0)
+    world.write("b", new_path(NAME), CONTENT)
+    done = world.move()
+    assert (done.state, done.method, done.bytes_copied) == ("done", "found", 0)
+
+
+def test_what_was_published_and_not_seen_at_once_counts_as_copied(world: World) -> None:
+    world.add("a")
+    good = world.drivers["b"]
+
+    def stat(path: str) -> object:
+        if world.paths("b") == [new_path(NAME)]:
+            raise StorageError(ErrorClass.NETWORK, "not seen yet", -1.0)
+        return good.stat(path)
+
+    world.drivers["b"] = Faulty(good, stat=stat)
+    assert world.move().state is TransferState.RETRY
+    world.drivers["b"] = good
+    with sqlite3.connect(world.directory / "registry.db") as database:
+        database.execute("UPDATE transfers SET not_before_s = 0")
+    database.close()
+    done = world.move()
+    assert (done.state, done.method, done.bytes_copied) == ("done", "copy", len(CONTENT))
+
+
+def test_what_was_copied_and_was_there_meanwhile_counts_as_copied(world: World) -> None:
+    world.add("a")
+    driver = world.drivers["b"]
+
+    def open_part(path: str, part: str, size: int | None = None) -> object:
+        made = driver.open_part(path, part, size)
+        world.write("b", path, CONTENT)
+        return made
+
+    world.drivers["b"] = Faulty(driver, open_part=open_part)
+    done = world.move()
+    assert (done.state, done.method, done.bytes_copied) == ("done", "copy", len(CONTENT))
+
+
+def test_a_file_of_which_no_checksum_is_known_is_not_read_on_after_a_break(world: World) -> None:
+    world.write("a", "x", CONTENT)
+    file = File(name=NAME, size=len(CONTENT))
+    world.registry.register([file], [Replica(file=NAME, storage="a", path="x")])
+    driver, starts = world.drivers["a"], list[int]()
+
+    @contextmanager
+    def open_read(path: str, start: int = 0) -> Iterator[object]:
+        starts.append(start)
+        with driver.open_read(path, start) as reader:
+            yield Breaking(reader)
+
+    world.drivers["a"] = Faulty(driver, open_read=open_read)
+    failed = world.move()
+    assert (failed.state, failed.error_class) == (TransferState.RETRY, ErrorClass.NETWORK)
+    assert starts == [0]
 
 
 def test_a_source_that_is_not_ours_needs_no_marker(world: World) -> None:
