@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import Value
 from euclid_dask.data.names import shown
-from euclid_dask.data.products import value_path
+from euclid_dask.data.products import number_of, value_path
 
 
 class Operator(StrEnum):
@@ -207,7 +207,7 @@ class _Parser:
         if date := self._take(_DATE):
             return _Literal(_date(date[1]))
         if bare := self._take(_BARE):
-            return _Literal(bare[0], _number(bare[0]))
+            return _Literal(bare[0], number_of(bare[0]))
         raise self._error("a value, in quotes if it has blanks")
 
     def _take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
@@ -234,14 +234,6 @@ _OPERATORS: Final = {
 
 def _joined(kind: type[All | Any], parts: Sequence[Expression]) -> Expression:
     return parts[0] if len(parts) == 1 else kind(parts=tuple(parts))
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if abs(number) < float("inf") else None
 
 
 def _date(text: str) -> str:

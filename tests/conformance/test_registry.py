@@ -308,6 +308,18 @@ def test_a_storage_with_replicas_is_not_forgotten(registry: Registry) -> None:
     assert [one.name for one in registry.storages.all()] == ["A", "B", "W"]
 
 
+def test_a_storage_is_forgotten_with_what_was_moved_there(registry: Registry) -> None:
+    add(registry)
+    registry.transfers.enqueue([("a.fits", "B")])
+    with pytest.raises(InputError, match="transfers to it have not ended"):
+        registry.storages.remove("B")
+    (claimed,) = registry.transfers.claim("m1", 1, LEASE_S)
+    registry.transfers.fail(claimed, ErrorClass.AUTH, "no key")
+    registry.storages.remove("B")
+    assert "B" not in [one.name for one in registry.storages.all()]
+    assert registry.transfers.of_files(["a.fits"]) == []
+
+
 def test_ways_to_reach_a_storage_are_changed_and_removed(registry: Registry) -> None:
     way = Access(storage="A", zone="hpc", root="sftp://Host:22/data/", options={"timeout_s": "5"})
     registry.storages.put_access([way, Access(storage="B", zone="lab", root="file:///data")])
@@ -856,6 +868,13 @@ def test_a_declared_checksum_that_is_not_the_files_is_refused(registry: Registry
         ("Header.CreationDate < dt(2023,1,1,0,0,0)", ["P3"]),
         ("Header.ProductId > P1 && (Data.TileIndex == 7 || Data.Filter == none)", ["P2"]),
         ("Header.DataSetRelease like SC8%", []),
+        ("Header.PlanId > 9", ["P3"]),
+        ("Header.PlanId == 9.0", ["P2"]),
+        ("Header.PlanId != 9", ["P1", "P3"]),
+        ("Header.PlanId < 1e9 and not Header.PlanId < 1e1", ["P3"]),
+        ('Header.PlanId == "9"', ["P2"]),
+        ("Header.Curator < 5", []),
+        ("Data.TileIndex == 90_346", []),
         ("DpdVisRawFrame", ["P1", "P2", "P3"]),
         ("DpdMerFinalCatalog", []),
     ],
@@ -867,7 +886,12 @@ def test_products_are_found_by_their_values(
     add_product(
         registry,
         "P2",
-        header={"DataSetRelease": "SC8_MAIN_V0", "ManualValidationStatus": "INVALID"},
+        header={
+            "DataSetRelease": "SC8_MAIN_V0",
+            "ManualValidationStatus": "INVALID",
+            "PlanId": "9",
+            "Curator": "1e999",
+        },
         values=(
             *a_product().values[:2],
             ProductValue(path="Data.TileIndex", ordinal=0, text="7", number=7),
@@ -876,7 +900,12 @@ def test_products_are_found_by_their_values(
     add_product(
         registry,
         "P3",
-        header={"DataSetRelease": "DR1", "CreationDate": "2022-07-07T15:18:11.300Z"},
+        header={
+            "DataSetRelease": "DR1",
+            "CreationDate": "2022-07-07T15:18:11.300Z",
+            "PlanId": "10",
+            "Curator": "4 of us",
+        },
         values=(a_product().values[0], a_product().values[2]),
     )
     assert found(registry, text) == expected

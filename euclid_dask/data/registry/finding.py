@@ -3,7 +3,20 @@
 import operator
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+)
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import FoundProduct
@@ -24,6 +37,8 @@ _OPERATORS: Final = {
 }
 _EXACT: Final = 2**53
 """Integers up to this are told apart as numbers; ids of observations can be longer."""
+_NUMBER: Final = r"^[+-]?([0-9]{1,100}\.?[0-9]{0,100}|\.[0-9]{1,100})([eE][+-]?[0-9]{1,2})?$"
+"""A text that is a number, of which no database says that it is too large."""
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_", "*": "%"})
 
 
@@ -93,21 +108,26 @@ def _condition(condition: Condition) -> ColumnElement[bool]:
     root, _, field = condition.path.partition(".")
     if root == "Header":
         text = products.c.header[field].as_string()
-        return and_(text.is_not(None), _compared(text, condition.operator, condition.text))
+        number = case((text.regexp_match(_NUMBER), cast(text, Float(53))))
+        return func.coalesce(_value(condition, text, number), false())
     # not a correlated EXISTS: few products have the value, and they are found by its index
     return products.c.id.in_(
         select(product_values.c.product_id).where(
-            product_values.c.path == condition.path, _value(condition)
+            product_values.c.path == condition.path,
+            _value(condition, product_values.c.text, product_values.c.number),
         )
     )
 
 
-def _value(condition: Condition) -> ColumnElement[bool]:
+def _value(
+    condition: Condition, texts: ColumnElement[Any], numbers: ColumnElement[Any]
+) -> ColumnElement[bool]:
+    """Return that a value, which is given as a text and as a number, meets a condition."""
     number, sign = condition.number, condition.operator
     is_id = sign is Operator.EQUAL and number is not None and abs(number) > _EXACT
     if number is None or is_id or sign is Operator.LIKE:
-        return _compared(product_values.c.text, sign, condition.text)
-    return _compared(product_values.c.number, sign, number)
+        return _compared(texts, sign, condition.text)
+    return _compared(numbers, sign, number)
 
 
 def _compared(

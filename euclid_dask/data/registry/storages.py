@@ -1,9 +1,9 @@
 """Storages and the ways to reach them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, true, update
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import Access, Storage, StorageState
@@ -11,8 +11,33 @@ from euclid_dask.data.names import check_name
 from euclid_dask.data.registry.engine import Database
 from euclid_dask.data.registry.events import Change, record
 from euclid_dask.data.registry.rows import AnyRow, storage_ids
-from euclid_dask.data.registry.schema import access, now_s, replicas, storages
+from euclid_dask.data.registry.schema import (
+    IS_ACTIVE,
+    IS_OPEN,
+    access,
+    deletions,
+    now_s,
+    quotas,
+    replicas,
+    rule_targets,
+    storages,
+    transfers,
+)
 from euclid_dask.data.roots import check_root
+
+_SPEAKING: Final = (
+    ("transfers to it have not ended", transfers.c.destination_id, IS_ACTIVE),
+    ("removals from it have not ended", deletions.c.storage_id, IS_OPEN),
+    ("a rule wants files there", rule_targets.c.storage_id, true()),
+)
+"""What keeps a storage from being forgotten."""
+_FORGOTTEN: Final = (
+    (access, access.c.storage_id),
+    (transfers, transfers.c.destination_id),
+    (deletions, deletions.c.storage_id),
+    (quotas, quotas.c.storage_id),
+)
+"""What is forgotten with it; events stay."""
 
 
 class Storages:
@@ -62,10 +87,11 @@ class Storages:
         return self._database.read(lambda it: [_storage(row) for row in it.execute(query)])
 
     def remove(self, name: str) -> None:
-        """Forget a storage that has no replicas, and the ways to reach it.
+        """Forget a storage that nothing needs, the ways to reach it, and what was moved there.
 
         Raises:
-            InputError: It has replicas, or something else still speaks of it.
+            InputError: It has replicas, transfers to it or removals from it have not ended, or a
+                rule wants files there.
         """
 
         def work(connection: Connection) -> None:
@@ -75,7 +101,13 @@ class Storages:
                 raise InputError(
                     f"storage {name} has replicas", hint="remove them first, or disable it"
                 )
-            connection.execute(delete(access).where(access.c.storage_id == key))
+            for what, key_of, is_open in _SPEAKING:
+                if connection.execute(
+                    select(key_of).where(key_of == key, is_open).limit(1)
+                ).first():
+                    raise InputError(f"storage {name} is needed: {what}", hint="disable it first")
+            for table, key_of in _FORGOTTEN:
+                connection.execute(delete(table).where(key_of == key))
             connection.execute(delete(storages).where(storages.c.id == key))
             record(connection, Change("storage removed", storage_id=key, detail=name))
 
