@@ -13,7 +13,7 @@ from euclid_dask.data.model import Access, Replica, ReplicaState, Storage, Stora
 from euclid_dask.data.names import quoted
 
 SCHEME_COSTS: Final[Mapping[str, int]] = MappingProxyType(
-    {"file": 0, "memory": 0, "s3": 1, "http": 1, "https": 1, "dav": 1, "davs": 1, "sftp": 2}
+    {"file": 0, "s3": 1, "http": 1, "https": 1, "dav": 1, "davs": 1, "sftp": 2}
 )
 """Which scheme is taken where priorities are equal; those that are not named come last."""
 

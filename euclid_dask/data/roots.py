@@ -1,16 +1,37 @@
 """Roots of storages: the URLs that a registry keeps, in one spelling, and without secrets."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from euclid_dask.core.errors import InputError
 
-SCHEMES: Final = frozenset(
+FSSPEC: Final = "fsspec+"
+"""What is before the protocol of a file system of fsspec, as in `fsspec+gcs://bucket/data`."""
+FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        *("file", "memory", "sftp", "ftp", "ftps", "http", "https", "dav", "davs"),
-        *("s3", "s3+http", "dss", "dss+http"),
+        "file": "file",
+        "sftp": "sftp",
+        "http": "http",
+        "https": "http",
+        "dav": "dav",
+        "davs": "dav",
+        "s3": "s3",
+        "s3+http": "s3",
+        "ftp": "ftp",
+        "ftps": "ftp",
+        "dss": "dss",
+        "dss+http": "dss",
     }
 )
+"""The schemes that roots may have, and the family of drivers of each; those of fsspec besides."""
+
+
+def family_of(scheme: str) -> str:
+    """Return the family of drivers that a scheme belongs to, the empty text if there is none."""
+    is_fsspec = scheme.startswith(FSSPEC) and len(scheme) > len(FSSPEC)
+    return "fsspec" if is_fsspec else FAMILIES.get(scheme, "")
 
 
 def check_root(text: str) -> str:
@@ -32,16 +53,29 @@ def check_root(text: str) -> str:
     if "?" in text or "#" in text:
         raise InputError("a root URL must not have a query or a fragment")
     path = _path(url.path)
-    if url.scheme in {"file", "memory"}:
-        if url.netloc:
+    if url.scheme == "file":
+        if url.netloc or not url.path.startswith("/"):
+            first = url.netloc or url.path.partition("/")[0]
             raise InputError(
-                f"{url.scheme}://{url.netloc}/...: the first step is taken for a host",
-                hint=f"write {url.scheme}:///{url.netloc}/...",
+                f"file://{first}/...: the first step is taken for a host",
+                hint=f"write file:///{first}/...",
             )
-        return f"{url.scheme}://{path or '/'}"
+        return f"file://{path or '/'}"
+    if family_of(url.scheme) == "fsspec":
+        return f"{url.scheme}://{url.netloc}{path}"
     if not url.hostname:
         raise InputError(f"{url.scheme}://: this root URL names no host")
+    if not _encodes(url.hostname):
+        raise InputError(f"{url.scheme}://: the host of this root URL has no possible name")
     return f"{url.scheme}://{url.netloc.lower()}{path}"
+
+
+def _encodes(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _split(text: str) -> SplitResult:
@@ -50,9 +84,9 @@ def _split(text: str) -> SplitResult:
         port = url.port
     except ValueError as error:
         raise InputError(f"this root is no URL: {error}") from None
-    if url.scheme not in SCHEMES:
+    if not family_of(url.scheme):
         raise InputError(
-            f"a root URL begins with one of {', '.join(sorted(SCHEMES))}, and ://",
+            f"a root URL begins with one of {', '.join(sorted(FAMILIES))}, {FSSPEC}*, and ://",
             hint="a directory is file:///path/of/it",
         )
     if port == 0 or any(not letter.isprintable() or letter in " \\" for letter in text):

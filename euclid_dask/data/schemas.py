@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from lxml import etree
+
 from euclid_dask.core.errors import InputError, SiteError
 from euclid_dask.data.products import read_product
 from euclid_dask.data.xmlstream import XmlError, new_parser, open_regular, parse
@@ -46,7 +48,7 @@ class Schemas:
 
         Raises:
             InputError: It is no product, larger than `MAX_BYTES`, or there is no schema for it.
-            SiteError: Its schema cannot be used, or lxml is not installed.
+            SiteError: Its schema cannot be used.
         """
         told = read_product(product, max_bytes=MAX_BYTES)
         path = self._paths.get((told.namespace, told.type))
@@ -112,32 +114,20 @@ class _Scan:
         self._depth -= 1
 
 
-def _lxml() -> Any:
-    try:
-        from lxml import etree  # noqa: PLC0415  not everybody has it
-    except ImportError:
-        raise SiteError(
-            "checks against schemas need lxml", hint="pip install 'euclid-dask[xsd]'"
-        ) from None
-    return etree
-
-
 def _compile(path: Path) -> Any:
-    etree = _lxml()
     try:
-        return etree.XMLSchema(etree.parse(path, _safe_parser(etree)))
+        return etree.XMLSchema(etree.parse(path, _safe_parser()))
     except etree.LxmlError as error:
         raise SiteError(f"schema {path} cannot be used: {error}") from None
 
 
-def _safe_parser(etree: Any) -> Any:
+def _safe_parser() -> Any:
     return etree.XMLParser(no_network=True, resolve_entities=False, load_dtd=False)
 
 
 def _validate(product: Path, schema: Any) -> Iterator[str]:
-    etree = _lxml()
     try:
-        schema.validate(etree.parse(product, _safe_parser(etree)))
+        schema.validate(etree.parse(product, _safe_parser()))
     except etree.XMLSyntaxError as error:
         raise InputError(f"product {product} is not well-formed XML: {error}") from None
     for entry in list(schema.error_log)[:_MAX_PROBLEMS]:

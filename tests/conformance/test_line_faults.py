@@ -13,12 +13,12 @@ import psutil
 import pytest
 from file_servers import FileServer
 from line_faults import Fault, Mode, Relay, relay
+from memory_driver import MemoryDriver
 
 from euclid_dask.data.credentials import Credential
 from euclid_dask.data.model import ErrorClass
 from euclid_dask.data.storage import StorageDriver, StorageError, part_of
 from euclid_dask.data.storages.file import FileDriver
-from euclid_dask.data.storages.memory import MemoryDriver
 from euclid_dask.data.storages.opening import open_driver
 
 SIZE = 1_500_000

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 from batch_clusters import skip_or_fail
 from file_servers import CLOCK, FileServer
+from memory_driver import MemoryDriver
 
 from euclid_dask.data.markers import GuardedDriver, write_marker
 from euclid_dask.data.model import ErrorClass
@@ -29,10 +30,10 @@ from euclid_dask.data.storage import (
 )
 from euclid_dask.data.storages.exchange import HttpClient
 from euclid_dask.data.storages.file import FileDriver
-from euclid_dask.data.storages.memory import MemoryDriver
 from euclid_dask.data.storages.patience import Patience
 from euclid_dask.data.storages.s3 import S3Driver
 from euclid_dask.data.storages.s3_signing import signer
+from euclid_dask.data.storages.through_fsspec import open_fsspec
 
 SERVERS = ["sftp", "http", "nginx_dav", "wsgidav", "ftp", "vsftpd", "s3"]
 CONTENT = bytes(range(256)) * 4099
@@ -40,16 +41,16 @@ PATH = "level0/raw 7#%/EUC_VIS_x~1.fits"
 
 
 class Archive:
-    """Read over http, and written on the server's host."""
+    """Read in a way that cannot write, and written on the server's host."""
 
-    def __init__(self, http: StorageDriver, file: StorageDriver) -> None:
-        self._http = http
+    def __init__(self, reading: StorageDriver, file: StorageDriver) -> None:
         self.capabilities = file.capabilities
-        self.open_part, self.unlink, self.walk = file.open_part, file.unlink, file.walk
-        self.stat, self.open_read, self.close = http.stat, http.open_read, http.close
+        self.open_part, self.unlink = file.open_part, file.unlink
+        self.walk = reading.walk if reading.capabilities.walks else file.walk
+        self.stat, self.open_read, self.close = reading.stat, reading.open_read, reading.close
 
 
-@pytest.fixture(params=["file", "memory", *SERVERS])
+@pytest.fixture(params=["file", "memory", "fsspec", *SERVERS])
 def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageDriver]:
     """Return each driver, of a storage of its own which is empty."""
     with closing(_driver(request.param, request, tmp_path)) as made:
@@ -61,6 +62,9 @@ def _driver(name: str, request: pytest.FixtureRequest, folder: Path) -> StorageD
         return FileDriver(folder)
     if name == "memory":
         return MemoryDriver()
+    if name == "fsspec":
+        reading = open_fsspec("local", str(folder), {})
+        return cast("StorageDriver", Archive(reading, FileDriver(folder)))
     server: FileServer = request.getfixturevalue(f"{name}_server")
     place = f"t {token_hex(4)}"
     server.make(place)

@@ -1,6 +1,5 @@
 """From an access row to the driver that its root's scheme asks for."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -11,6 +10,7 @@ from euclid_dask.data.archive.dss import open_store
 from euclid_dask.data.credentials import Credential, credential_named
 from euclid_dask.data.markers import GuardedDriver
 from euclid_dask.data.model import Access, Storage
+from euclid_dask.data.roots import FSSPEC, check_root, family_of
 from euclid_dask.data.storage import StorageDriver
 from euclid_dask.data.storages.exchange import HttpClient
 from euclid_dask.data.storages.file import FileDriver
@@ -30,22 +30,7 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     "ftp": frozenset({"timeout_s", "min_rate", "ca_file"}),
     "dss": frozenset({"timeout_s", "min_rate", "ca_file"}),
 }
-"""The options of an access row, by family of schemes."""
-FAMILIES: Mapping[str, str] = {
-    "file": "file",
-    "sftp": "sftp",
-    "http": "http",
-    "https": "http",
-    "dav": "dav",
-    "davs": "dav",
-    "s3": "s3",
-    "s3+http": "s3",
-    "ftp": "ftp",
-    "ftps": "ftp",
-    "dss": "dss",
-    "dss+http": "dss",
-}
-"""The schemes that roots may have."""
+"""The options of an access row, by family of schemes; those of fsspec are its file systems'."""
 
 
 def open_storage(
@@ -64,74 +49,43 @@ def open_driver(
     Raises:
         InputError: when the access row is wrong, or its credential is missing.
     """
-    root = checked_root(access.root)
-    family = FAMILIES[root.scheme]
-    if unknown := sorted(set(access.options) - OPTIONS[family]):
+    root = urlsplit(check_root(access.root))
+    family = family_of(root.scheme)
+    known = OPTIONS.get(family, frozenset(access.options))
+    if unknown := sorted(set(access.options) - known):
         raise InputError(
             f"storage {access.storage}, zone {access.zone}: {root.scheme} has no option "
             f"{unknown[0]!r}",
-            hint=f"its options are: {', '.join(sorted(OPTIONS[family])) or 'none'}",
+            hint=f"its options are: {', '.join(sorted(known)) or 'none'}",
         )
     credential = credential_named(access.credential, credentials)
     return _opened(root, access.options, credential, clock)
 
 
-def checked_root(root: str) -> SplitResult:
-    """Return the parts of a storage's root.
-
-    >>> checked_root("sftp://archive.example:2222/data/euclid").path
-    '/data/euclid'
-
-    Raises:
-        InputError: when it is no root that can be used, and why.
-    """
-    try:
-        url = urlsplit(root)
-        port = url.port
-    except ValueError as error:
-        raise InputError(f"the root {_shown(root)} is no URL: {error}") from error
-    for wrong, why in (
-        (url.scheme not in FAMILIES, f"its scheme is none of: {', '.join(FAMILIES)}"),
-        ("@" in url.netloc, "user and password belong into the site's credentials"),
-        ("?" in root or "#" in root, "it must have no query and no fragment"),
-        (url.scheme == "file" and bool(url.netloc), "a file has no host: file:///path"),
-        (url.scheme != "file" and not url.hostname, "it has no host"),
-        (port == 0, "it has port 0"),
-        (url.path[:1] != "/" and (url.scheme == "file" or url.path != ""), "it has no path"),
-        (not _encodes(url.hostname or "host"), "its host has no possible name"),
-        (bool({".", ".."} & set(url.path.split("/"))), "its path has steps '.' or '..'"),
-    ):
-        if wrong:
-            raise InputError(f"the root {_shown(root)} cannot be used: {why}")
-    return url
-
-
-def _encodes(host: str) -> bool:
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        return False
-    return True
-
-
-def _shown(root: str) -> str:
-    """Return a root without what may be a password."""
-    scheme, found, rest = root.partition("://")
-    return repr(re.split("[?#]", f"{scheme}{found}{rest.rpartition('@')[2]}")[0])
-
-
 def _opened(
     root: SplitResult, options: Mapping[str, str], credential: Credential, clock: Clock
 ) -> StorageDriver:
-    wait = patience(options)
-    family = FAMILIES[root.scheme]
+    family = family_of(root.scheme)
     if family == "file":
         return FileDriver(Path(unquote(root.path)))
+    if family == "fsspec":
+        return _fsspec(root, options, credential)
+    wait = patience(options)
     if family == "ftp":
         return _ftp(root, options, credential, wait)
     if family == "sftp":
         return _sftp(root, options, credential, wait)
     return _over_http(root, options, credential, wait, clock)
+
+
+def _fsspec(root: SplitResult, options: Mapping[str, str], credential: Credential) -> StorageDriver:
+    # what it imports, few have
+    from euclid_dask.data.storages.through_fsspec import open_fsspec  # noqa: PLC0415
+
+    names = ("username", credential.user), ("password", credential.password)
+    proof = {name: value for name, value in (*names, ("token", credential.token)) if value}
+    protocol = root.scheme.removeprefix(FSSPEC)
+    return open_fsspec(protocol, f"{root.netloc}{unquote(root.path)}", {**proof, **options})
 
 
 def _ftp(
@@ -173,7 +127,7 @@ def _over_http(
     tls = root.scheme in {"https", "davs", "s3", "dss"}
     url = root._replace(scheme="https" if tls else "http").geturl()
     ca_file = options.get("ca_file", "")
-    match FAMILIES[root.scheme]:
+    match family_of(root.scheme):
         case "http":
             return HttpDriver(url, HttpClient(wait, proof_of(credential), ca_file))
         case "dav":

@@ -39,8 +39,9 @@ def signer(credential: Credential, region: str, now_s: Now) -> Authorize:
 
 def canonical(method: str, url: SplitResult, headers: Mapping[str, str]) -> str:
     """Return the canonical request: what of it is signed."""
-    pairs = sorted(parse_qsl(url.query, keep_blank_values=True))
-    query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
+    pairs = parse_qsl(url.query, keep_blank_values=True)
+    quoted = sorted((quote(name, safe=""), quote(value, safe="")) for name, value in pairs)
+    query = "&".join(f"{name}={value}" for name, value in quoted)
     lines = (f"{name}:{headers[name]}" for name in sorted(headers))
     body = headers["x-amz-content-sha256"]
     return "\n".join([method, url.path or "/", query, *lines, "", ";".join(sorted(headers)), body])

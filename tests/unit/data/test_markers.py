@@ -4,13 +4,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from memory_driver import MemoryDriver
 
 from euclid_dask.data.markers import GuardedDriver, check_marker, write_marker
 from euclid_dask.data.model import Access, ErrorClass, Storage, StorageState
 from euclid_dask.data.probing import Outcome, check_storage, probe
 from euclid_dask.data.storage import MARKER, StorageError
 from euclid_dask.data.storages.file import FileDriver
-from euclid_dask.data.storages.memory import MemoryDriver
 from euclid_dask.data.storages.opening import open_storage
 
 

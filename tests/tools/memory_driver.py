@@ -1,4 +1,4 @@
-"""Files in this process's memory: for tests, and for demonstrations that need no disk."""
+"""A storage in this process's memory."""
 
 import threading
 from collections.abc import Iterator
