@@ -2,14 +2,18 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import euclid_files
 import pytest
+from euclid_files.writing import write_whole
 
 from euclid_dask.data.names import check_name
 from euclid_dask.data.products import read_product
@@ -157,3 +161,23 @@ def test_lists_are_written_whole_and_read_flat(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         euclid_files.write_list([{1}], path)
     assert os.listdir(tmp_path) == ["l.json"]  # noqa: PTH208
+
+
+def test_two_threads_that_write_one_file_leave_one_that_is_whole(tmp_path, monkeypatch):
+    both, synced, fsync = threading.Barrier(2), [], os.fsync
+
+    def syncing(number: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(number).st_mode)
+        synced.append(is_folder)
+        if not is_folder:
+            both.wait(10)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    path = tmp_path / "x.json"
+    contents = [b"a" * 1000, b"b" * 1000]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda content: write_whole(path, content), contents))
+    assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]
+    assert sorted(synced) == [False, False, True, True]
