@@ -10,7 +10,9 @@ from euclid_dask.core.flow import Flow
 from euclid_dask.core.states import RUN_ENDED
 from euclid_dask.core.values import replace
 from euclid_dask.dataflow.check import Problem, Severity
+from euclid_dask.dataflow.steps import tasks
 from euclid_dask.planner.run import Run
+from euclid_dask.report.words import counted
 from euclid_dask.runner import views
 from euclid_dask.runner.again import reasons_again
 from euclid_dask.runner.earlier import earlier_runs
@@ -18,9 +20,12 @@ from euclid_dask.runner.history import replay
 from euclid_dask.runner.workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class CheckReport:
-    """What `check` found. `problems` are errors, warnings and notices, errors first."""
+    """What `check` found. `problems` are errors, warnings and notices, errors first.
+
+    In a notebook it shows itself.
+    """
 
     flow: Flow
     problems: tuple[Problem, ...]
@@ -35,12 +40,27 @@ class CheckReport:
         """The problems that are worth a look."""
         return tuple(p for p in self.problems if p.severity is not Severity.ERROR)
 
+    def summary(self) -> str:
+        """Return a line that counts what there is and what is wrong."""
+        body = self.flow.body
+        executables = counted(len(self.flow.executables), "executable")
+        wrong = [counted(len(self.errors), "error")] if self.errors else []
+        wrong += [counted(len(self.warnings), "warning")] if self.warnings else []
+        return (
+            f"{self.flow.name}: {counted(len(body.inputs), 'input')}, "
+            f"{counted(len(tasks(self.flow)), 'task')} of {executables}, "
+            f"{counted(len(body.outputs), 'output')}; {', '.join(wrong) or 'nothing is wrong'}"
+        )
 
-@dataclass(frozen=True, slots=True)
+    def __repr__(self) -> str:
+        return "\n".join([*(f"{p.severity}: {p}" for p in self.problems), self.summary()])
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class RunResult:
     """A run that ended, or as far as it got."""
 
-    run: Run = field(repr=False)
+    run: Run
     workdir: Path
     warnings: tuple[str, ...] = ()
     reruns: Mapping[str, int] = field(default_factory=dict)
@@ -88,6 +108,13 @@ class RunResult:
             for task in self.run.tasks.values()
             if task.profile is not None
         ]
+
+    def __repr__(self) -> str:
+        counts = views.counts(self.run)
+        return (
+            f"{self.id}: {self.state}, {counts.done} of {counts.total} tasks done, "
+            f"{counts.skipped} skipped, {counts.failed} failed; in {self.workdir}"
+        )
 
     def _repr_html_(self) -> str:
         counts = views.counts(self.run)

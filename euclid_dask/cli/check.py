@@ -26,7 +26,6 @@ from euclid_dask.dataflow.check import Severity
 from euclid_dask.dataflow.draw import to_text
 from euclid_dask.dataflow.steps import tasks
 from euclid_dask.report.commands import command_lines
-from euclid_dask.report.words import counted
 
 EPILOG = """\
 \b
@@ -114,9 +113,4 @@ def _print(found: api.CheckReport, lines: Mapping[str, str]) -> None:
     for problem in found.warnings:
         label = click.style(f"{problem.severity}: ", fg=_COLOURS[problem.severity])
         click.echo(label + str(problem))
-    click.echo(
-        f"{flow.name}: {counted(len(flow.body.inputs), 'input')}, "
-        f"{counted(len(tasks(flow)), 'task')} of {counted(len(flow.executables), 'executable')}, "
-        f"{counted(len(flow.body.outputs), 'output')}; "
-        f"{counted(len(found.warnings), 'warning') if found.warnings else 'nothing is wrong'}"
-    )
+    click.echo(found.summary())

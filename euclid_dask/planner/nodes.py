@@ -35,7 +35,8 @@ class Task:
     `missing` counts producers that are not finished; `sequence` is the order of planting;
     `returns` counts attempts in a row that were given back because something went wrong,
     `enlargements` those that asked for more after one had too little, `expiries` those whose
-    pilot reached its walltime. `asked` is what it asks for now, None for what was declared;
+    pilot reached its walltime. `removed` are files of its outputs that nothing needed any more.
+    `asked` is what it asks for now, None for what was declared;
     `tolerated` says that its failure does not fail the run.
     """
 
@@ -66,6 +67,7 @@ class Task:
     started_s: float = 0.0
     ended_s: float = 0.0
     outputs: dict[str, Fingerprint] | None = None
+    removed: tuple[Fingerprint, ...] = ()
     profile: Profile | None = None
     warnings: tuple[str, ...] = ()
     consumers: "list[Consumer]" = field(default_factory=list)
@@ -267,7 +269,7 @@ class Scope:
 
     `prefix` and `template` are "" or end in "."; the template has `*` for the numbers of branches.
     `exported` names the nodes whose outputs leave the pipeline. A branch has the `item` that its
-    `iterable` argument receives, and its `index` from 1.
+    `iterable` argument receives, absent if its path is "", and its `index` from 1.
     """
 
     facts: Facts
@@ -296,6 +298,8 @@ class Scope:
     def _resolve_input(self, name: str) -> Resolved:
         if self.split is not None and name == self.split.node.iterable:
             assert self.item is not None
+            if not self.item.path:
+                return None
             return Given(self.item, is_file=self.item.is_file, branch=self)
         if self.parent is not None:
             source = self.arguments.get(name)

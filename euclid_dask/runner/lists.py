@@ -87,13 +87,16 @@ def _item(
 ) -> InputFile:
     """Return what branch `number` receives for `entry`.
 
-    A text is given as it is, a list as the path of a list file with it, anything else as its
-    JSON. Elements of a list from outside are files from outside, with an identity of their own,
-    compared by `by`; those of a list made in the run (None) are known by what made the list.
+    A text is given as it is, a list as the path of a list file with it, nothing for null, and
+    anything else as its JSON. Elements of a list from outside are files from outside, with an
+    identity of their own, compared by `by`; those of a list made in the run (None) are known by
+    what made the list.
     """
     if isinstance(entry, list):
         path, is_file = f"{split}.map/{number}.json", True
         write_list(workdir / path, entry)
+    elif entry is None:
+        path, is_file = "", False
     elif isinstance(entry, str):
         path, is_file = entry, _is_file(workdir, entry)
     else:

@@ -7,8 +7,10 @@ from pathlib import Path
 from euclid_dask.core.attempts import Fingerprint
 from euclid_dask.core.effects import ReuseTask
 from euclid_dask.core.events import TaskReused
+from euclid_dask.core.states import TaskState
 from euclid_dask.planner.identity import parts_of
-from euclid_dask.planner.nodes import Task
+from euclid_dask.planner.nodes import Made, Task
+from euclid_dask.planner.retention import lasting
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.worker.fingerprints import named_identity
@@ -18,7 +20,8 @@ def reuse(active: ActiveRun, effect: ReuseTask, at_s: float) -> TaskReused | Non
     """Skip a task; None if its outputs are results of the run and not there any more."""
     work = active.known.work(effect.identity)
     task = active.run.tasks[effect.task]
-    if is_result(active.run, task) and gone(active.place.workdir, work.outputs):
+    outputs = lasting(active.run, task, work.outputs)
+    if is_result(active.run, task) and gone(active.place.workdir, outputs):
         active.known.forget(effect.identity)
         return None
     active.old.add(effect.task)
@@ -61,7 +64,26 @@ def why_again(before: Run, after: Run, task: Task) -> str:
         return "it is new"
     if not earlier.is_finished:
         return f"it was {earlier.state} in {before.id}"
+    return _difference(before, after, earlier, task)
+
+
+def _difference(before: Run, after: Run, earlier: Task, task: Task) -> str:
     old = parts_of(earlier, before.options.versions)
     new = parts_of(task, after.options.versions)
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return f"changed: {', '.join(changed)}" if changed else "its outputs are gone"
+    inputs = [name for name in changed if name.startswith("input ")]
+    left_out = {*_left_out(earlier), *_left_out(task)}
+    ways = before.options.identity_by, after.options.identity_by
+    if not changed:
+        return "its outputs are gone or were changed"
+    if changed == inputs and left_out:
+        return f"what it needs was left out: {', '.join(sorted(left_out))}"
+    if changed == inputs and ways[0] != ways[1]:
+        return f"inputs were compared by {ways[0]}, and are by {ways[1]} now"
+    return f"changed: {', '.join(changed)}"
+
+
+def _left_out(task: Task) -> list[str]:
+    """Return the names of tasks that make inputs of `task` and were left out of its run."""
+    makers = (value.task for _, value in task.arguments() if isinstance(value, Made))
+    return [maker.node.name for maker in makers if maker.state is TaskState.OMITTED]

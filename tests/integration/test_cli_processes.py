@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -238,7 +239,11 @@ def test_a_killed_runner_takes_its_tasks_along_and_its_run_resumes(project: Proj
     process.kill()
     process.communicate(timeout=PATIENCE_S)
     wait_for(lambda: marked_processes(run) == [])
-    assert "its runner died" in project.call("status", "w").stdout
+    said = project.call("status", "w").stdout
+    assert "its runner died" in said
+    [counts] = re.findall(r"(\d+) tasks: ([^;]*);", said)
+    assert "2 interrupted" in counts[1]
+    assert sum(int(one.split()[0]) for one in counts[1].split(", ")) == int(counts[0])
     project.gate.touch()
     resumed = project.call("resume", "w", "--json", "--executor", "inline")
     told = json.loads(resumed.stdout)

@@ -121,3 +121,9 @@ def test_a_version_that_no_environment_has_is_refused(site: Path) -> None:
     settings = api.Settings(executor="inline", environments=environments)
     with pytest.raises(InputError, match=r"field.isf:3: there is no environment"):
         api.run(site / "script.py", workdir=site / "w", isf=isf, settings=settings)
+
+
+def test_another_way_to_compare_inputs_is_the_reason_to_run_again(site: Path) -> None:
+    run(site)
+    second = run(site, identity_by="content")
+    assert second.reruns == {"inputs were compared by mtime, and are by content now": 3}

@@ -156,6 +156,12 @@ def test_a_part_behind_what_was_made_runs_again_and_counts_what_it_left_out(
     assert json.loads((tmp_path / "w/m/out.txt").read_text())[2] == "ps.iterations.3.b/out.txt"
 
 
+def test_what_was_left_out_is_the_reason_to_run_again(tmp_path: Path) -> None:
+    run(tmp_path)
+    reasons = [run(tmp_path, from_=("b",)).reruns, run(tmp_path).reruns]
+    assert [one["what it needs was left out: a"] for one in reasons] == [3, 3]
+
+
 def test_the_rest_goes_on_when_what_was_left_out_has_been_made(tmp_path: Path) -> None:
     assert run(tmp_path, skip=("b",)).state == "failed"
     for number in (1, 2, 3):

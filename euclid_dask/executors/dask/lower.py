@@ -42,7 +42,7 @@ def lower(part: StaticPart, place: Place, *, annotate_resources: bool = False) -
     """Return the Dask graph of the static part of a run.
 
     Keys are pairs of executable and task, so that Dask's pages read as the pipeline does. With
-    `annotate_resources` each Dask task asks for resources `cores` and `ram` (bytes), for workers
+    `annotate_resources` each Dask task asks for resources `cores` and `ram_bytes`, for workers
     that were started with them; on others it would never run.
     """
     made_by: dict[str, tuple[str, str]] = {}
@@ -83,7 +83,7 @@ class _Asked:
 
     def __call__(self, key: Any) -> dict[str, float]:
         needs = self._needs.get(key)
-        return {} if needs is None else {"cores": needs.cores, "ram": needs.ram_bytes}
+        return {} if needs is None else {"cores": needs.cores, "ram_bytes": needs.ram_bytes}
 
 
 def carry(step: Step, place: Place, _waited: Sequence[object]) -> int:
