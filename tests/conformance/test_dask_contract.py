@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+import psutil
 import pytest
 from distributed import Scheduler, Worker
 
@@ -231,12 +233,21 @@ def test_ctrl_c_reaches_the_runner_and_not_the_executables(
 
 
 def test_the_dashboard_answers_on_this_host_only(bench: Any) -> None:
+    before = _listening()
     executor = DaskExecutor(offer=Resources(cores=2))
     bench.open(executor)
     executor.wait_until_up()
-    assert executor.dashboard_address.startswith("http://127.0.0.1:")
+    made = _listening() - before
+    assert {host for host, _ in made} == {"127.0.0.1"}
+    assert urlsplit(executor.dashboard_address).port in {port for _, port in made}
     with urlopen(executor.dashboard_address) as page:
         assert "Dask" in page.read().decode()
+
+
+def _listening() -> set[tuple[str, int]]:
+    """Return where this process listens: addresses and ports."""
+    connections = psutil.Process().net_connections("tcp")
+    return {tuple(one.laddr) for one in connections if one.status == psutil.CONN_LISTEN}
 
 
 def test_what_is_started_before_the_cluster_is_up_is_answered_like_the_rest(bench: Any) -> None:
