@@ -44,7 +44,7 @@ class JobState(StrEnum):
     RUNNING = "running"
     """It runs, or is being started or ended on its hosts: its processes may live."""
     ENDED = "ended"
-    """It is gone, however it ended; none of its processes lives."""
+    """It is over, however it ended, as far as the batch system knows."""
     ABANDONED = "abandoned"
     """The batch system has given it up, as it cannot reach the host: its processes may live."""
     UNKNOWN = "unknown"
@@ -57,7 +57,7 @@ class Job(Value, frozen=True, kw_only=True):
     `reason` is the batch system's own word for why it waits or how it ended, `host` the first
     host it runs on; both are "" when nothing is said. `starts_s` is when it started or is expected
     to, `ends_s` when it ended or will at the latest, in seconds since the epoch; 0 when nothing is
-    said.
+    said. An end `is_confirmed` if the host itself has told it: no process of the job lives.
     """
 
     id: JobId
@@ -67,6 +67,7 @@ class Job(Value, frozen=True, kw_only=True):
     host: str = ""
     starts_s: float = 0.0
     ends_s: float = 0.0
+    is_confirmed: bool = False
 
 
 def usual_slots(cores: float) -> int:

@@ -19,13 +19,17 @@ _MOST_UNSENT: Final = 1 << 26
 
 
 class Door:
-    """Listens at `path`; nothing here blocks. `descriptors` says what to poll for."""
+    """Listens at `path`; nothing here blocks. `descriptors` says what to poll for.
+
+    While it is shut nobody is linked; who comes waits until it is open again.
+    """
 
     def __init__(self, path: Path) -> None:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
         self._listener.listen(4)
         self._listener.settimeout(0)
+        self._is_open = True
         self._link: socket.socket | None = None
         self._lines = Lines()
         self._unsent = bytearray()
@@ -42,17 +46,26 @@ class Door:
 
     def descriptors(self) -> dict[int, int]:
         """Return the descriptors to poll, and for which events."""
-        wanted = {self._listener.fileno(): select.POLLIN}
+        wanted = {self._listener.fileno(): select.POLLIN} if self._is_open else {}
         if self._link is not None:
             write = select.POLLOUT if self._unsent else 0
             wanted[self._link.fileno()] = select.POLLIN | write
         return wanted
 
+    def open(self) -> None:
+        """Let in who comes from now on."""
+        self._is_open = True
+
+    def shut(self) -> None:
+        """Let nobody in for now, and drop who is in."""
+        self._is_open = False
+        self._drop()
+
     def admit(self) -> bool:
         """Let in who stands there, in the place of the one before; tell whether somebody did."""
         admitted = False
         with suppress(BlockingIOError):
-            while True:
+            while self._is_open:
                 link, _ = self._listener.accept()
                 self._drop()
                 link.settimeout(0)

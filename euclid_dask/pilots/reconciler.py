@@ -3,6 +3,9 @@
 Rule 1: a pilot has one job at most, ever. A submit whose outcome is unknown is not tried again:
 the job is looked up by its name, and the pilot is given up if there is none. Rule 2: a failed poll
 tells nothing; no job has ended by it. Rule 3: a job of ours that nobody believes in is cancelled.
+Rule 4: that a job is over, or not to be found, is no proof that its tasks are dead. A pilot is gone
+when the host has told the end of its job, when it has given its lease back or never took it up,
+or some time after its lease was taken away.
 """
 
 import logging
@@ -30,7 +33,7 @@ from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.core.pilots import Job, JobState
 from euclid_dask.core.seams import BatchSystem
 from euclid_dask.core.values import Value
-from euclid_dask.pilots.lease import Leases
+from euclid_dask.pilots.lease import Leases, Seen, lease_path
 from euclid_dask.pilots.names import JobNames
 from euclid_dask.pilots.selftest import unfit_host
 from euclid_dask.worker.clock import now_s
@@ -46,7 +49,7 @@ _CHATTER: Final = " - distributed."
 """What is in the lines that the Dask worker of a pilot logs, whatever happens."""
 
 _WATCH_S: Final = 30.0
-"""For so long after a submit or a start the queue is looked at more often."""
+"""For so long after a submit, a start or the loss of a job the queue is looked at more often."""
 
 
 class Script(Protocol):
@@ -57,27 +60,27 @@ class Script(Protocol):
 
 
 class Pace(Value, frozen=True, kw_only=True):
-    """How often the batch system is asked; all times are seconds.
+    """How often the batch system is asked, and what is concluded; all times are seconds.
 
-    `watch_s` is the time between two looks at the queue shortly after a submit or a start. A job
-    that was submitted and never listed is given up after `settle_s`. `leases` are those of the
-    pilots, if they have any: a pilot whose job is abandoned is given up by taking its lease away.
+    `watch_s` is the time between two looks at the queue shortly after a submit or a start. What is
+    concluded from a job that is not listed is concluded when it was not for `settle_s`. `leases`
+    are those of the pilots: they say when a pilot is dead.
     """
 
+    leases: Leases
     poll_s: float = 20.0
     watch_s: float = 2.0
     submit_s: float = 1.0
     settle_s: float = 15.0
-    leases: Leases | None = None
 
 
 @dataclass(slots=True)
 class _Pilot:
     """A pilot that is not gone. `submitted_s` is None as long as no submit was tried.
 
-    The batch system has listed its job if `is_certain`. `said` is what was told of it last;
-    `cancelled` says why its job is to end, "" if it is not. `given_up_s` is when its lease was
-    taken away.
+    Its job is not listed since `missed_s`. `said` is what was told of it last; `cancelled` says why
+    its job is to end, "" if it is not, and `given_up` why nobody waits for it any more: it is gone
+    at `dead_at_s`. While its job is missed, its lease rests as `touched_ns` since `rests_s`.
     """
 
     id: PilotId
@@ -85,11 +88,14 @@ class _Pilot:
     avoid: Sequence[str] = ()
     job: JobId | None = None
     submitted_s: float | None = None
-    is_certain: bool = False
+    missed_s: float | None = None
     said: tuple[str, str] = ("", "")
     cancelled: str = ""
     is_cancelling: bool = False
-    given_up_s: float | None = None
+    given_up: str = ""
+    dead_at_s: float = inf
+    touched_ns: int = -1
+    rests_s: float = inf
 
 
 class Reconciler:
@@ -115,6 +121,7 @@ class Reconciler:
     ) -> None:
         self._batch, self._names, self._script = batch, names, script
         self._tell, self._time, self._pace = tell, time, pace
+        self._leases = pace.leases
         self._pilots: dict[PilotId, _Pilot] = {}
         self._ids: dict[str, PilotId] = {}  # by the names of their jobs, also of those that left
         self._poll_at_s = self._submit_at_s = self._watch_until_s = -inf
@@ -122,10 +129,13 @@ class Reconciler:
 
     def believe(self, believed: Mapping[PilotId, JobId]) -> None:
         """Take over pilots of an earlier runner, with their jobs ("" if none is known)."""
+        with suppress(OSError):  # then nothing is concluded from any lease
+            self._leases.prepare()
         for pilot, job in believed.items():
             self._ids[self._names.name(pilot)] = pilot
+            now_s = self._time()
             self._pilots[pilot] = _Pilot(
-                pilot, job=job or None, submitted_s=self._time(), is_certain=bool(job)
+                pilot, job=job or None, submitted_s=now_s, missed_s=None if job else now_s
             )
 
     def request(self, pilot: PilotId, template: str, avoid: Sequence[str] = ()) -> None:
@@ -159,10 +169,11 @@ class Reconciler:
         """
         if self._time() >= self._poll_at_s:
             self._poll()
+        self._bury()
         self._cancel()
         if self._time() >= self._submit_at_s:
             self._submit()
-        due_s = self._poll_at_s
+        due_s = min(self._poll_at_s, *(pilot.dead_at_s for pilot in self._pilots.values()), inf)
         if self._next() is not None:
             due_s = min(due_s, self._submit_at_s)
         return max(0.0, due_s - self._time())
@@ -174,7 +185,7 @@ class Reconciler:
         try:
             jobs = self._batch.jobs()
         except BatchUnreachableError as error:
-            self._troubled(error)
+            self._troubled(error.message)
             return
         self._trouble = ""
         listed = self._by_pilot(jobs)
@@ -194,10 +205,9 @@ class Reconciler:
 
     def _compare(self, pilot: _Pilot, job: Job | None) -> None:
         if job is None:
-            if pilot.is_certain or self._age_s(pilot) >= self._pace.settle_s:
-                self._leave(pilot, "the batch system knows no such job")
+            self._missed(pilot)
             return
-        pilot.is_certain, pilot.is_cancelling = True, False
+        pilot.missed_s, pilot.is_cancelling = None, False
         if not pilot.job:
             pilot.job = job.id
             self._tell(PilotSubmitted(pilot=pilot.id, job=job.id, at_s=now_s()))
@@ -209,28 +219,63 @@ class Reconciler:
         elif job.state is JobState.ENDED:
             self._ended(pilot, job)
         elif job.state is JobState.ABANDONED:
-            self._give_up(pilot, job)
+            self._over(pilot, f"the batch system has given its job up ({job.reason})")
 
-    def _give_up(self, pilot: _Pilot, job: Job) -> None:
-        """Take the lease of a pilot away whose job is abandoned; it is gone when that has told."""
-        leases, reason = self._pace.leases, f"the batch system has given its job up ({job.reason})"
-        if leases is None:
-            return
-        if pilot.given_up_s is None:
-            try:
-                leases.take_away(pilot.id)
-            except OSError as error:
-                log.warning("cannot take away the lease of %s: %s", pilot.id, error)
-                return
-            pilot.given_up_s = self._time()
-            self._tell(PilotDraining(pilot=pilot.id, reason=reason, at_s=now_s()))
-        elif self._time() - pilot.given_up_s >= leases.dead_after_s:
-            self._leave(pilot, reason)
+    def _missed(self, pilot: _Pilot) -> None:
+        """Take notice that a job is not listed; one answer may be wrong, or come too early."""
+        if pilot.missed_s is None:
+            pilot.missed_s, pilot.touched_ns = self._time(), -1
+        self._over(pilot, "the batch system knows no such job")
 
     def _ended(self, pilot: _Pilot, job: Job) -> None:
         if job.host:  # it may have run between two looks
             self._say_starting(pilot, job.host)
-        self._leave(pilot, f"its job ended ({job.reason})" if job.reason else "its job ended")
+        reason = f"its job ended ({job.reason})" if job.reason else "its job ended"
+        if job.is_confirmed:
+            self._leave(pilot, reason)
+        else:
+            self._over(pilot, reason)
+
+    def _over(self, pilot: _Pilot, reason: str) -> None:
+        """Have a pilot leave whose job is over, or give it up, as its tasks may live."""
+        try:
+            lease = self._leases.look(pilot.id)
+            if not self._is_sure(pilot, lease):
+                return
+            if lease.is_free:
+                self._leases.take_away(pilot.id)
+                self._leave(pilot, reason)
+            elif not pilot.given_up:
+                self._give_up(pilot, lease, reason)
+        except OSError as error:
+            log.warning("nobody knows whether tasks of %s live: %s", pilot.id, error)
+
+    def _is_sure(self, pilot: _Pilot, lease: Seen) -> bool:
+        """Tell whether a job is over; if it is only missed, a lease that is touched denies it."""
+        if pilot.missed_s is None or lease.is_returned:
+            return True
+        if lease.touched_ns != pilot.touched_ns:
+            pilot.touched_ns, pilot.rests_s = lease.touched_ns, self._time()
+        rests = lease.is_free or self._time() - pilot.rests_s >= lease.rests_after_s
+        is_missed = self._time() - pilot.missed_s >= self._pace.settle_s
+        return is_missed and (rests or bool(pilot.cancelled))
+
+    def _give_up(self, pilot: _Pilot, lease: Seen, reason: str) -> None:
+        """Take the lease of a pilot away, if that ends its tasks; it is gone when it has."""
+        if lease.dead_after_s < inf:
+            self._leases.take_away(pilot.id)
+            pilot.dead_at_s = self._time() + lease.dead_after_s
+        else:
+            path = lease_path(self._leases.records, pilot.id)
+            log.warning("nobody knows whether tasks of %s live; if not, rm %s", pilot.id, path)
+        pilot.given_up = reason
+        self._tell(PilotDraining(pilot=pilot.id, reason=reason, at_s=now_s()))
+
+    def _bury(self) -> None:
+        """Have those leave that were given up, and have had the time to die."""
+        for pilot in list(self._pilots.values()):
+            if self._time() >= pilot.dead_at_s:
+                self._leave(pilot, pilot.given_up)
 
     def _disown(self, listed: Mapping[PilotId, Job]) -> None:
         """Have jobs end that nobody believes in; that they did is told, whoever had believed."""
@@ -241,17 +286,14 @@ class Reconciler:
                     pilot,
                     job=job.id,
                     submitted_s=self._time(),
-                    is_certain=True,
                     cancelled="nobody waited for it",
                 )
 
-    def _age_s(self, pilot: _Pilot) -> float:
-        return inf if pilot.submitted_s is None else self._time() - pilot.submitted_s
-
     def _interval_s(self) -> float:
+        unsure_s = self._time() - _WATCH_S
         unsettled = any(
             p.submitted_s is not None
-            and (not p.is_certain or p.cancelled or p.given_up_s is not None)
+            and (p.missed_s >= unsure_s if p.missed_s is not None else p.cancelled)
             for p in self._pilots.values()
         )
         if unsettled or self._time() < self._watch_until_s:
@@ -277,7 +319,7 @@ class Reconciler:
         try:
             self._batch.cancel(list(doomed))
         except BatchError as error:
-            self._troubled(error)
+            self._troubled(error.message)
             return
         for pilot in doomed.values():
             pilot.is_cancelling = True
@@ -292,15 +334,17 @@ class Reconciler:
         if pilot is None:
             return
         self._submit_at_s = self._time() + self._pace.submit_s
-        pilot.submitted_s = self._time()
+        try:
+            self._leases.offer(pilot.id)
+        except OSError as error:
+            self._postpone(pilot, f"the workspace cannot be written: {error}")
+            return
+        pilot.submitted_s = pilot.missed_s = self._time()
         try:
             script = self._script(pilot.id, pilot.template, pilot.avoid)
             pilot.job = self._batch.submit(script, self._names.name(pilot.id))
         except BatchUnreachableError as error:
-            pilot.submitted_s = None
-            self._submit_at_s = self._time() + self._pace.poll_s
-            self._troubled(error)
-            self._say_queued(pilot, f"not submitted yet: {error.message}")
+            self._postpone(pilot, error.message)
         except SubmitUnknownError as error:
             log.warning("%s; looking for job %s", error.message, self._names.name(pilot.id))
             self._watch()
@@ -309,6 +353,12 @@ class Reconciler:
         else:
             self._tell(PilotSubmitted(pilot=pilot.id, job=pilot.job, at_s=now_s()))
             self._watch()
+
+    def _postpone(self, pilot: _Pilot, reason: str) -> None:
+        pilot.submitted_s = None
+        self._submit_at_s = self._time() + self._pace.poll_s
+        self._troubled(reason)
+        self._say_queued(pilot, f"not submitted yet: {reason}")
 
     # ---- what is told
 
@@ -326,9 +376,8 @@ class Reconciler:
 
     def _leave(self, pilot: _Pilot, reason: str) -> None:
         del self._pilots[pilot.id]
-        if self._pace.leases is not None:
-            with suppress(OSError):  # a killed pilot leaves it behind
-                self._pace.leases.take_away(pilot.id)
+        with suppress(OSError):  # it is of no use to anybody
+            self._leases.take_away(pilot.id)
         words = "" if pilot.cancelled else self._last_line(pilot)
         if words:
             reason = f"{reason}; it said: {words}"
@@ -341,8 +390,8 @@ class Reconciler:
         lines = [line.strip() for line in said if line.strip() and _CHATTER not in line]
         return lines[-1].removeprefix(SPEAKER) if lines else ""
 
-    def _troubled(self, error: BatchError) -> None:
-        """Warn once of a batch system that cannot be asked."""
-        if error.message != self._trouble:
-            self._trouble = error.message
-            log.warning("%s; jobs go on meanwhile", error.message)
+    def _troubled(self, reason: str) -> None:
+        """Warn once of what cannot be reached."""
+        if reason != self._trouble:
+            self._trouble = reason
+            log.warning("%s; jobs go on meanwhile", reason)

@@ -204,8 +204,9 @@ class Pilots(Value, frozen=True, kw_only=True):
         _Duration,
         Meta(
             description="a pilot that cannot reach the workspace for so long stops its tasks until "
-            "it can; so they can start elsewhere soon after the batch system has given its node "
-            "up. 0s: never; then they wait until it has forgotten the job"
+            "it can; so they can start elsewhere soon after its job is over, whatever became of "
+            "it. 0s: never; then tasks of a pilot that said nothing wait until somebody removes "
+            "its lease"
         ),
     ] = field(name="lease", default=60.0)
     failed_starts: Annotated[

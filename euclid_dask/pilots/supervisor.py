@@ -15,8 +15,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -24,7 +24,7 @@ from time import monotonic
 from types import FrameType
 from typing import Final, assert_never
 
-from euclid_dask.core.errors import EuclidDaskError
+from euclid_dask.core.errors import EuclidDaskError, WorkdirError
 from euclid_dask.core.events import PilotDraining, PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.resources import Resources
@@ -46,43 +46,50 @@ WORKER_PROGRAM: Final = "euclid_dask.executors.dask.supervised"
 UNFIT: Final = 3
 """The exit code of a pilot whose host failed the self-test."""
 
+NO_PILOT: Final = 2
+"""The exit code of a job that cannot be a pilot."""
+
 TOLD_TO_END: Final = "the pilot was told to end"
 GIVEN_UP: Final = "the runner has given the pilot up"
 
 _TELL_TO_END: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGXCPU)
 _FAREWELL_S: Final = 5.0
 _LONGEST_POLL_S: Final = 3600.0
-_STOP_S: Final = 1.0
-"""While there is no lease, what has been started meanwhile is stopped so often."""
 _LONGEST_FOLDER: Final = 70
 """The name of a socket has at most 107 characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """When a pilot leaves: seconds without work (0: never); and how long its lease lasts."""
+    """When a pilot leaves: seconds without work (0: never). Its lease, if it needs one.
+
+    That lasts `lease_s` seconds without a touch, 0 for ever.
+    """
 
     idle_s: float
+    lease: Path | None
     lease_s: float
 
 
 class Supervisor:
     """The supervisor's one loop. `pilot` is what is announced of the pilot.
 
-    `lease` is the file of its lease.
+    Raises:
+        OSError: It has no lease, and never will.
     """
 
-    def __init__(
-        self, pilot: PilotJoined, terms: Terms, door: Door, worker: Child, lease: Path
-    ) -> None:
+    def __init__(self, pilot: PilotJoined, terms: Terms, door: Door, worker: Child) -> None:
         self._pilot = pilot
         self._terms = terms
         self._door = door
         self._worker = worker
         self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._bundles = Bundles(self.wake)
-        self._lease = Lease(lease, terms.lease_s, self.wake)
-        self._is_stopped = False
+        self._lease = (
+            None
+            if terms.lease is None
+            else Lease(terms.lease, terms.lease_s, hold=trees.hold, wake=self.wake)
+        )
         self._told_to_end = False
         self._leaving = ""
         self._urgent = False
@@ -123,8 +130,7 @@ class Supervisor:
 
     def _due_in_s(self) -> float:
         """Return the seconds until something is to be done though nothing happens."""
-        left_s = self._lease.left_s
-        due_in_s = min(self._worker.due_s - monotonic(), left_s if left_s > 0 else _STOP_S)
+        due_in_s = self._worker.due_s - monotonic()
         if not self._urgent:
             due_in_s = min(due_in_s, self._end_s() - now_s())
         if self._bundles.is_idle and not self._leaving:
@@ -132,12 +138,15 @@ class Supervisor:
         return due_in_s
 
     def _attend_lease(self) -> None:
-        """Stop what runs, where it is, as long as there is no lease; leave if there never will."""
-        was_stopped, self._is_stopped = self._is_stopped, self._lease.left_s <= 0
-        if was_stopped or self._is_stopped:
-            trees.hold(yes=self._is_stopped)
+        """Let nobody in as long as there is no lease; leave if there never will be one again."""
+        if self._lease is None:
+            return
         if self._lease.is_taken_away:
             self._leave(GIVEN_UP, urgent=True)
+        elif self._lease.is_held:
+            self._door.open()
+        else:
+            self._door.shut()
 
     def _attend_door(self) -> None:
         for request in self._door.hear():
@@ -197,7 +206,8 @@ class Supervisor:
             poll.poll(20)
         self._worker.kill()
         self._door.close()
-        self._lease.release()
+        if self._lease is not None:
+            self._lease.release()
 
     def _end_s(self) -> float:
         return inf if self._pilot.until_s is None else self._pilot.until_s
@@ -223,20 +233,32 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         started_s = now_s() - procfs.own_age_s()  # that of the job script, which was replaced
         until_s = deadline(options.until, options.walltime, started_s, os.environ)
+        with _private_folder(scratch) as private:
+            supervisor = _supervisor(options, private, until_s)
+            for number in _TELL_TO_END:
+                signal.signal(number, supervisor.told_to_end)
+            reason = supervisor.run()
     except EuclidDaskError as error:
         _say(str(error))
-        return 2
-    folder = scratch if len(str(scratch)) < _LONGEST_FOLDER else "/tmp"  # noqa: S108 - made 0700
-    private = Path(tempfile.mkdtemp(prefix="euclid-dask-", dir=folder))
-    try:
-        reason = _supervise(options, private, until_s)
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
+        return NO_PILOT
     _say(f"left: {reason}")
     return 0
 
 
-def _supervise(options: argparse.Namespace, private: Path, until_s: float | None) -> str:
+@contextmanager
+def _private_folder(scratch: Path) -> Iterator[Path]:
+    folder = scratch if len(str(scratch)) < _LONGEST_FOLDER else "/tmp"  # noqa: S108 - made 0700
+    try:
+        private = Path(tempfile.mkdtemp(prefix="euclid-dask-", dir=folder))
+    except OSError as error:
+        raise WorkdirError(f"cannot make a folder in the scratch: {error}") from error
+    try:
+        yield private
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def _supervisor(options: argparse.Namespace, private: Path, until_s: float | None) -> Supervisor:
     pilot = PilotJoined(
         pilot=PilotId(options.pilot),
         offer=Resources(cores=options.cores, ram_bytes=options.ram, disk_bytes=options.disk),
@@ -253,12 +275,14 @@ def _supervise(options: argparse.Namespace, private: Path, until_s: float | None
     scheduler_file = options.scheduler_file or _records(options) / "scheduler.json"
     command += ["--scheduler-file", str(scheduler_file)]
     worker = Child(command, {SUPERVISOR: str(socket)})
-    terms = Terms(idle_s=options.idle, lease_s=options.lease)
-    lease = lease_path(_records(options), pilot.pilot)
-    supervisor = Supervisor(pilot, terms, Door(socket), worker, lease)
-    for number in _TELL_TO_END:
-        signal.signal(number, supervisor.told_to_end)
-    return supervisor.run()
+    lease = None if options.lease is None else lease_path(_records(options), pilot.pilot)
+    terms = Terms(idle_s=options.idle, lease=lease, lease_s=options.lease or 0.0)
+    try:
+        return Supervisor(pilot, terms, Door(socket), worker)
+    except OSError as error:
+        if error.filename == str(lease) and isinstance(error, FileNotFoundError):
+            raise WorkdirError("the runner gave the pilot up before it began") from error
+        raise WorkdirError(f"cannot be a pilot: {error}") from error
 
 
 def _records(options: argparse.Namespace) -> Path:
@@ -281,7 +305,7 @@ def _options() -> argparse.ArgumentParser:
     add("--walltime", type=float, default=0.0, help="seconds that the job lasts, for auto")
     add("--grace", type=float, default=30.0, help="seconds before the end for what runs to end")
     add("--idle", type=float, default=0.0, help="leave after so many seconds without work")
-    add("--lease", type=float, default=0.0, help="seconds without the workspace, 0: any number")
+    add("--lease", type=float, help="seconds without the workspace, 0: any; without it: no lease")
     add("--template", default="", help="the template's name")
     add("--source", default="", help="shell text that tasks source, to be tried")
     add("--scratch", default="", help="scratch folder, may hold $VARIABLES; by default $TMPDIR")

@@ -46,12 +46,11 @@ def make_pilots(
     names = job_names(site, workdir)
     batch = batch_of(site, prefix=names.prefix, folder=workspace.records / JOBS)
     poll_s = site.intervals.poll_s
-    lease_s = site.pilots.lease_s
     pace = Pace(
+        leases=Leases(records=workspace.records, lasts_s=site.pilots.lease_s),
         poll_s=poll_s,
         watch_s=max(LEAST_POLL_S, poll_s / 10),
         submit_s=site.intervals.submit_s,
-        leases=Leases(records=workspace.records, lasts_s=lease_s) if lease_s else None,
     )
     supply = BatchSupply(batch, names=names, script=script, pace=pace)
     server = Server(

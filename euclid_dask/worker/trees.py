@@ -42,9 +42,10 @@ class Tree:
 
     def lead(self, leader: int) -> None:
         """Note the leader, which was just launched; stop it, if all is held."""
-        self.leader = leader
-        if _HELD.is_set():
-            os.kill(leader, signal.SIGSTOP)
+        with _HOLDING:
+            self.leader = leader
+            if _HELD.is_set():
+                os.kill(leader, signal.SIGSTOP)
 
     def close(self) -> None:
         """Forget the attempt: it has ended, and so has what it left."""
@@ -81,6 +82,8 @@ class Tree:
 _LOCK: Final = Lock()
 _OPEN: Final[set[Tree]] = set()
 _HELD: Final = Event()
+_HOLDING: Final = Lock()
+"""Taken by who stops what runs, or lets it go on: it is done for all, one after the other."""
 
 
 def are_open() -> bool:
@@ -93,23 +96,29 @@ def are_held() -> bool:
     return _HELD.is_set()
 
 
-def hold(*, yes: bool) -> None:
-    """Stop all that runs where it is, and what is launched from now on; or let all of it go on."""
-    if yes:
-        _HELD.set()
-    else:
-        _HELD.clear()
-    with _LOCK:
-        trees = tuple(_OPEN)
-    for members in living(trees).values():
-        for process in members:
-            procfs.send(process, signal.SIGSTOP if yes else signal.SIGCONT)
+def hold(yes: bool) -> None:  # noqa: FBT001 - stopped or not is all there is
+    """Stop all that runs where it is, and what is launched from now on; or let all of it go on.
+
+    It is not asked which orphan is whose: to look at what one has open may take for ever.
+    """
+    with _HOLDING:
+        if yes:
+            _HELD.set()
+        else:
+            _HELD.clear()
+        processes = {process.pid: process for process in procfs.living()}
+        orphans = {orphan.pid: orphan for orphan in _orphans()}
+        with _LOCK:
+            leaders = {tree.leader for tree in _OPEN} - {_NOT_KNOWN}
+        for members in procfs.trees(leaders | orphans.keys(), processes | orphans).values():
+            for process in members:
+                procfs.send(process, signal.SIGSTOP if yes else signal.SIGCONT)
 
 
 def living(trees: Sequence[Tree]) -> dict[Tree, list[Process]]:
     """Return the living processes of some trees, by one look at the host."""
     processes = {process.pid: process for process in procfs.living()}
-    roots = {tree.leader: tree for tree in trees}
+    roots = {tree.leader: tree for tree in trees if tree.leader != _NOT_KNOWN}
     for orphan in _orphans():  # after the look: who has lost its parent meanwhile is in either
         processes[orphan.pid] = orphan
         for tree in trees:

@@ -31,6 +31,7 @@ from euclid_dask.core.seams import (
 from euclid_dask.executors.dask.executor import DaskExecutor
 from euclid_dask.executors.local import LocalExecutor
 from euclid_dask.executors.server import Server
+from euclid_dask.pilots.lease import Leases
 
 PATIENCE_S = 30.0
 
@@ -199,6 +200,9 @@ def run_supervisor(
     """Start a pilot as a batch job would, for the scheduler file of a workspace."""
     command = [sys.executable, "-m", "euclid_dask.pilots.supervisor", "--pilot", pilot]
     command += ["--workspace", str(workspace), "--cores", "2", "--ram", "4000000000"]
+    if "--lease" in words:
+        lasts_s = float(words[words.index("--lease") + 1])
+        Leases(records=workspace / ".euclid-dask", lasts_s=lasts_s).offer(PilotId(pilot))
     return subprocess.Popen([*command, "--slots", "4", *words], env={**os.environ, **environment})
 
 

@@ -383,6 +383,36 @@ def test_a_job_that_reached_its_walltime_says_so(slurm: Bench, slurm_cluster: An
 
 
 @pytest.mark.batch
+@pytest.mark.parametrize("command", ["exit 0", "exit 3", "kill -9 $$"])
+def test_slurm_knows_of_an_exit_from_the_node(slurm: Bench, command: str) -> None:
+    slurm.submit("p1", command)
+    ended = slurm.until_ended("p1")
+    assert ended is not None
+    assert ended.is_confirmed, ended.reason
+
+
+@pytest.mark.batch
+def test_a_job_that_is_cancelled_on_a_node_that_hangs_is_not_known_to_be_dead(
+    slurm: Bench, slurm_cluster: Any
+) -> None:
+    job = slurm.submit("p1", f"sleep 640.{PID}")
+    node = slurm.until_running("p1").host
+    slurm.until("p1", lambda _: slurm.living(640))
+    slurm_cluster.act("hang-node", node)
+    try:
+        slurm.batch.cancel([job])
+        slurm_cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        ended = slurm.until_ended("p1")
+        assert ended is not None
+        assert ended.reason == "CANCELLED"
+        assert not ended.is_confirmed
+        assert slurm.living(640)
+    finally:
+        slurm_cluster.act("cont-node", node)
+    slurm.until_dead(640)
+
+
+@pytest.mark.batch
 def test_a_job_whose_node_is_down_is_not_known_to_be_dead(slurm: Bench, slurm_cluster: Any) -> None:
     slurm.submit("p1", f"sleep 612.{PID}")
     node = slurm.until_running("p1").host

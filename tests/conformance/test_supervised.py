@@ -22,8 +22,10 @@ from euclid_dask.core.events import PilotAway, PilotDraining, PilotJoined, Pilot
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptStarted
+from euclid_dask.core.values import replace
 from euclid_dask.executors.dask.executor import DaskExecutor
 from euclid_dask.executors.server import Server
+from euclid_dask.pilots.lease import Leases
 from euclid_dask.pilots.reconciler import SPEAKER
 from euclid_dask.pilots.selftest import unfit_host
 from euclid_dask.worker.clock import now_s
@@ -583,6 +585,38 @@ def test_tasks_stand_still_while_the_workspace_cannot_be_reached(rig: Rig) -> No
     assert rig.box.until_answered("t") == {"t": ["done"]}
 
 
+def test_a_pilot_without_its_lease_is_away_until_it_has_it_again(rig: Rig) -> None:
+    rig.begin("--lease", "0.4")
+    leases = (rig.folder / "leases").rename(rig.folder / "gone")
+    rig.box.until(_is(PilotAway))
+    leases.rename(rig.folder / "leases")
+    rig.until_rejoined()
+    rig.supervisors[0].terminate()
+    assert rig.supervisors[0].wait(30) == 0
+    assert Leases(records=rig.folder, lasts_s=0.4).look(PILOT).is_returned
+
+
+def test_a_pilot_whose_lease_was_taken_away_before_never_begins(rig: Rig, capfd: Any) -> None:
+    rig.start_pilot("--lease=60")
+    assert rig.supervisors[0].wait(30) == 2
+    assert "the runner gave the pilot up before it began" in capfd.readouterr().err
+    assert not list(rig.folder.rglob(PILOT))
+
+
+def test_a_task_of_a_pilot_that_is_given_up_stands_still_in_time_whatever_its_grace_period(
+    rig: Rig,
+) -> None:
+    rig.begin("--lease", "0.4")
+    order = rig.bench.order("t", "trap '' TERM; while :; do sleep 0.74; done")
+    bundle = rig.bench.bundle(order)
+    patient = replace(bundle, place=replace(bundle.place, grace_s=60.0))
+    rig.bench.start(patient)
+    rig.box.until(_started("t"))
+    (rig.folder / "leases" / PILOT).unlink()
+    rig._wait_until(lambda: _states(rig._find_living("sleep\x000.74")) == {"T"})
+    rig.supervisors[0].kill()
+
+
 def test_time_in_which_the_host_hung_is_not_taken_for_that_of_a_task(rig: Rig) -> None:
     rig.begin()
     needs = Resources(cores=1, walltime_s=3.0)
@@ -599,6 +633,9 @@ def test_time_in_which_the_host_hung_is_not_taken_for_that_of_a_task(rig: Rig) -
 
 
 def _states(pids: list[int]) -> set[str]:
-    """Return the states of processes, as in /proc."""
-    stats = [Path(f"/proc/{pid}/stat").read_text() for pid in pids]
-    return {stat.rpartition(")")[2].split()[0] for stat in stats}
+    """Return the states of processes, as in /proc, without those that have ended meanwhile."""
+    found = set()
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.add(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0])
+    return found

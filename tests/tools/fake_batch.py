@@ -60,7 +60,7 @@ class FakeBatch:
         if fault == "crash":
             raise Crash
         for job in jobs:
-            if fault != "ignored":
+            if fault != "ignored" and job in self.made:
                 self.become(JobState.ENDED, "CANCELLED", job=job)
 
     def last_words(self, name: str) -> str:

@@ -78,7 +78,16 @@ class LocalBatch:
                 self._children.pop(job, None)
                 record.unlink()
             host = os.uname().nodename
-            found.append(Job(id=job, name=record.stem, state=state, reason=reason, host=host))
+            found.append(
+                Job(
+                    id=job,
+                    name=record.stem,
+                    state=state,
+                    reason=reason,
+                    host=host,
+                    is_confirmed=state is JobState.ENDED,
+                )
+            )
         return found
 
     def cancel(self, jobs: Sequence[JobId]) -> None:

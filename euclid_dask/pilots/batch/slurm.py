@@ -4,7 +4,8 @@ One `squeue` lists all jobs of the user, also those that ended in the last `MinJ
 minutes, unless the site says otherwise), with how they ended.
 
 A job whose node failed is `ABANDONED` until Slurm forgets it: where only the node's network or its
-`slurmd` hangs the processes still live.
+`slurmd` hangs the processes still live. So may those of a job that was cancelled, or reached its
+time limit, while its node did not answer. That its script has ended only the node can have told.
 
 Source: squeue(1), "JOB STATE CODES" and "JOB REASON CODES".
 """
@@ -31,6 +32,8 @@ _ENDED: Final = frozenset(
     | {"OUT_OF_MEMORY", "LAUNCH_FAILED", "REVOKED"}
 )
 _ABANDONED: Final = frozenset({"NODE_FAIL"})
+_EXIT: Final = pattern("^NonZeroExitCode", "^RaisedSignal")
+"""Why a job failed of which the script has ended."""
 _HOPELESS: Final = pattern(
     "held",
     "^DependencyNeverSatisfied",
@@ -81,6 +84,7 @@ def _job(line: str) -> Job:
         host="" if host == "n/a" else host,
         starts_s=_seconds(start),
         ends_s=_seconds(end),
+        is_confirmed=word == "COMPLETED" or (word == "FAILED" and bool(_EXIT.search(reason))),
     )
 
 

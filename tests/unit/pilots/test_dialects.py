@@ -75,6 +75,27 @@ def test_a_slurm_job_in_this_state(word: str, reason: str, state: JobState) -> N
     assert job.state is state
 
 
+@pytest.mark.parametrize(
+    ("word", "reason", "is_confirmed"),
+    [
+        ("COMPLETED", "None", True),
+        ("FAILED", "NonZeroExitCode", True),
+        ("FAILED", "RaisedSignal:9(Killed)", True),
+        ("FAILED", "None", False),
+        ("CANCELLED", "None", False),
+        ("TIMEOUT", "TimeLimit", False),
+        ("PREEMPTED", "None", False),
+        ("NODE_FAIL", "NodeDown", False),
+        ("COMPLETING", "None", False),
+    ],
+)
+def test_only_an_exit_of_the_script_is_told_by_the_node(
+    word: str, reason: str, is_confirmed: bool
+) -> None:
+    (job,) = SLURM.parse_jobs(f"5|{word}|n1|N/A|N/A|p|{reason}\n")
+    assert job.is_confirmed is is_confirmed
+
+
 def test_a_line_of_squeue_that_was_cut_off_is_refused() -> None:
     with pytest.raises(ValueError, match="4 fields instead of 7"):
         SLURM.parse_jobs("5|RUNNING|n1|1795314099")

@@ -3,8 +3,11 @@
 The last test has the runner, the batch system and its answers fail at random.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from fake_batch import Crash, FakeBatch
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 from euclid_dask.core.errors import BatchError, SiteError
 from euclid_dask.core.events import (
+    PilotDraining,
     PilotEvent,
     PilotLeft,
     PilotQueued,
@@ -23,12 +27,12 @@ from euclid_dask.core.events import (
 from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.core.pilots import Job, JobState
 from euclid_dask.core.values import replace
+from euclid_dask.pilots.lease import Leases, give_back, lease_path
 from euclid_dask.pilots.names import JobNames
 from euclid_dask.pilots.reconciler import Pace, Reconciler
 
 PREFIX = "euclid-dask-t-"
 NAMES = JobNames(prefix=PREFIX)
-PACE = Pace(poll_s=20.0, watch_s=2.0, submit_s=1.0, settle_s=15.0)
 P = PilotId("light-000001")
 ENDED = JobState.ENDED
 
@@ -36,8 +40,8 @@ ENDED = JobState.ENDED
 class Bench:
     """A batch system, time that passes when told to, and what was told."""
 
-    def __init__(self, names: JobNames = NAMES) -> None:
-        self.batch, self.names = FakeBatch(), names
+    def __init__(self, records: Path, names: JobNames = NAMES) -> None:
+        self.batch, self.names, self.records = FakeBatch(), names, records
         self.told: list[PilotEvent] = []
         self.time_s = 0.0
         self.restart({})
@@ -49,7 +53,7 @@ class Bench:
             script=self.script,
             tell=self.told.append,
             time=lambda: self.time_s,
-            pace=PACE,
+            pace=Pace(leases=Leases(records=self.records, lasts_s=60.0)),
         )
         self.reconciler.believe(believed)
 
@@ -85,13 +89,15 @@ def _short(event: PilotEvent) -> tuple[str, ...]:
             return ("starting", host)
         case PilotLeft(reason=reason):
             return ("left", reason)
+        case PilotDraining(reason=reason):
+            return ("draining", reason)
         case _:
             raise AssertionError(event)
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
 
 
 def test_a_pilot_is_told_from_its_submit_to_its_end(bench: Bench) -> None:
@@ -176,13 +182,35 @@ def test_a_refused_poll_is_an_error_and_is_not_repeated_at_once(bench: Bench) ->
     assert len(bench.batch.calls) == calls
 
 
-def test_a_job_that_vanished_has_ended(bench: Bench) -> None:
+def test_a_pilot_that_never_began_leaves_some_time_after_its_job_has_vanished(
+    bench: Bench,
+) -> None:
     bench.submitted()
     bench.step(2)
     bench.news()
     bench.batch.made.clear()
     bench.step(20)
+    bench.step(14)
+    assert bench.news() == []
+    bench.step(2)
     assert bench.news() == [("left", "the batch system knows no such job")]
+    assert not lease_path(bench.records, P).exists()
+
+
+def test_one_wrong_empty_answer_costs_nothing(bench: Bench) -> None:
+    bench.submitted()
+    bench.step(2)
+    made = dict(bench.batch.made)
+    bench.batch.made.clear()
+    bench.step(20)
+    bench.batch.made.update(made)
+    bench.step(20)
+    bench.batch.made.clear()
+    bench.step(20)
+    bench.batch.made.update(made)
+    bench.step(20)
+    assert bench.news() == [("queued", "Priority")]
+    assert lease_path(bench.records, P).exists()
 
 
 def test_a_job_that_is_not_listed_yet_is_waited_for(bench: Bench) -> None:
@@ -266,8 +294,9 @@ def test_a_job_that_appears_after_it_was_given_up_is_cancelled(bench: Bench) -> 
     bench.batch.late.pop()()
     bench.step(20)
     assert bench.batch.living() == []
-    bench.step(2)
-    assert bench.news() == [("left", "nobody waited for it")]
+    for _ in range(10):
+        bench.step(20)
+    assert bench.news()[-1] == ("left", "nobody waited for it")
 
 
 def test_a_cancelled_pilot_leaves_when_its_job_has_ended(bench: Bench) -> None:
@@ -305,6 +334,9 @@ def test_a_cancel_that_cannot_be_asked_for_is_asked_again(bench: Bench) -> None:
 def test_pilots_of_an_earlier_runner_are_taken_over_or_told_to_have_left(bench: Bench) -> None:
     bench.submitted()
     bench.batch.become(JobState.RUNNING, host="n2")
+    gone = lease_path(bench.records, PilotId("gone"))
+    gone.touch()
+    give_back(gone)
     bench.restart({P: JobId("1"), PilotId("gone"): JobId("7")})
     bench.step()
     assert bench.news() == [("starting", "n2"), ("left", "the batch system knows no such job")]
@@ -321,8 +353,8 @@ def test_a_pilot_whose_submit_a_crash_cut_short_is_found_by_its_name(bench: Benc
     assert bench.news() == [("submitted", "1"), ("queued", "Priority")]
 
 
-def test_pilots_are_found_by_names_that_tell_only_the_end_of_their_ids() -> None:
-    bench = Bench(JobNames(prefix="eabcdefgh", terse=True))
+def test_pilots_are_found_by_names_that_tell_only_the_end_of_their_ids(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, JobNames(prefix="eabcdefgh", terse=True))
     bench.submitted()
     assert bench.batch.living() == ["eabcdefgh000001"]
     bench.restart({P: JobId("")})
@@ -365,6 +397,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("cancel"), NUMBERS),
     st.tuples(st.just("change"), NUMBERS, st.sampled_from(JobState)),
     st.tuples(st.just("forget"), NUMBERS),
+    st.tuples(st.just("begin"), NUMBERS),
     st.tuples(st.just("arrive")),
     st.tuples(st.just("restart")),
     st.tuples(st.just("read")),
@@ -376,8 +409,8 @@ ACTIONS = st.one_of(
 class Runner:
     """What a runner believes of pilots, by what it has written down; it is killed at will."""
 
-    def __init__(self) -> None:
-        self.bench = Bench()
+    def __init__(self, records: Path) -> None:
+        self.bench = Bench(records)
         self.requested: list[PilotId] = []
         self.journal: list[PilotEvent] = []
 
@@ -403,6 +436,11 @@ class Runner:
         job = self._job(number)
         if job is not None and job.state is ENDED:
             self.bench.batch.made[job.id] = replace(job, name="of others")
+
+    def begin(self, number: int) -> None:
+        """Have a pilot take up its lease."""
+        with suppress(IndexError, FileNotFoundError):
+            os.utime(lease_path(self.bench.records, self.requested[number]))
 
     def arrive(self) -> None:
         """Have jobs appear whose submit was not answered."""
@@ -446,16 +484,20 @@ class Runner:
         self.bench.restart(self.believed())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(ACTIONS, min_size=15, max_size=60))
 def test_no_pilot_has_two_jobs_and_none_is_forgotten(actions: list[tuple[object, ...]]) -> None:
-    runner = Runner()
+    with TemporaryDirectory() as folder:
+        _check_that_none_is_forgotten(Runner(Path(folder)), actions)
+
+
+def _check_that_none_is_forgotten(runner: Runner, actions: list[tuple[object, ...]]) -> None:
     batch = runner.bench.batch
     for name, *words in actions:
         getattr(runner, str(name))(*words)
     batch.faults.clear()
     runner.arrive()
-    for _ in range(len(runner.requested) + 5):
+    for _ in range(len(runner.requested) + 10):
         runner.step(20.0)
     runner.read()
     names = [job.name for job in batch.made.values() if job.name != "of others"]

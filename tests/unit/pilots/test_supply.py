@@ -1,6 +1,7 @@
 """The supply's thread: what is asked for is done there, and told by the inbox."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
@@ -10,26 +11,27 @@ from euclid_dask.core.errors import BatchError
 from euclid_dask.core.events import PilotEvent, PilotLeft, PilotQueued, PilotSubmitted
 from euclid_dask.core.ids import JobId, PilotId
 from euclid_dask.core.pilots import Job, JobState
+from euclid_dask.pilots.lease import Leases
 from euclid_dask.pilots.names import JobNames
 from euclid_dask.pilots.reconciler import Pace
 from euclid_dask.pilots.supply import BatchSupply
 
 PREFIX = "euclid-dask-t-"
 P, Q = PilotId("light-000001"), PilotId("light-000002")
-QUICK = Pace(poll_s=0.02, watch_s=0.02, submit_s=0.0, settle_s=0.1)
 
 
 class Bench:
     """A supply on a batch system in memory, and its inbox."""
 
-    def __init__(self) -> None:
+    def __init__(self, records: Path) -> None:
         self.batch = FakeBatch()
+        self.leases = Leases(records=records, lasts_s=60.0)
         self.inbox: SimpleQueue[PilotEvent] = SimpleQueue()
         self.supply = BatchSupply(
             self.batch,
             names=JobNames(prefix=PREFIX),
             script=lambda pilot, *_: f"be {pilot}",
-            pace=QUICK,
+            pace=Pace(leases=self.leases, poll_s=0.02, watch_s=0.02, submit_s=0.0, settle_s=0.1),
         )
 
     def put(self, news: PilotEvent) -> None:
@@ -42,8 +44,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    bench = Bench()
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
     yield bench
     bench.supply.close(end_pilots=False)
 
@@ -72,6 +74,7 @@ def test_a_pilot_that_has_not_joined_is_cancelled_one_that_has_is_left_alone(ben
 
 def test_pilots_are_taken_over_when_it_opens(bench: Bench) -> None:
     bench.batch.made[JobId("1")] = Job(id=JobId("1"), name=PREFIX + P, state=JobState.QUEUED)
+    bench.leases.offer(Q)
     bench.supply.open(bench, {P: JobId("1"), Q: JobId("2")})
     assert isinstance(bench.inbox.get(timeout=10), PilotQueued)
     left = bench.inbox.get(timeout=10)
