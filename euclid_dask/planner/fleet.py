@@ -93,7 +93,7 @@ class Fleet:
     `templates` are the kinds of pilots that may be requested; there are none where pilots come on
     their own. `quarantined` hosts get nothing new. `hosts` are those of all pilots, also of those
     that are gone; `nodes` are what the batch system calls them. A runner is there since `opened_s`.
-    `changes` counts changes.
+    Pilots that were requested and have `left` never join again. `changes` counts changes.
 
     The rest is memory that placing keeps: `touched` are pilots whose `rooms` are to be looked at
     again, `idle_since` tells since when pilots had nothing to do, `reservations` which are kept,
@@ -107,6 +107,7 @@ class Fleet:
     hosts: dict[PilotId, str] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)
     opened_s: float = -inf
+    left: set[PilotId] = field(default_factory=set)
     starts: dict[str, Starts] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
     changes: int = 0
@@ -132,7 +133,8 @@ class Fleet:
             case PilotRequested(pilot=pilot_id, template=name):
                 self._request(pilot_id, name, event.at_s)
             case PilotJoined():
-                self._join(event)
+                if event.pilot not in self.left:
+                    self._join(event)
             case _:
                 if event.pilot in self.pilots:
                     self._change(self.pilots[event.pilot], event)
@@ -207,6 +209,8 @@ class Fleet:
     def _leave(self, pilot: Pilot, event: PilotLeft) -> None:
         self.touched.add(pilot.id)
         del self.pilots[pilot.id]
+        if pilot.requested_s is not None:
+            self.left.add(pilot.id)
         if pilot.joined_s is None:
             self._call(event.unfit, pilot.host)
         if pilot.state in PILOT_COMING:

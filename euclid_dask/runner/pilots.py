@@ -61,7 +61,14 @@ class PilotDesk:
         self._supply.open(inbox, believed)
 
     def record(self, event: PilotEvent) -> None:
-        """Let an event happen: into the journal's buffer, and into the fleet."""
+        """Let an event happen: into the journal's buffer, and into the fleet.
+
+        A pilot that has left and comes all the same is told to end: it has no lease.
+        """
+        if isinstance(event, PilotJoined) and event.pilot in self.fleet.left:
+            reason = "the runner has taken it for gone"
+            self._todo.append(PilotDraining(at_s=event.at_s, pilot=event.pilot, reason=reason))
+            return
         self._journal.append(event)
         verdict = self._apply(event)
         if verdict is not None:
@@ -81,7 +88,8 @@ class PilotDesk:
 
     def _is_new(self, event: PilotJoined) -> bool:
         """Tell whether a pilot has joined for the first time: it has just tested its host."""
-        return self.fleet.pilots[event.pilot].joined_s == event.at_s
+        known = self.fleet.pilots.get(event.pilot)
+        return known is not None and known.joined_s == event.at_s
 
     def learn(self, event: RunEvent, pilot: PilotId | None) -> None:
         """Take into account how an attempt on a pilot ended: its host may be a bad one."""

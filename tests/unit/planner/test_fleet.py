@@ -51,6 +51,15 @@ def joined(name: str = "light-1", at_s: float = 100.0, **fields: Any) -> PilotJo
     )
 
 
+def test_a_pilot_that_was_requested_and_has_left_never_joins_again() -> None:
+    left = PilotLeft(pilot=PilotId("light-1"), reason="its lease is over", at_s=200.0)
+    fleet = fleet_of(requested(), joined(), left, joined(at_s=300.0))
+    assert fleet.pilots == {}
+    fleet = fleet_of(joined("tcp://1"), PilotLeft(pilot=PilotId("tcp://1"), reason="", at_s=2.0))
+    fleet.apply(joined("tcp://1"))
+    assert list(fleet.pilots) == ["tcp://1"]
+
+
 def test_a_pilot_is_followed_from_its_request_to_its_end() -> None:
     name = PilotId("light-1")
     seen = []

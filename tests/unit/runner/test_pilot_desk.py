@@ -28,10 +28,14 @@ from euclid_dask.sim.flows import body, flow, out, task
 
 
 class Supply:
-    """Notes the hosts to be avoided by pilots."""
+    """Notes the hosts to be avoided by pilots, and whom it is to let go."""
 
     def __init__(self) -> None:
         self.avoided: list[tuple[str, ...]] = []
+        self.retired: list[PilotId] = []
+
+    def retire(self, pilot: PilotId, reason: str, *, joined: bool) -> None:
+        self.retired.append(pilot)
 
     def request(self, pilot: PilotId, template: str, avoid: tuple[str, ...] = ()) -> None:
         self.avoided.append(avoid)
@@ -52,6 +56,23 @@ def join(desk: PilotDesk, pilot: str, host: str, at_s: float = 1.0) -> None:
     offer = Resources(cores=1)
     joined = PilotJoined(pilot=PilotId(pilot), offer=offer, slots=1, host=host, at_s=at_s)
     desk.record(joined)
+
+
+def test_a_pilot_that_was_given_up_is_told_to_end_when_it_comes(tmp_path: Path) -> None:
+    supply: Any = Supply()
+    desk = PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(), Clock())
+    desk.record(PilotRequested(pilot=PilotId("p"), template="light", at_s=0.0))
+    join(desk, "p", "n1")
+    desk.record(PilotLeft(pilot=PilotId("p"), reason="its lease is over", at_s=2.0))
+    assert desk.carry_out() == []
+    join(desk, "p", "n1", at_s=3.0)
+    assert not desk.fleet.pilots
+    assert [one.pilot for one in desk.carry_out()] == ["p"]
+    assert supply.retired == ["p"]
+    desk.sync()
+    again = PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(), Clock())
+    join(again, "p", "n1", at_s=4.0)
+    assert not again.fleet.pilots
 
 
 def test_a_host_that_failed_its_own_test_is_quarantined(desk: PilotDesk, tmp_path: Path) -> None:
