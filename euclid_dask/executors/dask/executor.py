@@ -12,7 +12,7 @@ from functools import partial
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from euclid_dask.core.errors import InputError, SiteError
+from euclid_dask.core.errors import InputError, SiteError, WorkdirError
 from euclid_dask.core.ids import PilotId, RunId, TaskId
 from euclid_dask.core.pilots import usual_slots
 from euclid_dask.core.resources import Resources
@@ -190,6 +190,8 @@ class DaskExecutor:
         return self._carrier.done() and self._carrier.exception() is None
 
     def _no_scheduler(self, error: Exception) -> SiteError:
+        if isinstance(error, WorkdirError):
+            return error
         if self._server is None:
             return SiteError(
                 f"no Dask scheduler can be reached at {self._address}: {error}",

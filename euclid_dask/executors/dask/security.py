@@ -1,7 +1,8 @@
 """Who may join a scheduler of ours: those who hold the files of its own certificate authority.
 
 The authority is made once in a workspace and signs one certificate, for all members. Its key is
-then forgotten, so nobody else is ever let in. The files are for their owner only.
+then forgotten, so nobody else is ever let in. The files are for their owner only; those of
+somebody else, or that others could have written, are refused.
 """
 
 import os
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from distributed import Security
 
+from euclid_dask.core.errors import WorkdirError
 from euclid_dask.worker.clock import now_s
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "tls"
 _AUTHORITY, _CERTIFICATE, _KEY = "authority.pem", "member.pem", "member.key"
+_ROOT: Final = 0
+_OTHERS: Final = 0o077
 _YEARS: Final = 10
 _SLACK: Final = timedelta(days=1)
 """Clocks of hosts differ."""
@@ -31,11 +35,12 @@ def membership(records: Path) -> Security:
 
     Raises:
         OSError: There are none, or they are not ours to read.
+        WorkdirError: They are not ours, or empty.
     """
     folder = records / FOLDER
     authority, certificate, key = (str(folder / name) for name in (_AUTHORITY, _CERTIFICATE, _KEY))
-    for path in (authority, certificate, key):
-        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    for path in (str(folder), authority, certificate, key):
+        _check(path, folder)
     return Security(  # type: ignore[no-untyped-call]
         require_encryption=True,
         tls_ca_file=authority,
@@ -61,6 +66,32 @@ def make_membership(records: Path) -> Security:
     return membership(records)
 
 
+def _check(path: str, folder: Path) -> None:
+    """Refuse what others could have written, and what a crash of the host has left.
+
+    Raises:
+        OSError: It is not there, or cannot be read.
+        WorkdirError: It is of no use.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = os.fstat(file)
+    finally:
+        os.close(file)
+    wrong = ""
+    if os.geteuid() not in (_ROOT, found.st_uid):  # root may be somebody else on a file server
+        wrong = "belongs to somebody else"
+    elif found.st_mode & _OTHERS:
+        wrong = f"may be used by others ({found.st_mode & 0o777:o})"
+    elif not found.st_size:
+        wrong = "is empty"
+    if wrong:
+        raise WorkdirError(
+            f"{path} {wrong}",
+            hint=f"remove {folder} while no runner and no pilot uses it; it is made anew",
+        )
+
+
 def _make_files(folder: Path) -> None:
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - seldom needed
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
@@ -80,6 +111,13 @@ def _make_files(folder: Path) -> None:
         descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(here)
+    finally:
+        os.close(here)
 
 
 def _certificate(

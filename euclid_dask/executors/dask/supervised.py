@@ -19,6 +19,7 @@ import dask.config
 from distributed import Worker
 from distributed.utils import get_ip
 
+from euclid_dask.core.errors import WorkdirError
 from euclid_dask.executors.dask import pilot
 from euclid_dask.executors.dask.address import read_address
 from euclid_dask.executors.dask.config import CONFIG
@@ -64,11 +65,16 @@ async def _live(options: argparse.Namespace) -> None:
 
 
 async def _serve(options: argparse.Namespace, address: str, link: Link) -> None:
-    """Be a Dask worker until the scheduler goes or the supervisor leaves."""
+    """Be a Dask worker until the scheduler goes or the supervisor leaves.
+
+    Raises:
+        WorkdirError: The scheduler does not say who it is.
+    """
     if link.closed.is_set():
         return
     parts = urlsplit(address)
-    encrypted = parts.scheme == "tls"
+    if parts.scheme != "tls":
+        raise WorkdirError(f"{options.scheduler_file} names {address}, which is not encrypted")
     worker = await Worker(
         address,
         name=f"{options.pilot}-{uuid4().hex[:8]}",  # the one before may not be missed yet
@@ -76,7 +82,7 @@ async def _serve(options: argparse.Namespace, address: str, link: Link) -> None:
         nthreads=options.slots + _SPARE_THREADS,
         memory_limit=0,
         local_directory=options.scratch,
-        security=membership(options.scheduler_file.parent) if encrypted else None,
+        security=membership(options.scheduler_file.parent),
         dashboard=False,
         dashboard_address="127.0.0.1:0",
     )
