@@ -86,7 +86,10 @@ class Input:
 
 
 class Output:
-    """An output port; the runner chooses the file, whose extension is `mime_type`."""
+    """An output port; the runner chooses the file, whose extension is `mime_type`.
+
+    A `temporary` one is removed, with the files that it names, when nothing needs it any more.
+    """
 
     def __init__(
         self,
@@ -94,14 +97,16 @@ class Output:
         dm_type: str | None = None,
         mime_type: str = MIME_XML,
         content_type: str = TYPE_FILE,
+        temporary: bool = False,  # noqa: FBT001, FBT002 - a keyword in practice
         **unknown: object,
     ) -> None:
-        known = ("outputname", "dm_type", "mime_type", "content_type")
+        known = ("outputname", "dm_type", "mime_type", "content_type", "temporary")
         refuse_unknown("Output", unknown, known)
         self.name = self.outputname = _port_name("Output", outputname)
         self.dm_type = dm_type
         self.mime_type = _extension(outputname, mime_type)
         self.content_type = content_type
+        self.temporary = _flag(f"temporary of output '{outputname}'", temporary)
 
     def __repr__(self) -> str:
         return f"Output({self.name!r}, mime_type={self.mime_type!r})"
@@ -168,6 +173,7 @@ class Executable:
                     dm_type=port.dm_type,
                     mime_type=port.mime_type,
                     content=port.content_type,
+                    temporary=port.temporary,
                 )
                 for port in self.outputs
             ),
@@ -271,6 +277,14 @@ def _extension(port: str, mime_type: object) -> str:
             hint='mime_type is the extension of the file, without a dot: "xml", "json", "fits"',
         )
     return mime_type
+
+
+def _flag(what: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise PipelineError(
+        place.at(place.user_line(), f"{what} is {value!r}"), hint="it is True or False"
+    )
 
 
 def _words(command: object) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ compiled from the source, since bytecode may be older than it seems.
 """
 
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -59,8 +60,11 @@ class Finder:
 
 @contextmanager
 def isolated(roots: Sequence[str]) -> Iterator[Finder]:
-    """Import from `roots` first, and leave no trace of it. One thread at a time."""
-    with _lock:
+    """Import from `roots` first, and leave no trace of it. One thread at a time.
+
+    What the code changes in the environment, or its change of the current folder, is taken back.
+    """
+    with _lock, _same_surroundings():
         finder = Finder(roots)
         path, no_bytecode = list(sys.path), sys.dont_write_bytecode
         hidden = _hide(finder)
@@ -79,6 +83,27 @@ def isolated(roots: Sequence[str]) -> Iterator[Finder]:
             for root in finder.roots:
                 sys.path_importer_cache.pop(root, None)
             sys.modules.update(hidden)
+
+
+@contextmanager
+def _same_surroundings() -> Iterator[None]:
+    """Put the current folder and the environment back as they were."""
+    folder, environment = _current_folder(), dict(os.environ)
+    try:
+        yield
+    finally:
+        if folder and _current_folder() != folder:
+            os.chdir(folder)  # noqa: TID251  the script's own change is taken back
+        if os.environ != environment:
+            os.environ.clear()
+            os.environ.update(environment)
+
+
+def _current_folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except OSError:  # it was removed
+        return ""
 
 
 def _hide(finder: Finder) -> dict[str, ModuleType]:

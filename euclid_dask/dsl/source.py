@@ -14,7 +14,18 @@ from euclid_dask.core.errors import PipelineError
 from euclid_dask.dsl import place
 from euclid_dask.dsl.mistakes import syntax_mistake
 
-_TAIL: Final = re.compile(r"^if\s*\(?\s*__name__\s*==\s*['\"]__main__['\"]\s*\)?\s*:", re.MULTILINE)
+_MAIN: Final = r"['\"]__main__['\"]"
+_TAIL: Final = re.compile(
+    rf"^if\s*\(?\s*(__name__\s*==\s*{_MAIN}|{_MAIN}\s*==\s*__name__)\s*\)?\s*:", re.MULTILINE
+)
+_PIECE: Final = re.compile(
+    r"\#[^\n]*"
+    r"|(?P<quotes>\'\'\'|\"\"\")(?:\\.|.)*?(?P=quotes)"
+    r"|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\""
+    r"|\\\n|(?P<open>[(\[{])|(?P<close>[)\]}])",
+    re.DOTALL,
+)
+"""What may hold an end of line that ends no statement, in any Python."""
 
 
 def compile_source(content: bytes, path: str) -> CodeType:
@@ -44,15 +55,33 @@ def compile_source(content: bytes, path: str) -> CodeType:
 def without_tail(text: str) -> str:
     """Return `text` with the body of its `__main__` block emptied, its lines kept."""
     lines = text.split("\n")
+    going_on: set[int] = set()
     inside = False
     for number, line in enumerate(lines):
-        if _TAIL.match(line):
+        if _TAIL.match(line) and number not in going_on:
+            going_on = {number + later for later in _going_on("\n".join(lines[number:]))}
             lines[number], inside = "if False: pass", True
-        elif inside and (not line.strip() or line[0] in " \t#"):
+        elif inside and (not line.strip() or line[0] in " \t#" or number in going_on):
             lines[number] = ""
         else:
             inside = False
     return "\n".join(lines)
+
+
+def _going_on(text: str) -> set[int]:
+    """Return the numbers, from 0, of lines that go on with the statement of the line before."""
+    numbers: set[int] = set()
+    depth, line, end = 0, 0, 0
+    for piece in _PIECE.finditer(text):
+        between = text.count("\n", end, piece.start())
+        within = piece[0].count("\n")
+        if depth:
+            numbers.update(range(line + 1, line + between + 1))
+        line += between
+        numbers.update(range(line + 1, line + within + 1))
+        line, end = line + within, piece.end()
+        depth = max(0, depth + bool(piece["open"]) - bool(piece["close"]))
+    return numbers
 
 
 def _compiled(text: str, path: str) -> CodeType:

@@ -14,6 +14,8 @@ from euclid_dask import api
 from euclid_dask.api import RunResult, Settings
 from euclid_dask.mock import MockReport, MockSettings, build_mock
 
+SCRIPTS = Path(__file__).parents[1] / "pipelines/scripts"
+TASKS = ("ialtest_correct_dark", "ialtest_correct_flat")
 SLIDES = """
 from euclidwf.framework.workflow_dsl import pipeline
 from euclidwf.framework.taskdefs import Executable, Input, Output, ComputingResources
@@ -29,17 +31,17 @@ ialtest_correct_dark = Executable(
 
 ialtest_correct_flat = Executable(
     command="%s ialtest_correct_flat" % PREFIX,
-    inputs=[Input("image"), Input("master_flat"), Input("control_params")],
+    inputs=[Input("image"), Input("master_dark"), Input("control_params")],
     outputs=[Output("corrected_image"), Output("deadmap", mime_type="image")],
     resources=ComputingResources(cores=1, ram=0.1, walltime=0.1))
 
 
 @pipeline(outputs=('corrected_image', 'darkmap', 'deadmap'))
-def correct_pipeline(image, master_dark, flat, params):
+def correct_pipeline(image, master_dark, master_flat, params):
     dark_corrected, darkmap = ialtest_correct_dark(
         image=image, master_dark=master_dark, control_params=params)
     flat_corrected, deadmap = ialtest_correct_flat(
-        image=dark_corrected, master_flat=flat, control_params=params)
+        image=dark_corrected, master_dark=master_flat, control_params=params)
     return flat_corrected, darkmap, deadmap
 """
 
@@ -169,9 +171,25 @@ def test_a_pipeline_of_e_run_commands_is_whole_and_its_products_prove_the_wiring
     first = workdir / "ialtest_correct_dark/corrected_image.xml"
     digest = hashlib.md5(first.read_bytes()).hexdigest()
     assert told["input image"] == f"ialtest_correct_dark/corrected_image.xml {digest}"
-    assert told["input master_flat"].startswith("flat.xml ")
+    assert told["input master_dark"].startswith("master_flat.xml ")
     assert told["task"] == "ialtest_correct_flat"
     assert result.outputs["darkmap"].read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_script_of_the_slides_runs_from_its_own_import_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its second task has a port that is named like another argument of the pipeline."""
+    path = SCRIPTS / "slides/correct_pipeline.py"
+    report = build_mock(api.load(path).flow, tmp_path / "w", MockSettings())
+    monkeypatch.setenv("PATH", report.bin, prepend=os.pathsep)
+    settings = Settings(executor="inline", cores=2, ram_bytes=4 * 10**9)
+    result = api.run(path, workdir=tmp_path / "w", isf=report.isf, settings=settings)
+    assert (result.state, result.summary().tasks.done) == ("done", 2)
+    dark, flat = (lineage(result.workdir / task / "corrected_image.xml") for task in TASKS)
+    assert dark["input master_dark"].startswith("master_dark.xml ")
+    assert flat["input master_dark"].startswith("master_flat.xml ")
+    assert flat["input image"].startswith("ialtest_correct_dark/corrected_image.xml ")
 
 
 def test_splits_and_list_inputs_get_the_lists_that_they_need(
@@ -381,14 +399,14 @@ def test_a_stand_in_says_what_it_refuses(
 
 def test_a_product_whose_data_file_is_gone_is_refused(script: Path, tmp_path: Path) -> None:
     report = mocked(script, SLIDES, tmp_path / "w", MockSettings())
-    (tmp_path / "w/data/EUC_MOCK_INPUT_flat.fits").unlink()
-    words = "--image=image.txt --master_flat=flat.xml --corrected_image=a --deadmap=b"
+    (tmp_path / "w/data/EUC_MOCK_INPUT_master_flat.fits").unlink()
+    words = "--image=image.txt --master_dark=master_flat.xml --corrected_image=a --deadmap=b"
     done = call(report, "ialtest_correct_flat", *words.split())
     assert (done.returncode, done.stderr) == (
         2,
         (
-            "ialtest_correct_flat (stand-in): input master_flat: flat.xml names "
-            "data/EUC_MOCK_INPUT_flat.fits: No such file or directory\n"
+            "ialtest_correct_flat (stand-in): input master_dark: master_flat.xml names "
+            "data/EUC_MOCK_INPUT_master_flat.fits: No such file or directory\n"
         ),
     )
 

@@ -1,8 +1,10 @@
 """Loading leaves no trace: in the process, on the disk, in the next load."""
 
 import importlib
+import os
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,19 @@ def test_modules_of_one_name_in_two_projects_do_not_meet(tmp_path):
         ["two", "two"],
         ["one", "one"],
     ]
+
+
+@pytest.mark.parametrize("where", ["script.py", "defs.py", "late.py"])
+def test_a_change_of_folder_or_environment_is_taken_back(tmp_path, monkeypatch, where):
+    script = project(tmp_path / "a", "one")
+    changed = script.with_name(where)
+    change = "import os\nos.chdir('/')\nos.environ['EUCLID_DASK_T'] = '1'\ndel os.environ['HOME']\n"
+    changed.write_text(change + changed.read_text())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    before = dict(os.environ)
+    assert commands(script) == ["one", "one"]
+    assert (Path.cwd(), dict(os.environ)) == (tmp_path, before)
 
 
 def test_a_load_leaves_the_process_and_the_disk_as_they_were(tmp_path):

@@ -15,11 +15,11 @@ def test_the_example_of_the_slides_is_wired_by_argument(scripts):
     pipeline = load(scripts / "slides/correct_pipeline.py")
     dark, flat = pipeline.flow.body.nodes
     assert pipeline.warnings == ()
-    assert pipeline.flow.body.inputs == ("image", "master_dark", "flat", "params")
+    assert pipeline.flow.body.inputs == ("image", "master_dark", "master_flat", "params")
     assert dark.inputs["control_params"] == FromInput(name="params")
     assert flat.inputs == {
         "image": FromNode(node="ialtest_correct_dark", port="corrected_image"),
-        "master_flat": FromInput(name="flat"),
+        "master_dark": FromInput(name="master_flat"),
         "control_params": FromInput(name="params"),
     }
     assert {output.name: output.source for output in pipeline.flow.body.outputs} == {

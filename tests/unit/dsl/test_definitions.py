@@ -172,6 +172,7 @@ def test_a_package_holds_executables():
         ("Output('a', mime_type='.fits')", "cannot be '.fits'", "without a dot"),
         ("Output('a', mime_type='a\\0')", r"cannot be 'a\x00'", "extension of the file"),
         ("Output('a', mime_type=None)", "cannot be None", "extension of the file"),
+        ("Output('a', temporary=1)", "temporary of output 'a' is 1", "True or False"),
         ("ComputingResources(core=1)", "no argument 'core'", "did you mean 'cores'?"),
         ("ComputingResources(cores='2')", "cores must be a number, not '2'", "number of cores"),
         ("ComputingResources(ram=True)", "ram must be a number, not True", "ram is GB"),
@@ -195,6 +196,17 @@ def test_a_mime_type_of_an_input_is_a_warning(loaded):
             return exe(a=a)
     """)
     assert pipeline.warnings[0].endswith("script.py:7: mime_type of input 'a' has no meaning")
+
+
+def test_an_output_says_whether_it_is_temporary(loaded):
+    pipeline = loaded("""
+        exe = Executable("x", ["a"], [Output("u", temporary=True), Output("v")])
+        @pipeline("u", "v")
+        def p(a):
+            return exe(a=a)
+    """)
+    (spec,) = pipeline.flow.executables.values()
+    assert [(port.name, port.temporary) for port in spec.outputs] == [("u", True), ("v", False)]
 
 
 def test_outside_of_a_load_a_warning_is_one_of_python():

@@ -12,12 +12,21 @@ from euclid_dask.dsl import load
         "if __name__ == '__main__':\n    print 'graph', 3\n",
         'if __name__=="__main__" :\n\tprint "graph"\n\n# comment\n\tprint "more"\n',
         "if (__name__ == '__main__'):\n    print 'graph'\nelse:\n    seen = True\n",
+        "if '__main__' == __name__:\n    print 'graph'\n",
+        'if __name__ == \'__main__\':\n    print """\nusage: (\n"""\n    print \'more\'\n',
+        "if __name__ == '__main__':\n    build(p, # :-(\na=3)\n    print 'graph'\n",
+        "if __name__ == '__main__':\n    print 'it\\'s (', \\\n'graph'\n",
     ],
 )
 def test_a_tail_of_python_2_is_left_out(loaded, tail):
     pipeline = loaded("@pipeline('u')\ndef p(a):\n    return one(a=a)\n\n" + tail)
     assert pipeline.flow.body.nodes[0].where.endswith("script.py:9")
     assert "the block under if __name__ == '__main__' is no Python 3" in pipeline.notices[0]
+
+
+def test_what_follows_the_tail_is_not_left_out(refused):
+    line, error = refused("if __name__ == '__main__':\n    print '''\n(\n'''\nprint 'x'\n")
+    assert (line, error.message.endswith("\n    print 'x'")) == (5, True)
 
 
 def test_a_tail_of_python_3_does_not_run(loaded):

@@ -5,7 +5,7 @@ from IALTEST.PkgDef_IalTest import ialtest_correct_dark, \
 
 
 @pipeline(outputs=('corrected_image', 'darkmap', 'deadmap'))
-def correct_pipeline(image, master_dark, flat, params):
+def correct_pipeline(image, master_dark, master_flat, params):
     dark_corrected, darkmap = ialtest_correct_dark(
         image=image,
         master_dark=master_dark,
@@ -13,7 +13,7 @@ def correct_pipeline(image, master_dark, flat, params):
 
     flat_corrected, deadmap = ialtest_correct_flat(
         image=dark_corrected,
-        master_flat=flat,
+        master_dark=master_flat,
         control_params=params)
 
     return flat_corrected, darkmap, deadmap

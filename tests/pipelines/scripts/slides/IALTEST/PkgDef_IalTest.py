@@ -14,6 +14,6 @@ ialtest_correct_dark = Executable(
 
 ialtest_correct_flat = Executable(
     command="%s ialtest_correct_flat" % PREFIX,
-    inputs=[Input("image"), Input("master_flat"), Input("control_params")],
+    inputs=[Input("image"), Input("master_dark"), Input("control_params")],
     outputs=[Output("corrected_image"), Output("deadmap", mime_type="image")],
     resources=ComputingResources(cores=1, ram=1.5, walltime=0.5))
