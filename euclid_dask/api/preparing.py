@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from euclid_dask.core.errors import InputError, PipelineError
 from euclid_dask.core.events import InputFile, RunOptions
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.resources import Resources
+from euclid_dask.core.texts import is_question
 from euclid_dask.core.values import replace
 from euclid_dask.dataflow.check import Problem, Severity
 from euclid_dask.dataflow.check import check as check_flow
@@ -28,6 +30,7 @@ from euclid_dask.runner.workspace import Workspace
 from euclid_dask.worker.fingerprints import file_identity
 
 if TYPE_CHECKING:
+    from euclid_dask.api.asking import Answered
     from euclid_dask.pilots.site import Site
 
 
@@ -122,6 +125,59 @@ def _misfits(flow: Flow, site: "Site") -> Iterator[Problem]:
             yield Problem(severity=Severity.ERROR, message=message, hint=fix, where=spec.where)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a caller wants to run, read and checked: nothing is done yet.
+
+    `ports` are the values of the input ports, None for no file.
+    """
+
+    loaded: LoadedPipeline
+    ports: dict[str, str | None]
+    workdir: Path
+    data: Isf
+    repository: str | Path | None
+    warnings: tuple[str, ...]
+
+    @property
+    def questions(self) -> dict[str, str]:
+        """The ports that ask for products instead of naming a file."""
+        return {port: text for port, text in self.ports.items() if text and is_question(text)}
+
+
+def read_call(
+    script: Script,
+    *,
+    pkgrepo: str | Path | None,
+    workdir: str | Path | None,
+    isf: str | Path | None,
+    settings: Settings,
+    inputs: Mapping[str, str | Path | None],
+) -> Call:
+    """Load and check a pipeline and what is given for it.
+
+    Raises:
+        PipelineError, InputError, SiteError: It cannot run; all errors are in the message.
+    """
+    data = read_isf(isf)
+    repository = pkgrepo or data.settings.get("pkgRepository")
+    loaded = load(script, repository)
+    ports: dict[str, str | None] = {**data.ports}
+    ports |= {name: None if file is None else str(file) for name, file in inputs.items()}
+    folder = folder_of(loaded.flow, workdir, data)
+    found = report(loaded, ports, settings.limit(), folder, settings.read_site())
+    if found.errors:
+        raise PipelineError("\n".join(str(problem) for problem in found.errors))
+    return Call(
+        loaded=loaded,
+        ports=ports,
+        workdir=folder,
+        data=data,
+        repository=repository,
+        warnings=tuple(str(problem) for problem in found.warnings),
+    )
+
+
 def prepare(  # noqa: PLR0913  what `run` takes
     script: Script,
     *,
@@ -134,20 +190,18 @@ def prepare(  # noqa: PLR0913  what `run` takes
 ) -> tuple[RunRequest, tuple[str, ...]]:
     """Load and check a pipeline; return what to start, and warnings.
 
+    Questions for inputs are asked, and their answers are staged into the workdir.
+
     Raises:
-        PipelineError, InputError: It cannot run; all errors are in the message.
+        PipelineError, InputError, SiteError: It cannot run; all errors are in the message.
     """
-    data, site = read_isf(isf), settings.read_site()
-    dials = settings.completed(site)
-    repository = pkgrepo or data.settings.get("pkgRepository")
-    loaded = load(script, repository)
-    flow = loaded.flow
-    ports: dict[str, str | None] = {**data.ports}
-    ports |= {name: None if file is None else str(file) for name, file in inputs.items()}
-    folder = folder_of(flow, workdir, data)
-    found = report(loaded, ports, settings.limit(), folder, site)
-    if found.errors:
-        raise PipelineError("\n".join(str(problem) for problem in found.errors))
+    call = read_call(
+        script, pkgrepo=pkgrepo, workdir=workdir, isf=isf, settings=settings, inputs=inputs
+    )
+    data, site, folder = call.data, settings.read_site(), call.workdir
+    dials, flow, repository = settings.completed(site), call.loaded.flow, call.repository
+    answered = _answered(call, settings) if call.questions else None
+    ports = {**call.ports, **(answered.files if answered else {})}
     here = Path.cwd()
     search = [here, folder] if isf is None else [folder, data.path.parent, here]
     options = RunOptions(
@@ -162,6 +216,8 @@ def prepare(  # noqa: PLR0913  what `run` takes
         fuse=settings.fuse,
         group=settings.group,
         pkgrepo=str(Path(repository).absolute()) if repository else "",
+        asked=call.questions,
+        answers=answered.path if answered else "",
     )
     request = RunRequest(
         flow=flow,
@@ -179,7 +235,7 @@ def prepare(  # noqa: PLR0913  what `run` takes
         identity_by=settings.identity_by,
         fresh=settings.fresh,
     )
-    told = [str(problem) for problem in found.warnings]
+    told = [*call.warnings, *(answered.warnings if answered else ())]
     environments = settings.environments or (site is not None and site.environments)
     if data.settings.get("edenVersion") and not (environments or settings.source):
         told.append(
@@ -189,6 +245,12 @@ def prepare(  # noqa: PLR0913  what `run` takes
     if site is not None:
         told += _unseen(request, site)
     return request, tuple(told)
+
+
+def _answered(call: Call, settings: Settings) -> "Answered":
+    from euclid_dask.api.asking import answer  # noqa: PLC0415  few runs ask
+
+    return answer(call.loaded.flow, call.questions, settings, call.workdir)
 
 
 def _unseen(request: RunRequest, site: "Site") -> Iterator[str]:

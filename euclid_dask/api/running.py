@@ -181,7 +181,17 @@ def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) ->
         active.close()
     keep(active.workspace, store)
     why = reasons_again(active.run, active.earlier)
-    return RunResult(active.run, active.workspace.workdir, tuple(warnings), reruns=why)
+    told = (*warnings, *_look_after_inputs(active, settings))
+    return RunResult(active.run, active.workspace.workdir, told, reruns=why)
+
+
+def _look_after_inputs(active: ActiveRun, settings: Settings) -> Sequence[str]:
+    """Return warnings of inputs that were asked for and that the run's tasks changed."""
+    if not active.run.options.answers:
+        return ()
+    from euclid_dask.api.asking import ended  # noqa: PLC0415  few runs ask
+
+    return ended(active.run, active.workspace.workdir, settings)
 
 
 def _runner(active: ActiveRun, settings: Settings, site: "Site | None") -> Runner:

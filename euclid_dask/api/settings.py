@@ -30,6 +30,8 @@ class Settings:
     "inline" or the address of a Dask scheduler. `identity_by` says how input files are compared:
     "mtime" (size and mtime) or "content" (SHA-256). `profiles` is the file with what attempts used.
     With `spare_pilots`, SIGTERM stops the runner of a run at a site, but not its pilots.
+    Questions for inputs are answered by `registry`, a file or URL, as hosts of `zone` see the
+    files; with `answers`, a file that a run or campaign has written, nothing is asked again.
     """
 
     site: str | Path | None = None
@@ -55,6 +57,10 @@ class Settings:
     logdir: str | None = None
     profiles: str | Path | None = None
     spare_pilots: bool = False
+    registry: str = ""
+    zone: str = "local"
+    credentials: str | Path | None = None
+    answers: str | Path | None = None
     on_start: "Callable[[ActiveRun, Runner], None] | None" = None
     on_turn: OnTurn | None = None
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from euclid_dask.api.data import DataSettings
 from euclid_dask.cli.options import Option
+
+if TYPE_CHECKING:
+    from euclid_dask.api.data import DataSettings
 
 DATA: Final[Sequence[Option[Any]]] = (
     click.option(
@@ -34,8 +36,10 @@ DATA: Final[Sequence[Option[Any]]] = (
 )
 
 
-def data_settings(given: Mapping[str, Any]) -> DataSettings:
+def data_settings(given: Mapping[str, Any]) -> "DataSettings":
     """Return what these options say."""
+    from euclid_dask.api.data import DataSettings  # noqa: PLC0415  `run` seldom needs a registry
+
     return DataSettings(
         registry=given["registry"], zone=given["zone"], credentials=given["credentials"]
     )

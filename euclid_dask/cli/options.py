@@ -156,6 +156,14 @@ LIMITS: Final[Sequence[Option[Any]]] = (
 )
 
 
+answers_option: Final = click.option(
+    "--answers",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Do not ask the registry: take the answers that an earlier run wrote to FILE.",
+)
+
+
 def with_options(options: Sequence[Option[Any]]) -> Option[Any]:
     """Return a decorator that adds options to a command, in their order."""
 
@@ -194,6 +202,10 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         logdir=given.get("logdir"),
         profiles=given.get("profiles"),
         spare_pilots=given.get("spare_pilots", False),
+        registry=given.get("registry", ""),
+        zone=given.get("zone", "local"),
+        credentials=given.get("credentials"),
+        answers=given.get("answers"),
     )
 
 

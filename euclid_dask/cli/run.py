@@ -5,10 +5,12 @@ from typing import Any
 import click
 
 from euclid_dask import api
+from euclid_dask.cli.data_options import DATA
 from euclid_dask.cli.options import (
     EXECUTION,
     LIMITS,
     PARTS,
+    answers_option,
     files_of_ports,
     given_files,
     isf_option,
@@ -21,6 +23,7 @@ from euclid_dask.cli.options import (
     workdir_option,
 )
 from euclid_dask.cli.outcome import carried_out, told
+from euclid_dask.core.errors import InputError
 
 EPILOG = """\
 \b
@@ -32,6 +35,8 @@ Examples:
   euclid-dask run pipeline.py --from remap --given stack.image=old/stack.fits
   euclid-dask run pipeline.py --isf field_7.isf --json > result.json
   euclid-dask run pipeline.py --isf field_7.isf --site site.toml --workdir /scratch/field_7
+  euclid-dask run pipeline.py exposures='query: DpdVisRawFrame where Data.TileIndex == 90346'
+  euclid-dask run pipeline.py exposures='query: DpdVisRawFrame' --group-by Data.TileIndex
 
 PORT=None means that there is no file. Work that an earlier run in the workdir finished is not
 done again. Ctrl-C once lets running tasks finish, twice kills them; `resume` goes on.
@@ -47,23 +52,58 @@ done again. Ctrl-C once lets running tasks finish, twice kills them; `resume` go
 @with_options(PARTS)
 @with_options(EXECUTION)
 @with_options(LIMITS)
+@with_options(DATA)
+@answers_option
+@click.option(
+    "--group-by",
+    "group_by",
+    multiple=True,
+    metavar="PATH",
+    help="One run for each value that products have at PATH, in a folder of its own.",
+)
+@click.option(
+    "--link",
+    "links",
+    multiple=True,
+    metavar="PORT=PATH",
+    help="Products of PORT have that value at another PATH; with none, all are for each run.",
+)
+@click.option("--dry-run", is_flag=True, help="List the products or groups, and run nothing.")
 @spare_option
 @json_option
 def command(script: str, ports: tuple[str, ...], **given: Any) -> int:
     """Run the pipeline of SCRIPT on the files of its input ports.
 
-    Input files are named on the command line, PORT=FILE, or in a data file (--isf). Progress goes
-    to stderr; the outcome, or one JSON object, to stdout.
+    Input files are named on the command line, PORT=FILE, or in a data file (--isf). In place of a
+    file there may be a question, PORT='query: ...', as `euclid-dask find` takes it: the registry is
+    asked once, and the products that fulfil it are staged into the workdir. Progress goes to
+    stderr; the outcome, or one JSON object, to stdout.
     """
     settings = settings_of(given)
-    request, warnings = api.prepare(
-        script,
-        pkgrepo=given["pkgrepo"],
-        workdir=given["workdir"],
-        isf=given["isf"],
-        settings=settings,
-        given=given_files(given["stand_ins"]),
-        inputs=files_of_ports(ports),
-    )
+    call = {name: given[name] for name in ("pkgrepo", "workdir", "isf")}
+    call["inputs"] = files_of_ports(ports)
+    if given["group_by"] or given["links"] or given["dry_run"]:
+        return _many_or_none(script, call, settings, given)
+    stand_ins = given_files(given["stand_ins"])
+    request, warnings = api.prepare(script, settings=settings, given=stand_ins, **call)
+    if request.options.answers and not given["quiet"]:
+        from euclid_dask.cli.campaigns import staged_text  # noqa: PLC0415  fast start
+
+        click.echo(staged_text(request), err=True)
     result = carried_out(lambda chosen: api.start(request, chosen, warnings), settings, given)
     return told(result, given)
+
+
+def _many_or_none(
+    script: str, call: dict[str, Any], settings: api.Settings, given: dict[str, Any]
+) -> int:
+    """Have a run for each group of products, or only tell what there would be."""
+    if given["links"] and not given["group_by"]:
+        raise InputError("--link says nothing without --group-by", hint="add --group-by PATH")
+    if given["group_by"] and given["stand_ins"]:
+        raise InputError("--given is for one run, and --group-by makes several")
+    from euclid_dask.cli import campaigns  # noqa: PLC0415  fast start
+
+    if given["group_by"]:
+        return campaigns.carry_out(script, call, settings, given)
+    return campaigns.foresee(script, call, settings, as_json=given["as_json"])

@@ -11,11 +11,13 @@ from click.core import ParameterSource
 
 from euclid_dask import api
 from euclid_dask.cli import resume
+from euclid_dask.cli.data_options import DATA
 from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import (
     EXECUTION,
     LIMITS,
     PARTS,
+    answers_option,
     files_of_ports,
     given_files,
     isf_option,
@@ -52,6 +54,8 @@ _OWN: Final = {"script", "ports", "resumed", "dry_run", "as_json"}
 @with_options(PARTS)
 @with_options(EXECUTION)
 @with_options(LIMITS)
+@with_options(DATA)
+@answers_option
 @json_option
 @click.pass_context
 def command(
@@ -82,6 +86,8 @@ def command(
             given=given_files(given["stand_ins"]),
             inputs=files_of_ports(ports),
         )
+        if request.options.answers:  # the job asks nothing: the registry may say something else
+            words.insert(1, f"--answers={request.workdir / request.options.answers}")
         place = api.place_of_run(request, settings)
     _tell(api.submit(place, words, dry_run=given["dry_run"]), warnings, given)
     return DONE

@@ -41,6 +41,8 @@ class RunOptions(Value, frozen=True, kw_only=True):
     `until`, `from_`, `skip` are task or block paths; `given` maps `task.port` to a file;
     `pkgrepo` is the folder that package definitions were imported from, "" for the script's own.
     `site` is the site file of its pilots, "" for none.
+    `asked` are the questions that were asked for ports, which files of the workdir answer;
+    `answers` is the file with the answers, relative to the workdir.
     `fresh` means that no earlier work is used, `again` that none is for these tasks: ids, and
     beginnings of ids that end in a dot.
     """
@@ -61,6 +63,8 @@ class RunOptions(Value, frozen=True, kw_only=True):
     site: str = ""
     fuse: bool = True
     group: bool = True
+    asked: dict[str, str] = {}
+    answers: str = ""
 
 
 class RunStarted(Event, frozen=True, kw_only=True):

@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+QUESTION: Final = "query:"
+"""How the value of an input begins that asks for products instead of naming a file."""
 _SECRET: Final = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
 
 
@@ -13,6 +15,15 @@ def without_passwords(text: str) -> str:
     'postgresql://me:***@host/db'
     """
     return _SECRET.sub(r"\1:***@", text)
+
+
+def is_question(value: str | None) -> bool:
+    """Tell whether the value of an input asks for products.
+
+    >>> is_question("query: DpdVisRawFrame"), is_question("query.xml"), is_question(None)
+    (True, False, False)
+    """
+    return value is not None and value.startswith(QUESTION)
 
 
 def argument_problem(text: str) -> str:

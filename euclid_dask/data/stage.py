@@ -262,6 +262,8 @@ class _Stager:
                 os.link(real, target, follow_symlinks=False)
             case Method.COPY:
                 _copy(source, fd, target)
+            case Method.NONE:
+                raise ValueError("what is not there yet is not made by doing nothing")
 
 
 @contextmanager

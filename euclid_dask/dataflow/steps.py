@@ -75,6 +75,19 @@ class Opened:
         return block.supplier(sources[source.port]) if source.port in sources else None
 
 
+def list_inputs(flow: Flow) -> frozenset[str]:
+    """Return the inputs that are lists: a split goes over them, or an executable takes a list."""
+    found: set[str] = set()
+    for step in unfold(flow).steps:
+        suppliers = [] if step.iterable is None else [step.iterable]
+        if isinstance(step.node, TaskNode):
+            ports = flow.executables[step.node.executable].inputs
+            lists = {port.name for port in ports if port.is_list}
+            suppliers += [one for port, one in step.suppliers.items() if port in lists]
+        found |= {one.port for one in suppliers if not one.path}
+    return frozenset(found)
+
+
 def unfold(flow: Flow) -> Unfolded:
     """Return the steps of a flow, each after those it waits for, and its results.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from euclid_dask.core.errors import InputError
+from euclid_dask.core.texts import is_question
 
 RESERVED: Final = frozenset({"workdir", "logdir", "pkgRepository", "pipelineDir", "edenVersion"})
 """Keys that are no ports."""
@@ -35,6 +36,8 @@ class Isf:
 
 def parse_isf(path: Path, environment: Mapping[str, str]) -> Isf:
     """Read a data file; `$VAR` and `${VAR}` are taken from `environment`.
+
+    Only a question (`query: ...`) has a `=` in its value.
 
     Raises:
         InputError: The file cannot be read, a line is no `key=value`, a key is there twice, or a
@@ -71,7 +74,7 @@ def is_absent(value: str) -> bool:
 def _take(isf: Isf, line: str, number: int, environment: Mapping[str, str]) -> str:
     """Add one line; return what is wrong with it, "" for nothing."""
     key, equals, value = (part.strip() for part in line.partition("="))
-    if not equals or not key or "=" in value:
+    if not equals or not key or ("=" in value and not is_question(value)):
         return f"not a line of the form key=value: {line}"
     if key in isf.lines:
         return f"{key!r} was given before, in line {isf.lines[key]}"

@@ -426,7 +426,10 @@ def test_a_scheduler_that_is_not_there_is_refused(project: Project) -> None:
         (["check", "pipeline.py"], ("rich", "dask", "distributed", "jinja2")),
         (
             ["run", "-q", "pipeline.py", "start=start.txt", "--workdir", "w"],
-            ("networkx", "dask", "asyncio", "jinja2", "psutil", "euclid_dask.pilots.site"),
+            (
+                *("networkx", "dask", "asyncio", "jinja2", "psutil"),
+                *("euclid_dask.pilots.site", "euclid_dask.data.registry", "sqlalchemy"),
+            ),
         ),
     ],
     ids=["help", "check", "run"],

@@ -7,13 +7,16 @@ are file systems. From one topology to the next only access rows change, and wha
 import itertools
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 from file_servers import CLOCK, FileServer, nginx, sftp
+from raw_frames import PIXELS, frame_xml
 
+from euclid_dask import Executable, Input, Output, api, pipeline
+from euclid_dask.core.errors import StoppedError
 from euclid_dask.core.values import replace
 from euclid_dask.data.counting import (
     copied_bytes,
@@ -25,8 +28,9 @@ from euclid_dask.data.delivery import Copies, copies_to_storage, copies_to_zone
 from euclid_dask.data.hashing import hash_chunks
 from euclid_dask.data.model import Access, File, Replica, Storage
 from euclid_dask.data.mover import Mover, Settings
+from euclid_dask.data.products import read_product
 from euclid_dask.data.registry import Registry
-from euclid_dask.data.stage import Method, Source, stage
+from euclid_dask.data.stage import Method, Source, read_manifest, stage
 from euclid_dask.data.storage import MARKER
 from euclid_dask.data.storages.opening import open_driver
 
@@ -142,16 +146,17 @@ class Centre:
         name = self.storage(role)
         return Access(storage=name, zone=zone, root=f"{root}/{name}")
 
-    def put(self, role: str) -> None:
-        """Have the file in a storage."""
-        path = self.directory / self.storage(role) / PATH
-        path.parent.mkdir()
-        path.write_bytes(CONTENT)
-        path.chmod(0o444)
-        replica = Replica(
-            file=NAME, storage=self.storage(role), path=PATH, mtime_ns=path.stat().st_mtime_ns
-        )
-        self.registry.register([FILE], [replica])
+    def put(self, role: str, path: str = PATH, content: bytes = CONTENT) -> None:
+        """Have a file in a storage."""
+        place = self.directory / self.storage(role) / path
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(content)
+        place.chmod(0o444)
+        name = place.name
+        file = File(name=name, size=len(content), checksums=hash_chunks([content]).checksums())
+        mtime_ns = place.stat().st_mtime_ns
+        replica = Replica(file=name, storage=self.storage(role), path=path, mtime_ns=mtime_ns)
+        self.registry.register([file], [replica])
 
     def copies(self, variant: str) -> Copies:
         if variant == "output":
@@ -165,18 +170,30 @@ class Centre:
             if not (wanted := self.copies(variant)):
                 return
             self.registry.transfers.enqueue(wanted)
-            for zone in ZONES:
-                mover = Mover(
-                    self.registry,
-                    lambda row: open_driver(row, {"ssh": self._ssh.credential}, CLOCK),
-                    CLOCK,
-                    Settings(worker=f"mover at {zone}", zone=zone),
-                )
-                mover.drain()
-                self._see_sessions()
-                mover.close()
+            self.drain()
         transfers = self.registry.transfers.of_files([NAME])
         pytest.fail(f"the copies are not made: {transfers}")
+
+    def drain(self) -> None:
+        """Have the movers of all zones make the copies that are in the queue."""
+        for zone in ZONES:
+            mover = Mover(
+                self.registry,
+                lambda row: open_driver(row, {"ssh": self._ssh.credential}, CLOCK),
+                CLOCK,
+                Settings(worker=f"mover at {zone}", zone=zone),
+            )
+            mover.drain()
+            self._see_sessions()
+            mover.close()
+
+    @contextmanager
+    def away(self) -> Iterator[api.Settings]:
+        """Let another process write the registry; give the settings of a run in a task's zone."""
+        self.registry.close()
+        address = self.directory / "registry.db"
+        yield api.Settings(executor="inline", registry=str(address), zone="execution")
+        self.registry = Registry(address)
 
     def _see_sessions(self) -> None:
         """Note what processes of the SSH server wrote; they end with the mover's connection."""
@@ -233,4 +250,39 @@ def test_three_counters_agree_on_the_fewest_copies(
     assert written - copies < 0.5
     centre.move(variant)
     assert copied_bytes(centre.registry.transfers.of_files([NAME])) == copies * len(CONTENT)
+    centre.registry.close()
+
+
+pixels = Executable(PIXELS, inputs=[Input("frame")], outputs=[Output("pixels", mime_type="txt")])
+
+
+@pipeline(outputs=("pixels",))
+def of_one(frame):
+    return pixels(frame=frame)
+
+
+@pytest.mark.parametrize("topology", COPIES)
+def test_an_executable_that_knows_only_its_workdir_runs_unchanged(
+    servers: tuple[FileServer, FileServer], topology: str
+) -> None:
+    web, ssh = servers
+    centre = Centre(topology, web, ssh, pull=False)
+    xml = frame_xml("frame", 31283, NAME).encode()
+    centre.put("fr")
+    centre.put("fr", "level0/frame.xml", xml)
+    product = read_product(centre.directory / centre.storage("fr") / "level0/frame.xml")
+    centre.registry.register(products={"frame.xml": product})
+    workdir = centre.directory / "w"
+    result = None
+    while result is None:
+        with centre.away() as settings, suppress(StoppedError):  # copies of other zones come first
+            result = api.run(
+                of_one, workdir=workdir, settings=settings, frame="query: DpdVisRawFrame"
+            )
+        centre.drain()
+    assert result.outputs["pixels"].read_bytes() == CONTENT
+    assert (workdir / "frame.xml").read_bytes() == xml
+    assert {one.method for one in read_manifest(workdir).entries} == {Method.SYMLINK}
+    told = copied_bytes(centre.registry.transfers.of_files([NAME])) / len(CONTENT)
+    assert told == COPIES[topology]["free"]
     centre.registry.close()

@@ -1,4 +1,4 @@
-"""What a task left: harm to its inputs is found, and outputs that are no files of its directory."""
+"""What a task did to its inputs: harm to a replica is found, and what is the task's own is not."""
 
 import os
 from collections.abc import Callable
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from euclid_dask.core.errors import InputError
-from euclid_dask.data.aftermath import harmed, left
+from euclid_dask.data.aftermath import harmed
 from euclid_dask.data.hashing import hash_chunks
 from euclid_dask.data.model import File
 from euclid_dask.data.stage import Manifest, Method, Source, stage
@@ -105,42 +104,3 @@ def test_a_copy_is_the_tasks_own(replica: Path, attempt: Path) -> None:
     write_through(attempt / "data/a.fits")
     assert harmed(manifest) == ()
     assert replica.read_bytes() == CONTENT
-
-
-def test_files_that_outputs_name_are_found_once(replica: Path, attempt: Path) -> None:
-    manifest = staged(replica, attempt, Method.SYMLINK)
-    (attempt / "data/b.fits").write_bytes(b"b")
-    (attempt / "data/extra.fits").write_bytes(b"not named")
-    found = left(attempt, manifest, {"p.xml": ["b.fits", "a.fits"], "q.xml": ["b.fits"]})
-    assert [(file.name, file.path, file.size) for file in found.new] == [
-        ("b.fits", str(attempt / "data/b.fits"), 1)
-    ]
-    assert found.inputs == ("a.fits",)
-
-
-def test_a_link_within_the_directory_is_followed(attempt: Path) -> None:
-    (attempt / "b.fits").write_bytes(b"b")
-    (attempt / "data/b.fits").symlink_to("../b.fits")
-    found = left(attempt, Manifest(zone="z", entries=()), {"p.xml": ["b.fits"]})
-    assert [file.path for file in found.new] == [str(attempt / "b.fits")]
-
-
-def test_all_that_is_wrong_with_outputs_is_told_at_once(attempt: Path) -> None:
-    (attempt / "data/passwd").symlink_to("/etc/passwd")
-    (attempt / "data/loop").symlink_to("loop")
-    (attempt / "data/folder").mkdir()
-    os.mkfifo(attempt / "data/pipe")
-    (attempt / "outside").write_bytes(b"x")
-    names = ["gone", "passwd", "folder", "pipe", "../outside", "/etc/passwd", "loop"]
-    with pytest.raises(InputError) as caught:
-        left(attempt, Manifest(zone="z", entries=()), {"p.xml": names})
-    told = caught.value.message.split("; ")
-    assert [line.partition("which ")[2] for line in told] == [
-        "was not written",
-        "is a link to /etc/passwd, outside of the directory of its task",
-        "is no regular file",
-        "is no regular file",
-        "has '/': it is a path, not a name",
-        "has '/': it is a path, not a name",
-        "is no regular file",
-    ]

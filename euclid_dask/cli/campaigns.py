@@ -1,0 +1,143 @@
+"""What `run` does and tells when inputs are questions: dry runs, and campaigns."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from euclid_dask.api import Settings
+from euclid_dask.api.asking import answers_to, staged
+from euclid_dask.api.campaigns import (
+    CampaignPlan,
+    Grouping,
+    Row,
+    plan_campaign,
+    run_campaign,
+)
+from euclid_dask.api.preparing import read_call
+from euclid_dask.cli.exits import DONE, FAILED, INTERRUPTED
+from euclid_dask.cli.outcome import carried_out
+from euclid_dask.core.errors import InputError
+from euclid_dask.core.values import to_json
+from euclid_dask.data.counting import staged_bytes
+from euclid_dask.report.terminal import state_text, table
+from euclid_dask.report.words import counted, printable, size
+from euclid_dask.runner.start import RunRequest
+
+_SHOWN: Final = 20
+
+
+def foresee(script: str, call: Mapping[str, Any], settings: Settings, *, as_json: bool) -> int:
+    """Print which products the questions of a run get; return the exit code."""
+    read = read_call(script, settings=settings, **call)
+    found = answers_to(read.loaded.flow, read.questions, settings) if read.questions else None
+    asked = {} if found is None else dict(found.asked)
+    if as_json:
+        click.echo(json.dumps({"state": "ok", "answers": json.loads(to_json(asked))}))
+        return DONE
+    for port, answer in asked.items():
+        click.echo(f"{port}: {counted(len(answer.products), 'product')}")
+        for one in answer.products[:_SHOWN]:
+            click.echo(f"  {one.product_id}  {one.xml}")
+        if (more := len(answer.products) - _SHOWN) > 0:
+            click.echo(f"  and {more:,} more; all with --json")
+    click.echo("nothing was run")
+    return DONE
+
+
+def staged_text(request: RunRequest) -> str:
+    """Return how the products that were asked for came into the workdir."""
+    manifest = staged(request.options, request.workdir)
+    by_method = staged_bytes([manifest]).items()
+    told = ", ".join(f"{size(number)} by {method}" for method, number in by_method)
+    return f"asked for {counted(len(manifest.entries), 'file')}: {told}"
+
+
+def carry_out(
+    script: str, call: Mapping[str, Any], settings: Settings, given: Mapping[str, Any]
+) -> int:
+    """Run one group after the other, or list them in a dry run; return the exit code."""
+    plan = plan_campaign(script, grouping_of(given), settings=settings, **call)
+    if given["dry_run"]:
+        _tell(plan, plan.rows(), "ok", as_json=given["as_json"])
+        return DONE
+    rows = run_campaign(
+        plan,
+        settings,
+        carry_out=lambda run, chosen: carried_out(run, chosen, given),
+        watch=lambda row, number: _begin(plan, row, number, given),
+    )
+    states = {row.state for row in rows}
+    state = "cancelled" if "cancelled" in states else "done" if states == {"done"} else "failed"
+    _tell(plan, rows, state, as_json=given["as_json"])
+    return {"done": DONE, "cancelled": INTERRUPTED}.get(state, FAILED)
+
+
+def grouping_of(given: Mapping[str, Any]) -> Grouping:
+    """Return what `--group-by` and `--link` say.
+
+    Raises:
+        InputError: A word of `--link` has no port, or a port is there twice.
+    """
+    links: dict[str, tuple[str, ...]] = {}
+    for word in given["links"]:
+        port, equals, paths = word.partition("=")
+        if not equals or not port:
+            raise InputError(
+                f"--link {word}: is not of the form PORT=PATH", hint="like: psf=Data.ObservationId"
+            )
+        if port in links:
+            raise InputError(f"--link {port} is given twice")
+        links[port] = tuple(path.strip() for path in paths.split(",")) if paths.strip() else ()
+    return Grouping(by=tuple(given["group_by"]), links=links)
+
+
+def _begin(plan: CampaignPlan, row: Row, number: int, given: Mapping[str, Any]) -> None:
+    if not given["quiet"]:
+        total = len(plan.campaign.groups)
+        click.echo(f"[{number}/{total}] {printable(', '.join(row.group.values))}", err=True)
+
+
+def _tell(plan: CampaignPlan, rows: Sequence[Row], state: str, *, as_json: bool) -> None:
+    if as_json:
+        groups = [_as_json(plan, row) for row in rows]
+        told = {"state": state, "campaign": str(plan.folder), "groups": groups}
+        click.echo(json.dumps(told))
+        return
+    for line in _lines(plan, rows):
+        click.echo(line)
+
+
+def _as_json(plan: CampaignPlan, row: Row) -> dict[str, Any]:
+    return {
+        "values": dict(zip(plan.campaign.by, row.group.values, strict=True)),
+        "folder": row.group.folder,
+        "products": {port: len(one.products) for port, one in row.group.asked.items()},
+        "run": row.run,
+        "state": row.state,
+        "outputs": {port: str(path) for port, path in row.outputs.items()},
+        "error": row.error,
+    }
+
+
+def _lines(plan: CampaignPlan, rows: Sequence[Row]) -> Iterator[str]:
+    ports = list(plan.campaign.questions)
+    heads = [path.rpartition(".")[2] for path in plan.campaign.by]
+    cells = [
+        (
+            row.group.folder,
+            *map(printable, row.group.values),
+            *(f"{len(row.group.asked[port].products):,}" for port in ports),
+            row.state,
+        )
+        for row in rows
+    ]
+    yield table([("folder", *heads, *ports, "state"), *cells])
+    for row in rows:
+        if row.error:
+            yield f"{row.group.folder}: {printable(row.error)}"
+    counts = Counter(row.state for row in rows)
+    told = ", ".join(f"{number:,} {state_text(state)}" for state, number in counts.items())
+    yield f"{counted(len(rows), 'group')}: {told}; in {plan.folder}"

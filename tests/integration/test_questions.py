@@ -1,0 +1,398 @@
+"""Runs whose inputs are questions: asked once, staged without a copy, and never asked again."""
+
+import csv
+import json
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from raw_frames import OBSERVATION, PIXELS, frame_xml
+
+from euclid_dask import Executable, Input, Output, api, parallel, pipeline
+from euclid_dask.api import Settings
+from euclid_dask.api.data import DataSettings, Way, add_storage, ingest
+from euclid_dask.cli.app import app
+from euclid_dask.core.errors import InputError
+from euclid_dask.data.model import ReplicaState
+from euclid_dask.data.registry import Registry
+from euclid_dask.data.stage import MANIFEST
+
+QUESTION = f"query: DpdVisRawFrame where {OBSERVATION} == 31283"
+pixels = Executable(PIXELS, inputs=[Input("frame")], outputs=[Output("pixels", mime_type="txt")])
+harm = Executable(
+    PIXELS.replace("cat ", 'chmod u+w "data/$name"; echo more >> "data/$name"; cat '),
+    inputs=[Input("frame")],
+    outputs=[Output("pixels", mime_type="txt")],
+)
+
+fail = Executable("false", inputs=[Input("frame")], outputs=[Output("pixels", mime_type="txt")])
+
+
+@parallel(iterable="frame")
+def each(frame):
+    return pixels(frame=frame)
+
+
+@pipeline(outputs=("pixels",))
+def of_one(frame):
+    return pixels(frame=frame)
+
+
+@pipeline(outputs=("pixels",))
+def of_many(frames):
+    return each(frame=frames)
+
+
+SCRIPT = f"""
+from euclid_dask import Executable, Input, Output, parallel, pipeline
+
+pixels = Executable(
+    {PIXELS!r}, inputs=[Input("frame")], outputs=[Output("pixels", mime_type="txt")]
+)
+
+@parallel(iterable="frame")
+def each(frame):
+    return pixels(frame=frame)
+
+@pipeline(outputs=("pixels",))
+def of_many(frames):
+    return each(frame=frames)
+"""
+
+
+@pipeline(outputs=("pixels",))
+def failing(frame):
+    return fail(frame=frame)
+
+
+@pipeline(outputs=("pixels",))
+def harmful(frame):
+    return harm(frame=frame)
+
+
+@dataclass
+class Store:
+    """A registry, and an archive that this host sees."""
+
+    folder: Path
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "archive"
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(executor="inline", registry=str(self.folder / "r.sqlite"))
+
+    @property
+    def data(self) -> DataSettings:
+        return DataSettings(registry=self.settings.registry)
+
+    def add(self, **observations: int) -> None:
+        """Register more products, by their names."""
+        for name, observation in observations.items():
+            product = self.archive / f"{name}.xml"
+            product.write_text(frame_xml(name, observation))
+            data = self.archive / "data" / f"{name}.fits"
+            data.write_text(f"pixels of {name}\n")
+            data.chmod(0o444)
+        products = [self.archive / f"{name}.xml" for name in observations]
+        ingest(self.data, products, values=[OBSERVATION])
+
+    def run(self, script: Any, **given: Any) -> api.RunResult:
+        return api.run(script, workdir=self.folder / "w", settings=self.settings, **given)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty registry, to be copied: to make one takes longer."""
+    path = tmp_path_factory.mktemp("registry") / "r.sqlite"
+    Registry(path).close()
+    return path
+
+
+@pytest.fixture
+def store(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return a store of three products, of two observations."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EUCLID_DASK_REGISTRY", str(tmp_path / "r.sqlite"))
+    (tmp_path / "many.py").write_text(SCRIPT)
+    shutil.copy(empty, tmp_path)
+    made = Store(tmp_path)
+    (made.archive / "data").mkdir(parents=True)
+    add_storage(made.data, Way(storage="ARCHIVE", zone="local", root=f"file://{made.archive}"))
+    made.add(a=31283, b=31283, c=31284)
+    return made
+
+
+def answers(result: api.RunResult) -> dict[str, Any]:
+    return json.loads((result.workdir / result.run.options.answers).read_bytes())
+
+
+def test_a_list_port_gets_all_products_that_fulfil_its_question(store: Store) -> None:
+    result = store.run(of_many, frames=QUESTION)
+    assert result.state == "done"
+    joined = json.loads(result.outputs["pixels"].read_bytes())
+    texts = [(result.workdir / one).read_text() for one in joined]
+    assert texts == ["pixels of a\n", "pixels of b\n"]
+    asked = answers(result)["asked"]["frames"]
+    assert asked["question"] == QUESTION
+    assert [one["product_id"] for one in asked["products"]] == ["a", "b"]
+    assert result.run.options.asked == {"frames": QUESTION}
+
+
+def test_nothing_is_copied_and_no_product_is_rewritten(store: Store) -> None:
+    result = store.run(of_one, frame="query: DpdVisRawFrame where Header.ProductId == c")
+    assert result.outputs["pixels"].read_text() == "pixels of c\n"
+    for place, source in (("c.xml", "c.xml"), ("data/c.fits", "data/c.fits")):
+        assert (result.workdir / place).samefile(store.archive / source)
+    manifest = json.loads((result.workdir / MANIFEST).read_bytes())
+    assert {one["method"] for one in manifest["entries"]} == {"symlink"}
+
+
+def test_a_resumed_run_asks_nothing_and_another_one_runs_what_is_new(store: Store) -> None:
+    first = store.run(of_many, frames=QUESTION)
+    store.add(d=31283)
+    (store.folder / "r.sqlite").rename(store.folder / "away")
+    resumed = api.resume(first.workdir)
+    assert (resumed.id, resumed.state) == (first.id, "done")
+    assert len(json.loads(resumed.outputs["pixels"].read_bytes())) == 2
+    (store.folder / "away").rename(store.folder / "r.sqlite")
+    second = store.run(of_many, frames=QUESTION)
+    assert len(json.loads(second.outputs["pixels"].read_bytes())) == 3
+    assert second.summary().tasks.skipped == 2
+    assert api.resume(first.workdir, first.id).run.options == first.run.options
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+def test_answers_are_taken_from_an_earlier_run(store: Store) -> None:
+    first = store.run(of_many, frames=QUESTION)
+    frozen = first.workdir / first.run.options.answers
+    (store.folder / "r.sqlite").unlink()
+    words = ("run", "many.py", "--workdir", "w", "--answers", str(frozen))
+    done = call(*words, f"frames={QUESTION}")
+    assert done.exit_code == 0, done.output
+    other = call(*words, "frames=query: DpdX")
+    assert other.exit_code == 2
+    assert "has no answer to query: DpdX" in other.stderr
+
+
+def test_a_data_file_holds_questions_too(store: Store) -> None:
+    (store.folder / "f.isf").write_text(f"workdir=w\nframes = {QUESTION}  # both\n")
+    done = call("run", "many.py", "--isf", "f.isf", "--json")
+    assert done.exit_code == 0, done.output
+    joined = json.loads(done.stdout)["outputs"]["pixels"]
+    assert len(json.loads((store.folder / "w" / joined).read_bytes())) == 2
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("query: DpdVisRawFrame wher x", "frame: the query wants"),
+        ("query: DpdVisRawFram", "did you mean 'DpdVisRawFrame'?"),
+        ("query: DpdVisRawFrame where Data.ObservationId == 1", f"did you mean '{OBSERVATION}'?"),
+        (f"query: {OBSERVATION} == 5", "frame=None runs without"),
+        (QUESTION, "frame takes one product, and 2 fulfil its query: a, b"),
+        ("query:", "frame: the query is empty"),
+    ],
+)
+def test_a_question_without_the_one_product_is_refused(
+    store: Store, question: str, told: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        store.run(of_one, frame=question)
+    assert told in f"{caught.value.message}\n{caught.value.hint}"
+    assert not (store.folder / "w").exists()
+
+
+def test_without_a_registry_nothing_is_asked(store: Store) -> None:
+    (store.folder / "r.sqlite").unlink()
+    found = call("run", "many.py", f"frames={QUESTION}", "--workdir", "w")
+    assert found.exit_code == 2
+    assert "there is no registry at" in found.stderr
+
+
+def test_files_that_hosts_of_the_zone_cannot_get_are_told(store: Store) -> None:
+    found = call("run", "many.py", f"frames={QUESTION}", "--workdir", "w", "--zone", "moon")
+    assert found.exit_code == 2
+    assert "hosts of the zone moon cannot get the files" in found.stderr
+
+
+def test_a_disk_that_is_away_is_told(store: Store) -> None:
+    store.archive.rename(store.folder / "unmounted")
+    store.archive.mkdir()
+    found = call("run", "many.py", f"frames={QUESTION}", "--workdir", "w")
+    assert found.exit_code == 2
+    assert "is its disk mounted?" in found.stderr
+
+
+def test_another_file_of_that_name_in_the_workdir_is_not_replaced(store: Store) -> None:
+    (store.folder / "w").mkdir()
+    (store.folder / "w" / "a.xml").write_text("mine")
+    with pytest.raises(InputError, match=r"a\.xml is there already, and is another file"):
+        store.run(of_many, frames=QUESTION)
+    assert (store.folder / "w" / "a.xml").read_text() == "mine"
+
+
+def test_what_the_zone_does_not_see_is_copied_once_and_a_broken_copy_goes_on(store: Store) -> None:
+    near = store.folder / "near"
+    near.mkdir()
+    add_storage(store.data, Way(storage="NEAR", zone="near", root=f"file://{near}"))
+    words = ("run", "many.py", f"frames={QUESTION}", "--workdir", "w", "--zone", "near")
+    assert call(*words).exit_code == 2  # no way yet
+    root = f"file://{store.archive}"
+    add_storage(store.data, Way(storage="ARCHIVE", zone="mover", root=root))
+    add_storage(store.data, Way(storage="NEAR", zone="mover", root=f"file://{near}"))
+    waits = call(*words)
+    assert waits.exit_code == 1
+    assert "call it again" in waits.stderr
+    with Registry(store.data.registry, read_only=True) as registry:
+        queued = sorted((one.file, one.destination) for one in registry.transfers.active())
+    assert queued == [(name, "NEAR") for name in ("a.fits", "a.xml", "b.fits", "b.xml")]
+
+
+def test_an_input_that_a_task_changed_is_told_and_read_no_more(store: Store) -> None:
+    result = store.run(harmful, frame="query: DpdVisRawFrame where Header.ProductId == c")
+    assert len(result.warnings) == 1
+    assert str(store.archive / "data/c.fits") in result.warnings[0]
+    with Registry(store.data.registry, read_only=True) as registry:
+        (replica,) = registry.locate(["c.fits"], frozenset(ReplicaState))["c.fits"]
+    assert replica.state is ReplicaState.SUSPECT
+    with pytest.raises(InputError, match="has no replica that can be read"):
+        store.run(harmful, frame="query: DpdVisRawFrame where Header.ProductId == c")
+
+
+SITE = """\
+workspace = "{folder}"
+batch = "slurm"
+[templates.light]
+cores = 1
+ram = "8GB"
+walltime = "2h"
+"""
+
+
+def test_a_submitted_run_asks_before_and_its_job_does_not(store: Store) -> None:
+    (store.folder / "site.toml").write_text(SITE.format(folder=store.folder))
+    words = ("--workdir", "w", "--site", "site.toml", "--dry-run")
+    found = call("submit", "many.py", f"frames={QUESTION}", *words)
+    assert found.exit_code == 0, found.output
+    line = shlex.split(found.stdout.splitlines()[-1])
+    (frozen,) = (word.partition("=")[2] for word in line if word.startswith("--answers="))
+    (store.folder / "r.sqlite").unlink()
+    store.archive.rename(store.folder / "unmounted").joinpath("a.xml").unlink()
+    (store.folder / "unmounted").rename(store.archive)
+    done = call("run", *line[line.index("--") + 1 :], "--workdir", "w", f"--answers={frozen}")
+    assert done.exit_code == 2
+    assert "there is no registry" in done.stderr  # a.xml is gone
+    (store.archive / "a.xml").write_text(frame_xml("a", 31283))
+    done = call("run", *line[line.index("--") + 1 :], "--workdir", "w", f"--answers={frozen}")
+    assert done.exit_code == 0, done.output
+
+
+def test_inputs_stay_until_their_run_is_done(store: Store) -> None:
+    def owners() -> list[str]:
+        with Registry(store.data.registry, read_only=True) as registry:
+            return registry.pins.owners("c.fits")
+
+    question = "query: DpdVisRawFrame where Header.ProductId == c"
+    failed = store.run(failing, frame=question)
+    assert owners() == [f"run with {failed.workdir / failed.run.options.answers}"]
+    store.run(of_one, frame=question)
+    assert owners() == []
+
+
+def test_a_registry_that_another_process_writes_keeps_no_run_from_going_on(store: Store) -> None:
+    with Registry(store.data.registry):
+        result = store.run(of_one, frame="query: DpdVisRawFrame where Header.ProductId == c")
+    assert result.state == "done"
+    (warning,) = result.warnings
+    assert "nothing keeps the inputs of this run from being removed" in warning
+
+
+def test_a_dry_run_lists_the_products_and_leaves_nothing(store: Store) -> None:
+    found = call("run", "many.py", f"frames={QUESTION}", "--workdir", "w", "--dry-run", "--json")
+    assert found.exit_code == 0, found.output
+    products = json.loads(found.stdout)["answers"]["frames"]["products"]
+    assert [one["xml"] for one in products] == ["a.xml", "b.xml"]
+    assert "frames: 2 products" in call("run", "many.py", f"frames={QUESTION}", "--dry-run").stdout
+    assert not (store.folder / "w").exists()
+
+
+CAMPAIGN = ("run", "many.py", "frames=query: DpdVisRawFrame", "--workdir", "w")
+BY = ("--group-by", OBSERVATION)
+
+
+def test_a_campaign_has_a_run_for_each_group_and_goes_on(store: Store) -> None:
+    planned = json.loads(call(*CAMPAIGN, *BY, "--dry-run", "--json").stdout)["groups"]
+    assert [(one["folder"], one["products"], one["state"]) for one in planned] == [
+        ("31283", {"frames": 2}, "planned"),
+        ("31284", {"frames": 1}, "planned"),
+    ]
+    assert not (store.folder / "w").exists()
+    (store.archive / "data" / "c.fits").rename(store.folder / "c.fits")
+    first = call(*CAMPAIGN, *BY, "--json")
+    assert first.exit_code == 1, first.output
+    told = json.loads(first.stdout)
+    assert [one["state"] for one in told["groups"]] == ["done", "refused"]
+    assert "c.fits" in told["groups"][1]["error"]
+    (store.folder / "c.fits").rename(store.archive / "data" / "c.fits")
+    store.add(d=31285)  # is not asked for again
+    second = json.loads(call(*CAMPAIGN, *BY, "--json").stdout)
+    assert second["state"] == "done"
+    assert [one["values"] for one in second["groups"]] == [
+        {OBSERVATION: "31283"},
+        {OBSERVATION: "31284"},
+    ]
+    assert second["groups"][0]["run"] == told["groups"][0]["run"]
+    with (store.folder / "w" / "campaign.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["folder"], row["state"]) for row in rows] == [("31283", "done"), ("31284", "done")]
+    joined = json.loads(Path(rows[1]["pixels"]).read_bytes())
+    assert (store.folder / "w" / "31284" / joined[0]).read_text() == "pixels of c\n"
+
+
+def test_a_group_without_products_for_a_port_is_told_and_not_run(store: Store) -> None:
+    (store.folder / "two.py").write_text(
+        SCRIPT.replace("def of_many(frames):", "def of_many(frames, more):\n    each(frame=more)")
+    )
+    words = ("two.py", "frames=query: DpdVisRawFrame", "--workdir", "w")
+    only_c = "more=query: DpdVisRawFrame where Header.ProductId == c"
+    found = call("run", *words, only_c, *BY, f"--link=more={OBSERVATION}")
+    assert found.exit_code == 1, found.output
+    assert "31283: there is no product for more" in found.stdout
+    assert not (store.folder / "w" / "31283").exists()
+    listed = call("run", *words, only_c, *BY, "--link=more=", "--dry-run").stderr
+    assert "asked for something else" in listed
+    shared = call("run", *words[:2], only_c, *BY, "--link=more=", "--dry-run", "--json")
+    groups = json.loads(shared.stdout)["groups"]
+    assert [one["products"] for one in groups] == [{"frames": 2, "more": 1}] * 1 + [
+        {"frames": 1, "more": 1}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("frames=a.xml", *BY), "no input asks for products"),
+        (("frames=query: DpdVisRawFrame", "--group-by", "Data.ObservationId"), "did you mean"),
+        (("frames=query: DpdVisRawFrame", *BY, "--link=x=y"), "no question is asked for it"),
+        (("frames=query: DpdVisRawFrame", *BY, "--link=frames"), "of the form PORT=PATH"),
+        (("frames=query: DpdVisRawFrame", *BY, "--link=frames=a,b"), "2 paths stand for the 1"),
+        (("frames=query: DpdVisRawFrame", "--link=frames="), "without --group-by"),
+    ],
+)
+def test_a_grouping_that_says_nothing_is_refused(
+    store: Store, words: tuple[str, ...], told: str
+) -> None:
+    found = call("run", "many.py", *words, "--workdir", "w")
+    assert found.exit_code == 2, found.output
+    assert told in found.stderr
+    assert not (store.folder / "w").exists()
