@@ -21,7 +21,7 @@ def _dump(run: Run) -> dict[str, Any]:
                 (task.no_reuse, task.failure, task.blocked_by, task.pilot, task.bundle),
                 (task.enlargements, task.expiries, task.asked, task.avoids, task.careful),
                 (task.ready_key, task.started_s, task.ended_s, task.outputs, task.profile),
-                (task.sequence, task.tolerated, task.warnings, len(task.consumers)),
+                (task.sequence, task.tolerated, task.warnings, len(task.consumers), task.removed),
             )
             for task in run.tasks.values()
         },

@@ -70,6 +70,8 @@ def _files(title: str, files: tuple[FileView, ...]) -> Iterator[str]:
     for file in files:
         if file.size is not None:
             told = size(file.size)
+        elif file.is_gone:
+            told = "temporary, and needed no more"
         else:
             told = "a text" if file.is_text else "not there"
         maker = f", made by {file.made_by}" if file.made_by else ""

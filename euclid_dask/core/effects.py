@@ -55,6 +55,14 @@ class WriteList(Value, frozen=True, kw_only=True):
     entries: tuple[str | tuple[str | None, ...] | None, ...]
 
 
+class RemoveOutputs(Value, frozen=True, kw_only=True):
+    """Remove the outputs of a task at these ports, which nothing needs any more."""
+
+    run: RunId
+    task: TaskId
+    ports: tuple[str, ...]
+
+
 class EndRun(Value, frozen=True, kw_only=True):
     """Close a run in this state."""
 
@@ -62,7 +70,16 @@ class EndRun(Value, frozen=True, kw_only=True):
     state: RunState
 
 
-Effect = StartBundle | CancelAttempt | ReuseTask | RefuseTask | ReadList | WriteList | EndRun
+Effect = (
+    StartBundle
+    | CancelAttempt
+    | ReuseTask
+    | RefuseTask
+    | ReadList
+    | WriteList
+    | RemoveOutputs
+    | EndRun
+)
 
 
 class RequestPilot(Value, frozen=True, kw_only=True):

@@ -190,6 +190,16 @@ class OutputsMissed(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class OutputsRemoved(Event, frozen=True, kw_only=True):
+    """Temporary outputs of a finished task are removed, with files that only they name.
+
+    Each file goes if it is still as it was then; it is tried again when the run is resumed.
+    """
+
+    task: TaskId
+    files: tuple[Fingerprint, ...]
+
+
 class TaskUnplaceable(Event, frozen=True, kw_only=True):
     """No pilot is large enough for a task."""
 
@@ -241,6 +251,7 @@ RunEvent = (
     | TaskReturned
     | TaskReused
     | OutputsMissed
+    | OutputsRemoved
     | TaskUnplaceable
     | SplitExpanded
     | SplitFailed

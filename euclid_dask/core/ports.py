@@ -24,12 +24,16 @@ class InputPort(Value, frozen=True, kw_only=True):
 
 
 class OutputPort(Value, frozen=True, kw_only=True):
-    """A named output file of an executable. `mime_type` is the extension of its file."""
+    """A named output file of an executable. `mime_type` is the extension of its file.
+
+    A `temporary` one goes, with the files that it names, when nothing needs it any more.
+    """
 
     name: str
     dm_type: str | None = None
     mime_type: str = "xml"
     content: str = "file"
+    temporary: bool = False
 
     @property
     def is_list(self) -> bool:

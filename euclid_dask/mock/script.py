@@ -147,7 +147,8 @@ def _input(port: InputPort) -> str:
 
 
 def _output(port: OutputPort) -> str:
+    temporary = ", temporary=True" if port.temporary else ""
     return (
         f"Output({port.name!r}, {port.dm_type!r}, mime_type={port.mime_type!r}, "
-        f"content_type={port.content!r})"
+        f"content_type={port.content!r}{temporary})"
     )

@@ -14,6 +14,7 @@ from euclid_dask.core.events import (
     CancelRequested,
     ListJoined,
     OutputsMissed,
+    OutputsRemoved,
     RunEnded,
     RunEvent,
     RunResumed,
@@ -188,6 +189,7 @@ class Run:
         self,
         event: TaskReused
         | OutputsMissed
+        | OutputsRemoved
         | TaskUnplaceable
         | SplitExpanded
         | SplitFailed
@@ -201,8 +203,8 @@ class Run:
         match event:
             case TaskReused():
                 self._reuse(event)
-            case OutputsMissed(task=task_id, reason=reason):
-                self._miss(self.tasks[task_id], reason)
+            case OutputsMissed() | OutputsRemoved():
+                self._part_with(event)
             case TaskUnplaceable(task=task_id, reason=reason):
                 task = self.tasks[task_id]
                 task.failure = Failure(kind=FailureKind.UNPLACEABLE, message=reason)
@@ -253,6 +255,7 @@ class Run:
                 self.board.unready(task)
             self.board.move(task, TaskCue.ORDER)
             task.attempt, task.pilot, task.bundle = attempt, event.pilot, number
+            task.removed = ()
 
     def _start(self, event: TaskStarted) -> None:
         task = self._current(event.task, event.attempt)
@@ -352,9 +355,12 @@ class Run:
         self.board.move(task, TaskCue.RETURN)
         self.board.reconsider(task)
 
-    def _miss(self, task: Task, reason: str) -> None:
-        if task.state is TaskState.OMITTED:
-            task.failure = Failure(kind=FailureKind.OMITTED, message=reason)
+    def _part_with(self, event: OutputsMissed | OutputsRemoved) -> None:
+        task = self.tasks[event.task]
+        if isinstance(event, OutputsRemoved):
+            task.removed += event.files
+        elif task.state is TaskState.OMITTED:
+            task.failure = Failure(kind=FailureKind.OMITTED, message=event.reason)
             self.board.fail_omitted(task)
         elif task.is_finished:
             self.board.unmake(task)

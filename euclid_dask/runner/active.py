@@ -9,9 +9,11 @@ from euclid_dask.core.events import RunEvent
 from euclid_dask.core.ids import SplitId, TaskId
 from euclid_dask.core.seams import BundleOrder, Traces
 from euclid_dask.planner.orders import order
+from euclid_dask.planner.retention import Retention
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.earlier import EarlierRun, Known
 from euclid_dask.runner.journal import Journal
+from euclid_dask.runner.removal import Removal
 from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace
 
@@ -23,7 +25,8 @@ class ActiveRun:
     `old` are finished tasks and splits whose outputs an earlier process made and nobody has looked
     at since; `lists_seen` are splits of which all that made the entries of their lists was.
     `earlier` are the runs before, oldest first. `adopted` are bundles of an earlier runner on
-    pilots that may live.
+    pilots that may live. `retention` knows which temporary outputs are needed, `removal` what goes
+    with them.
     """
 
     run: Run
@@ -38,6 +41,12 @@ class ActiveRun:
     cancelled: set[CancelAttempt] = field(default_factory=set)
     earlier: tuple[EarlierRun, ...] = ()
     adopted: tuple[BundleOrder, ...] = ()
+    retention: Retention = field(init=False)
+    removal: Removal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.retention = Retention(self.run)
+        self.removal = Removal(self.run, self.workdir)
 
     @property
     def workdir(self) -> Path:
@@ -48,6 +57,9 @@ class ActiveRun:
         """Let an event happen: into the journal's buffer, and into the state."""
         self.journal.append(event)
         self.run.apply(event)
+        if self.retention:
+            self.retention.note(event)
+            self.removal.note(event)
 
     def bundle_order(self, effect: StartBundle) -> BundleOrder:
         """Return what an executor must know to carry out `effect`."""

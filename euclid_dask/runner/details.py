@@ -5,7 +5,7 @@ from pathlib import Path
 
 from euclid_dask.core.attempts import Profile
 from euclid_dask.core.ids import RunId
-from euclid_dask.core.values import Value
+from euclid_dask.core.values import Value, replace
 from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Task
 from euclid_dask.planner.orders import order
 from euclid_dask.planner.run import Run
@@ -20,6 +20,7 @@ class FileView(Value, frozen=True, kw_only=True, omit_defaults=False):
     """An input or output: its path relative to the workdir, its size in bytes if it is there.
 
     `is_text` says that an input is no file but a text; `made_by` is the task or split it is from.
+    `is_gone` says that a temporary output was removed, as nothing needed it any more.
     """
 
     port: str
@@ -27,6 +28,7 @@ class FileView(Value, frozen=True, kw_only=True, omit_defaults=False):
     size: int | None = None
     made_by: str = ""
     is_text: bool = False
+    is_gone: bool = False
 
 
 class AttemptView(Value, frozen=True, kw_only=True, omit_defaults=False):
@@ -72,9 +74,7 @@ def view_of(run: Run, task: Task) -> TaskView:
         command=command_of(run, task),
         environment=added_environment(run, task),
         inputs=tuple(_inputs(run, task)),
-        outputs=tuple(
-            _file(run, port.name, task.output_path(port.name)) for port in task.spec.outputs
-        ),
+        outputs=tuple(_output(run, task, port.name) for port in task.spec.outputs),
         attempts=tuple(_attempts(run, task)),
         logs=dict(_logs(run, task)),
     )
@@ -110,6 +110,12 @@ def _input(run: Run, port: str, value: Resolved) -> FileView:
             return _file(run, port, maker.output_path(out), maker.id)
         case Joined(split=split):
             return _file(run, port, split.list_path, split.id)
+
+
+def _output(run: Run, task: Task, port: str) -> FileView:
+    found = _file(run, port, task.output_path(port))
+    is_gone = found.size is None and any(file.path == found.path for file in task.removed)
+    return replace(found, is_gone=is_gone)
 
 
 def _file(run: Run, port: str, path: str, made_by: str = "") -> FileView:

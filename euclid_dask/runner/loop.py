@@ -18,6 +18,7 @@ from euclid_dask.core.effects import (
     EndRun,
     ReadList,
     RefuseTask,
+    RemoveOutputs,
     ReuseTask,
     StartBundle,
     WriteList,
@@ -26,6 +27,7 @@ from euclid_dask.core.errors import StoppedError
 from euclid_dask.core.events import (
     CancelRequested,
     OutputsMissed,
+    OutputsRemoved,
     PilotEvent,
     PilotLeft,
     RunEnded,
@@ -59,6 +61,7 @@ from euclid_dask.runner.inbox import CancelNews, QueueInbox, TakingInbox
 from euclid_dask.runner.news import events_of
 from euclid_dask.runner.pilots import PilotDesk
 from euclid_dask.runner.recovery import end_processes
+from euclid_dask.runner.removal import remove
 from euclid_dask.worker.failures import is_full
 
 log = logging.getLogger(__name__)
@@ -101,6 +104,7 @@ class Runner:
         self._noted = 0
         self._durations: dict[str, Duration] = {}
         self._due: list[tuple[list[BundleOrder], Cancels]] = []
+        self._going: list[tuple[ActiveRun, OutputsRemoved]] = []
         self._is_full = False
 
     def add(self, active: ActiveRun) -> None:
@@ -194,6 +198,7 @@ class Runner:
     def _carry_out(self) -> None:
         """Do what was decided, since it is written down."""
         due, self._due = self._due, []
+        going, self._going = self._going, []
         if self.pilots is not None:
             self._carry_out_pilots(self.pilots)
         for bundles, cancels in due:
@@ -201,6 +206,8 @@ class Runner:
                 self.executor.start(bundles)
             for (run, only_waiting), attempts in cancels.items():
                 self.executor.cancel(run, attempts, only_waiting=only_waiting)
+        for active, event in going:
+            remove(active.workdir, event.files)
 
     def _note_pilots(self) -> None:
         """Note which pilots there are, where they have no journal."""
@@ -260,7 +267,8 @@ class Runner:
                 overtaken = not is_due(self.runs[effect.run].run, effect)
                 settled = overtaken or self._carry_out_here(effect) or settled
             if not settled:
-                return effects
+                due = [one for active in self.runs.values() for one in active.retention.due()]
+                return [*due, *effects]
 
     def _carry_out_here(self, effect: Effect) -> bool:
         """Carry out an effect that needs no pilot; return whether it was one."""
@@ -276,7 +284,7 @@ class Runner:
                 active.record(TaskUnplaceable(at_s=at_s, task=task, reason=reason))
             case StartBundle(tasks=tasks):
                 return self._miss(active, missing.before_start(active, [task for task, _ in tasks]))
-            case CancelAttempt() | EndRun():
+            case CancelAttempt() | EndRun() | RemoveOutputs():
                 return False
             case _:
                 assert_never(effect)
@@ -318,12 +326,21 @@ class Runner:
                         active.cancelled.add(effect)
                         key = (effect.run, only_waiting)
                         cancels.setdefault(key, []).append((task, attempt))
+                case RemoveOutputs():
+                    self._let_go(active, effect, at_s)
                 case EndRun(state=state):
                     end_processes(active.run.id, active.traces)
                     active.record(RunEnded(at_s=at_s, state=state))
                 case _:
                     pass
         return bundles, cancels
+
+    def _let_go(self, active: ActiveRun, effect: RemoveOutputs, at_s: float) -> None:
+        """Write down which files go; who needs one of them again finds that it is gone."""
+        for event in active.removal.removed(effect, at_s):
+            active.record(event)
+            missing.look_again(active, event.task)
+            self._going.append((active, event))
 
 
 def _stopped(runs: Iterable[ActiveRun], error: OSError) -> StoppedError:

@@ -1,7 +1,8 @@
 """Inputs that are not there although what makes them is done: what must be made again.
 
-Rule 1: a file is looked at when something is about to need it, never before. Rule 2: joined lists
-and lists of one element follow from the journal: they are written again, no task runs for them.
+Rule 1: a file is looked at when something is about to need it, never before; of temporary outputs
+only that which is needed, as others may have gone. Rule 2: joined lists and lists of one element
+follow from the journal: they are written again, no task runs for them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,8 +13,9 @@ from euclid_dask.core.ids import SplitId, TaskId
 from euclid_dask.core.states import TaskState
 from euclid_dask.planner.decide import joined_entries
 from euclid_dask.planner.identity import entered
-from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Split, Task
+from euclid_dask.planner.nodes import Given, Joined, Made, Resolved, Scope, Split, Task
 from euclid_dask.planner.orders import is_file, text_of
+from euclid_dask.planner.retention import lasting
 from euclid_dask.planner.run import Run
 from euclid_dask.runner import lists
 from euclid_dask.runner.active import ActiveRun
@@ -44,7 +46,7 @@ def before_start(active: ActiveRun, tasks: Iterable[TaskId]) -> Missed:
 def results_gone(run: Run, workdir: Path) -> tuple[Missed, list[Joined]]:
     """Return what is a result and not as it was made: finished tasks, joined lists."""
     found = {
-        task.id: gone(str(workdir), task.outputs or {})
+        task.id: gone(str(workdir), lasting(run, task, task.outputs or {}))
         for task in run.tasks.values()
         if task.is_made and is_result(run, task)
     }
@@ -104,6 +106,16 @@ def after_failure(active: ActiveRun, task: Task) -> Missed | None:
     return None
 
 
+def look_again(active: ActiveRun, task_id: TaskId) -> None:
+    """Have outputs of a task be looked at when something needs them again, as some have gone."""
+    active.old.add(task_id)
+    scope: Scope | None = active.run.tasks[task_id].scope
+    while scope is not None:
+        if scope.split is not None:
+            active.lists_seen.discard(scope.split.id)
+        scope = scope.parent
+
+
 def restore(active: ActiveRun, value: Resolved) -> None:
     """Write a joined list again if an earlier process wrote it, and it is not as it was."""
     if not isinstance(value, Joined) or value.split.id not in active.old:
@@ -136,8 +148,15 @@ def _look(active: ActiveRun, made: Made, missed: Missed, *, again: bool = False)
                 f"not there; give it with --given {task.id}.{made.port}=FILE, or run the task too"
             )
     elif task.is_finished and (again or task.id in active.old):
-        active.old.discard(task.id)
-        reason = gone(active.place.workdir, task.outputs or {})
+        outputs = task.outputs or {}
+        looked_at = {
+            port: one
+            for port, one in outputs.items()
+            if port == made.port or not task.spec.output(port).temporary
+        }
+        if len(looked_at) == len(outputs):
+            active.old.discard(task.id)
+        reason = gone(active.place.workdir, looked_at)
         if reason:
             missed[task.id] = reason
 

@@ -24,6 +24,7 @@ from euclid_dask.runner.history import replay
 from euclid_dask.runner.journal import Journal
 from euclid_dask.runner.missing import restore, results_gone
 from euclid_dask.runner.news import lost
+from euclid_dask.runner.removal import remove
 from euclid_dask.runner.traces import HOST_TRACES
 from euclid_dask.runner.workspace import Lock, Workspace
 
@@ -98,6 +99,8 @@ def _settled(workspace: Workspace, run: Run, lock: Lock, clock: Clock, traces: T
         for event in lost(active, task.id, task.attempt, reason, clock.now_s()):
             active.record(judged(event, run, unknown))
     active.old = {task.id for task in run.tasks.values() if task.is_finished}
+    for task in run.tasks.values():
+        remove(active.workdir, task.removed)
     active.old |= {split.id for split in run.splits.values() if split.is_finished}
     return active
 

@@ -14,7 +14,7 @@ A flow of two tasks and a split:
     )
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from euclid_dask.core.flow import (
@@ -85,8 +85,16 @@ def body(
     return Body(inputs=inputs, nodes=nodes, outputs=results)
 
 
-def flow(top: Body, needs: Mapping[str, Resources] | None = None, name: str = "flow") -> Flow:
-    """Return the flow of a body. Its executables have the ports that are used, and `out`."""
+def flow(
+    top: Body,
+    needs: Mapping[str, Resources] | None = None,
+    name: str = "flow",
+    temporary: Collection[str] = (),
+) -> Flow:
+    """Return the flow of a body. Its executables have the ports that are used, and `out`.
+
+    The outputs of those in `temporary` are temporary.
+    """
     inputs: dict[str, dict[str, None]] = {}
     outputs: dict[str, dict[str, None]] = {}
     for inside in _bodies(top):
@@ -102,7 +110,7 @@ def flow(top: Body, needs: Mapping[str, Resources] | None = None, name: str = "f
             name=key,
             command=(key,),
             inputs=tuple(InputPort(name=port) for port in ports),
-            outputs=tuple(_output(port) for port in outputs[key]),
+            outputs=tuple(_output(port, temporary=key in temporary) for port in outputs[key]),
             needs=(needs or {}).get(key, Resources()),
         )
         for key, ports in inputs.items()
@@ -110,10 +118,10 @@ def flow(top: Body, needs: Mapping[str, Resources] | None = None, name: str = "f
     return Flow(name=name, executables=executables, body=top)
 
 
-def _output(port: str) -> OutputPort:
+def _output(port: str, *, temporary: bool) -> OutputPort:
     if port == LIST_PORT:
-        return OutputPort(name=port, mime_type="json", content="listfile")
-    return OutputPort(name=port)
+        return OutputPort(name=port, mime_type="json", content="listfile", temporary=temporary)
+    return OutputPort(name=port, temporary=temporary)
 
 
 def _bodies(top: Body) -> Iterator[Body]:

@@ -20,6 +20,7 @@ from euclid_dask.core.states import RunState, TaskState
 from euclid_dask.core.values import replace
 from euclid_dask.dataflow.steps import tasks as all_tasks
 from euclid_dask.planner import Run
+from euclid_dask.planner.retention import lasting
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.again import dependents
 from euclid_dask.runner.earlier import Asked
@@ -93,12 +94,13 @@ def bodies(draw: st.DrawFn, path: str = "n", depth: int = 0, inputs: tuple[str, 
 
 @st.composite
 def flows(draw: st.DrawFn) -> Flow:
-    """Draw a flow; some executables need two cores."""
+    """Draw a flow; some executables need two cores, some make temporary outputs."""
     made = flow(draw(bodies()))
     needs = {
         key: Resources(cores=1 + draw(st.integers(0, 1)), ram_bytes=GB) for key in made.executables
     }
-    return flow(made.body, needs)
+    temporary = draw(st.just(()) | st.lists(st.sampled_from(sorted(made.executables)), unique=True))
+    return flow(made.body, needs, temporary=temporary)
 
 
 class Nature:
@@ -449,7 +451,7 @@ def check_results(run: Run, workdir: Path, left_alone: Path) -> None:
     paths = list(run.outputs().values())
     for made in run.tasks.values():
         if made.is_made and is_result(run, made):
-            paths += [made.output_path(port.name) for port in made.spec.outputs]
+            paths += [file.path for file in lasting(run, made, made.outputs or {}).values()]
     for name in {name for path in paths for name in closure(left_alone, path)}:
         assert (workdir / name).read_text() == (left_alone / name).read_text()
 

@@ -305,7 +305,14 @@ def test_show_gives_a_task_to_programs(cli) -> None:
     run(cli)
     told = json.loads(cli("show", "w", "first", "--json").stdout)
     assert told["outputs"] == [
-        {"port": "copy", "path": "first/copy.txt", "size": 5, "made_by": "", "is_text": False}
+        {
+            "port": "copy",
+            "path": "first/copy.txt",
+            "size": 5,
+            "made_by": "",
+            "is_text": False,
+            "is_gone": False,
+        }
     ]
     assert told["attempts"][0]["outcome"] == "done"
 
@@ -516,6 +523,7 @@ def interrupted() -> None:
     ("command", "code", "said"),
     [
         (full, 2, "the disk is full (/w/journal.jsonl)"),
+        (full, 2, "free some space, and call it again"),
         (stopped, 1, "the run was stopped, since the disk is full"),
         (wrong_input, 2, "hint: give another"),
         (interrupted, 130, "interrupted"),

@@ -201,7 +201,7 @@ def test_a_mime_type_of_an_input_is_a_warning(loaded):
 def test_an_output_says_whether_it_is_temporary(loaded):
     pipeline = loaded("""
         exe = Executable("x", ["a"], [Output("u", temporary=True), Output("v")])
-        @pipeline("u", "v")
+        @pipeline(("u", "v"))
         def p(a):
             return exe(a=a)
     """)
