@@ -1,15 +1,17 @@
 """Which transfers a mover gets: those that are waiting, and those that another lost."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
+from sqlalchemy import Connection, bindparam, exists, select, update
 
 from euclid_dask.core.values import Value
-from euclid_dask.data.model import ReplicaState, StorageState, TransferState
+from euclid_dask.data.model import ReplicaState, StorageState
 from euclid_dask.data.registry.rows import AnyRow, batches, is_one_of
 from euclid_dask.data.registry.schema import (
     IS_HELD,
     IS_WAITING,
+    files,
     now_s,
     replicas,
     storages,
@@ -25,30 +27,60 @@ class Reach(Value, frozen=True, kw_only=True):
     sources: Sequence[str] | None = None
 
 
+_STORAGES: Final = select(
+    storages.c.id,
+    storages.c.name,
+    storages.c.one_writer,
+    ((storages.c.state == StorageState.ENABLED) & (storages.c.paused_until_s <= now_s())).label(
+        "is_open"
+    ),
+)
+_OTHERS: Final = (
+    select(transfers.c.destination_id)
+    .where(IS_HELD, transfers.c.lease_until_s >= now_s(), transfers.c.worker != bindparam("me"))
+    .distinct()
+)
+_CLAIM: Final = (
+    select(transfers, files.c.name.label("file"))
+    .join(files, files.c.id == transfers.c.file_id)
+    .where(transfers.c.destination_id.in_(bindparam("goals", expanding=True)))
+    .order_by(transfers.c.rank, transfers.c.id)
+    .with_for_update(skip_locked=True, of=transfers)
+)
+_IS_READABLE: Final = (
+    exists()
+    .where(
+        replicas.c.file_id == transfers.c.file_id,
+        replicas.c.storage_id.in_(bindparam("sources", expanding=True)),
+        replicas.c.state == ReplicaState.AVAILABLE,
+    )
+    .correlate(transfers)
+)
+_DROPPED: Final = _CLAIM.where(IS_HELD, transfers.c.lease_until_s < now_s())
+_WAITING: Final = _CLAIM.where(IS_WAITING, transfers.c.not_before_s <= now_s())
+
+
 def take(
     connection: Connection, worker: str, number: int, lease_s: float, reach: Reach
-) -> dict[int, TransferState]:
-    """Give transfers to a worker; return the states they were in, by their ids.
+) -> tuple[list[AnyRow], Mapping[int, str]]:
+    """Give transfers to a worker.
 
     What another mover lost is taken wherever the file is: it may be at its destination already.
+
+    Returns:
+        Their rows as they were before, and the names of their destinations by key.
     """
-    waits = and_(
-        IS_WAITING,
-        transfers.c.not_before_s <= now_s(),
-        *_has_source(connection, reach.sources),
-    )
-    dropped = and_(IS_HELD, transfers.c.lease_until_s < now_s())
-    goals = _destinations(connection, worker, reach.destinations)
+    known = connection.execute(_STORAGES).all()
+    goals = _destinations(connection, worker, known, reach.destinations)
+    given: dict[str, list[int]] = {"goals": list(goals)}
+    waiting = _WAITING
+    if reach.sources is not None:
+        given["sources"] = [row.id for row in known if row.name in reach.sources]
+        waiting = _WAITING.where(_IS_READABLE)
     found: list[AnyRow] = []
-    for ready in (dropped, waits) if goals else ():
-        query = (
-            select(transfers.c.id, transfers.c.state)
-            .where(ready, transfers.c.destination_id.in_(goals))
-            .order_by(transfers.c.rank, transfers.c.id)
-            .limit(number - len(found))
-            .with_for_update(skip_locked=True)
-        )
-        found += connection.execute(query).all()
+    for query in (_DROPPED, waiting) if goals else ():
+        if len(found) < number:
+            found += connection.execute(query.limit(number - len(found)), given).all()
     for batch in batches(row.id for row in found):
         connection.execute(
             update(transfers)
@@ -61,38 +93,21 @@ def take(
                 changed_at_s=now_s(),
             )
         )
-    return {row.id: TransferState(row.state) for row in found}
+    return found, goals
 
 
-def _has_source(connection: Connection, sources: Sequence[str] | None) -> list[ColumnElement[bool]]:
-    """Return what has to hold of a transfer so that its file can be read in one of `sources`."""
-    if sources is None:
-        return []
-    query = select(storages.c.id).where(storages.c.name.in_(sources))
-    readable = exists().where(
-        replicas.c.file_id == transfers.c.file_id,
-        replicas.c.storage_id.in_(list(connection.execute(query).scalars())),
-        replicas.c.state == ReplicaState.AVAILABLE,
-    )
-    return [readable.correlate(transfers)]
-
-
-def _destinations(connection: Connection, worker: str, names: Collection[str] | None) -> list[int]:
-    """Return the keys of storages to which this worker may write now."""
-    is_meant = [
-        storages.c.state == StorageState.ENABLED,
-        storages.c.paused_until_s <= now_s(),
-        *([] if names is None else [storages.c.name.in_(names)]),
-    ]
-    # locked: else two movers that claim at once would each find that nobody else writes there
-    single = select(storages.c.id).where(storages.c.one_writer, *is_meant)
-    single = single.order_by(storages.c.id).with_for_update()
-    alone = list(connection.execute(single).scalars())
-    taken: set[int] = set()
-    if alone:
-        others = select(transfers.c.destination_id).where(
-            IS_HELD, transfers.c.lease_until_s >= now_s(), transfers.c.worker != worker
-        )
-        taken = set(connection.execute(others.distinct()).scalars())
-    many = select(storages.c.id).where(storages.c.one_writer.is_(False), *is_meant)
-    return [*connection.execute(many).scalars(), *(key for key in alone if key not in taken)]
+def _destinations(
+    connection: Connection,
+    worker: str,
+    known: Sequence[AnyRow],
+    names: Collection[str] | None,
+) -> Mapping[int, str]:
+    """Return the storages to which this worker may write now."""
+    meant = [row for row in known if row.is_open and (names is None or row.name in names)]
+    single = {row.id for row in meant if row.one_writer}
+    if single:
+        # locked: else two movers that claim at once would each find that nobody else writes there
+        lock = select(storages.c.id).where(storages.c.id.in_(single))
+        connection.execute(lock.order_by(storages.c.id).with_for_update())
+        single &= set(connection.execute(_OTHERS, {"me": worker}).scalars())
+    return {row.id: row.name for row in meant if row.id not in single}

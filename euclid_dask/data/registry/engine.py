@@ -8,7 +8,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from euclid_dask.core.errors import InputError, RegistryError, RegistryUnreachableError
 from euclid_dask.data.registry.mounts import MOUNTS, file_system, is_shared
+from euclid_dask.data.registry.schema import is_sqlite
 from euclid_dask.data.registry.upgrade import check, upgrade
 
 T = TypeVar("T")
@@ -35,6 +36,17 @@ _SQLITE: Final[Mapping[str, str]] = {
 }
 
 
+class _BrokenError(Exception):
+    """The connection broke in a transaction, and nothing was done.
+
+    This is how a server that was restarted is noticed; to ask before each transaction costs more.
+    """
+
+    def __init__(self, reason: DBAPIError) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Database:
     """A registry's database; its methods may be called from any thread."""
 
@@ -45,34 +57,39 @@ class Database:
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` returns, from one transaction that changes nothing."""
-        try:
-            with self._engine.connect() as connection, connection.begin():
-                return work(connection)
-        except DBAPIError as error:
-            raise _translated(error) from error
+        return self._done(work, writes=False)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` returns, from one transaction; after an error it did nothing.
 
-        `work` is called again when the database asks for it. When the connection breaks at the
-        very end, nobody knows whether it was done.
+        `work` is called again when the database asks for it, or the connection breaks. When that
+        happens at the very end, nobody knows whether it was done.
         """
+        return self._done(work, writes=True)
+
+    def _done(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         for last in (*[False] * (_TRIES - 1), True):
             try:
-                return self._once(work)
+                return self._once(work, writes=writes)
+            except _BrokenError as error:
+                if last:
+                    raise _translated(error.reason) from error
             except DBAPIError as error:
                 if last or getattr(error.orig, "sqlstate", "") not in _AGAIN:
                     raise _translated(error) from error
         raise AssertionError("unreachable")
 
-    def _once(self, work: Callable[[Connection], T]) -> T:
-        if self._engine.dialect.name != "sqlite":
-            with self._engine.begin() as connection:
-                return work(connection)
-        with self._turn, self._engine.connect() as connection:
-            connection.execution_options(writes=True)
+    def _once(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+        is_turn = writes and is_sqlite(self._engine.dialect)
+        with self._turn if is_turn else nullcontext(), self._engine.connect() as connection:
+            connection.execution_options(writes=writes)
             with connection.begin():
-                return work(connection)
+                try:
+                    return work(connection)
+                except DBAPIError as error:
+                    if error.connection_invalidated:
+                        raise _BrokenError(error) from error
+                    raise
 
     def analyze(self) -> None:
         """Have SQLite count what its indexes hold, by samples; PostgreSQL does so by itself.
@@ -166,9 +183,7 @@ def _locked(path: Path) -> int:
 
 def _engine(url: URL, *, read_only: bool) -> Engine:
     if url.drivername != "sqlite":
-        return create_engine(
-            url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10}
-        )
+        return create_engine(url, hide_parameters=True, connect_args={"connect_timeout": 10})
     engine = create_engine(url, hide_parameters=True)
     pragmas = {**_SQLITE, **({"query_only": "ON"} if read_only else {})}
 

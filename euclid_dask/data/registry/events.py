@@ -1,7 +1,7 @@
 """What changed in the registry, written in the transaction that changes it."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, or_, select
 
@@ -28,9 +28,7 @@ def record(connection: Connection, change: Change) -> int:
 
 def record_all(connection: Connection, changes: Iterable[Change]) -> None:
     """Write many events."""
-    at_s = connection.scalar(select(now_s()))
-    rows: Sequence[Mapping[str, Any]] = [{"at_s": at_s, **one._asdict()} for one in changes]
-    add_rows(connection, events, rows)
+    add_rows(connection, events, [one._asdict() for one in changes], at_s=now_s())
 
 
 def history(connection: Connection, name: str) -> list[Event]:

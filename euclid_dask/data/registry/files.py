@@ -16,8 +16,17 @@ from euclid_dask.data.states import FILE, FileCue
 _MOST_BYTES = 2**63 - 1
 
 
-def put_files(connection: Connection, new: Sequence[File], event_id: int) -> None:
-    """Add files as proposed; one that is there already with the same content is left alone.
+def put_files(
+    connection: Connection, new: Sequence[File], event_id: int, arriving: Collection[str] = ()
+) -> None:
+    """Add files; one that is there already with the same content is left alone.
+
+    Args:
+        connection: Of a transaction that writes.
+        new: The files. They are proposed.
+        event_id: By what they come.
+        arriving: Names of files that are committed at once, since the same transaction adds their
+            replicas: rows that are not changed again are soon added.
 
     Raises:
         InputError: A name is none, or is taken by other content.
@@ -31,7 +40,7 @@ def put_files(connection: Connection, new: Sequence[File], event_id: int) -> Non
             {
                 "name": file.name,
                 "size": file.size,
-                "state": FileState.PROPOSED,
+                "state": FileState.COMMITTED if file.name in arriving else FileState.PROPOSED,
                 "event_id": event_id,
             }
             for file in batch

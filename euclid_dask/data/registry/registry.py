@@ -94,7 +94,7 @@ class Registry:
         def work(connection: Connection) -> None:
             detail = f"{len(files)} files, {len(replicas)} replicas, {len(products)} products"
             event = record(connection, Change("registered", detail=detail))
-            put_files(connection, files, event)
+            put_files(connection, files, event, {replica.file for replica in replicas})
             put_replicas(connection, replicas, event)
             new = put_products(connection, products, event)
             if owner:

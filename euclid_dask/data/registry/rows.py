@@ -127,16 +127,28 @@ def add_rows(
     rows: Sequence[Mapping[str, Any]],
     *,
     only_new: bool = False,
+    **same: ColumnElement[Any],
 ) -> None:
-    """Insert rows, which all give the same columns; `only_new` leaves out those that are there."""
+    """Insert rows, which all give the same columns.
+
+    Args:
+        connection: Of a transaction that writes.
+        table: Where to.
+        rows: Values by columns.
+        only_new: Leave out rows that are there.
+        same: Further columns, whose values all rows have in common.
+    """
     for batch in batches(rows):
         if is_sqlite(connection.dialect):
             one = sqlite.insert(table)
+            one = one.values(same) if same else one
             connection.execute(one.on_conflict_do_nothing() if only_new else one, batch)
         else:
             names = list(batch[0])
             columns = (
-                literal([row[name] for row in batch], ARRAY(table.c[name].type)) for name in names
+                func.unnest(literal([row[name] for row in batch], ARRAY(table.c[name].type)))
+                for name in names
             )
-            all_ = postgresql.insert(table).from_select(names, select(*map(func.unnest, columns)))
+            values = select(*columns, *same.values())
+            all_ = postgresql.insert(table).from_select([*names, *same], values)
             connection.execute(all_.on_conflict_do_nothing() if only_new else all_)

@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 
 from euclid_dask.core.errors import InputError
+from euclid_dask.core.values import replace
 from euclid_dask.data.model import (
     Arrival,
     ErrorClass,
@@ -57,6 +58,13 @@ _NAMED: Final = (
     select(transfers, files.c.name.label("file"), storages.c.name.label("destination"))
     .join(files, files.c.id == transfers.c.file_id)
     .join(storages, storages.c.id == transfers.c.destination_id)
+)
+
+
+_HOW: Final = (
+    update(transfers)
+    .where(transfers.c.id == bindparam("key"))
+    .values(method=bindparam("how"), bytes_copied=bindparam("copied"))
 )
 
 
@@ -110,11 +118,21 @@ class Transfers:
         """Tell that parts are verified and durable; return those that may be published.
 
         Others have been claimed anew by another mover, or cancelled: their parts are to go.
+        How their bytes came there, and how many, is kept: whoever publishes may not come to
+        tell it.
         """
         query = update(transfers).values(
             state=TRANSFER.target(TransferCue.PUBLISH), lease_until_s=now_s() + lease_s
         )
-        return self._database.write(lambda it: _mine(it, claimed, query, TransferCue.PUBLISH))
+
+        def work(connection: Connection) -> list[Transfer]:
+            kept = _mine(connection, claimed, query, TransferCue.PUBLISH)
+            if kept:
+                how = [{"key": it.id, "how": it.method, "copied": it.bytes_copied} for it in kept]
+                connection.execute(_HOW, how)
+            return kept
+
+        return self._database.write(work)
 
     def finish(self, arrivals: Sequence[Arrival]) -> None:
         """Tell that replicas are there, published, durable and verified: all of them or none.
@@ -251,14 +269,16 @@ def _insert(connection: Connection, keys: Sequence[tuple[int, int]], priority: i
 def _claim(
     connection: Connection, worker: str, number: int, lease_s: float, reach: Reach
 ) -> list[Transfer]:
-    earlier = take(connection, worker, number, lease_s, reach)
-    rows = where_in(connection, _NAMED, transfers.c.id, list(earlier))
-    rows.sort(key=lambda row: (row.rank, row.id))
+    rows, goals = take(connection, worker, number, lease_s, reach)
     record_all(
         connection,
         (Change("transfer claimed", row.file_id, row.destination_id, worker) for row in rows),
     )
-    return [_transfer(row, earlier[row.id]) for row in rows]
+    taken = {"state": TRANSFER.target(TransferCue.CLAIM), "worker": worker}
+    return [
+        replace(_transfer(row, goals[row.destination_id]), fence=row.fence + 1, **taken)
+        for row in rows
+    ]
 
 
 def _finish(connection: Connection, arrivals: Sequence[Arrival]) -> None:
@@ -274,14 +294,7 @@ def _finish(connection: Connection, arrivals: Sequence[Arrival]) -> None:
     put_replicas(connection, [arrival.replica for arrival in new], event)
     ended = {"worker": "", "lease_until_s": 0, "changed_at_s": now_s()}
     connection.execute(
-        update(transfers)
-        .where(transfers.c.id == bindparam("key"))
-        .values(
-            state=TRANSFER.target(TransferCue.FINISH),
-            method=bindparam("how"),
-            bytes_copied=bindparam("copied"),
-            **ended,
-        ),
+        _HOW.values(state=TRANSFER.target(TransferCue.FINISH), **ended),
         [{"key": a.transfer.id, "how": a.method, "copied": a.bytes_copied} for a in new],
     )
     done = [(arrival.method, rows[arrival.transfer.id]) for arrival in new]
@@ -341,13 +354,13 @@ def _end(connection: Connection, row: AnyRow, cue: TransferCue, **columns: Any) 
     record(connection, change)
 
 
-def _transfer(row: AnyRow, earlier: TransferState | None = None) -> Transfer:
+def _transfer(row: AnyRow, destination: str = "") -> Transfer:
     return Transfer(
         id=row.id,
         file=row.file,
-        destination=row.destination,
+        destination=destination or row.destination,
         state=TransferState(row.state),
-        earlier=earlier or TransferState(row.state),
+        earlier=TransferState(row.state),
         fence=row.fence,
         attempts=row.attempts,
         worker=row.worker,
