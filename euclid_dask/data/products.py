@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence, Sized
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import Checksum, FileReference, Product, ProductLink, ProductValue
@@ -41,6 +41,8 @@ MAX_ALL_TEXT: Final = 1 << 22
 MAX_PATH: Final = 1000
 """Longest path of an element, in characters."""
 _IDS: Final = ("ProductId", "ProductID")
+_MOST_KINDS: Final = 4096
+"""Kinds of elements that are kept in memory; all are forgotten when there are more."""
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DIGITS: Final = {"adler32": 8, "md5": 32, "sha256": 64}
 """Hexadecimal digits of the checksums that products declare."""
@@ -116,34 +118,61 @@ def file_of(text: str) -> str:
     return name
 
 
-class _Kind(NamedTuple):
-    """What there is to do with the elements of one name at one place."""
+class _Kind:
+    """What there is to do with the elements of one name at one place; made once, and kept."""
 
-    step: str
-    """Their local name."""
-    path: str
-    """Local names from below the root, as `value_path` has them."""
-    is_taken: bool
-    """Whether their texts are looked at."""
-
-
-@lru_cache(maxsize=4096)
-def _kind(above: str | None, tag: str, wanted: frozenset[str]) -> _Kind:
-    """Return what to do with the elements `tag` in those at the path `above`, None for no such."""
-    step = local_name(tag)
-    if above is None:
-        return _Kind(step, "", is_taken=False)
-    path = value_path(f"{above}.{step}" if above else step)
-    if len(path) > MAX_PATH:
-        raise XmlError(f"has an element with a path of more than {MAX_PATH:,} characters")
-    is_taken = (
-        step == "FileName"
-        or path.startswith("Header.")
-        or path in wanted
-        or step.endswith(_IDS)
-        or path == "Id"
+    __slots__ = (
+        "field",
+        "inside",
+        "is_file",
+        "is_id",
+        "is_link",
+        "is_taken",
+        "is_wanted",
+        "path",
+        "step",
     )
-    return _Kind(step, path, is_taken)
+
+    def __init__(self, step: str, path: str, wanted: frozenset[str]) -> None:
+        self.step = step  # their local name
+        self.path = path  # local names from below the root, as `value_path` has them
+        self.inside: dict[str, _Kind] = {}  # the kinds of elements in these, by tag
+        self.field = path.removeprefix("Header.") if path.startswith("Header.") else ""
+        self.is_id = path == "Id"
+        self.is_file = bool(path) and step == "FileName"
+        self.is_link = bool(path) and not self.field and step.endswith(_IDS)
+        self.is_wanted = bool(path) and path in wanted
+        # whether their texts are looked at
+        self.is_taken = bool(self.field) or self.is_id or self.is_file or self.is_link
+        self.is_taken = self.is_taken or self.is_wanted
+
+
+class _Kinds:
+    """The kinds of elements that have been seen by readers of the same values."""
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self.wanted = wanted
+        self.document = _Kind("", "", wanted)
+        self._count = 0
+
+    def inside(self, above: _Kind, tag: str) -> _Kind:
+        """Return what to do with the elements `tag` in others."""
+        step = local_name(tag)
+        if above is self.document:
+            path = ""
+        else:
+            path = value_path(f"{above.path}.{step}" if above.path else step)
+        if len(path) > MAX_PATH:
+            raise XmlError(f"has an element with a path of more than {MAX_PATH:,} characters")
+        if self._count == _MOST_KINDS:
+            self.document.inside.clear()
+            self._count = 0
+        self._count += 1
+        above.inside[tag] = kind = _Kind(step, path, self.wanted)
+        return kind
+
+
+_kinds: Final = lru_cache(maxsize=4)(_Kinds)
 
 
 class _Reader:
@@ -154,7 +183,8 @@ class _Reader:
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self._take_characters = self._characters
-        self._wanted = frozenset(map(value_path, values))
+        self._kinds = _kinds(frozenset(map(value_path, values)))
+        self._kind = self._kinds.document  # of the innermost element
         self._open: list[tuple[_Kind, dict[str, str]]] = []  # elements with their attributes
         self._named: set[int] = set()  # which of them have a FileName
         self._text: list[str] | None = None  # of the innermost element, if it is taken
@@ -194,7 +224,8 @@ class _Reader:
         if self._text is not None:
             self._leave_text(tag)
         opened = self._open
-        kind = _kind(opened[-1][0].path if opened else None, tag, self._wanted)
+        above = self._kind
+        self._kind = kind = above.inside.get(tag) or self._kinds.inside(above, tag)
         opened.append((kind, attributes))
         if kind.is_taken:
             self._text = []
@@ -230,25 +261,27 @@ class _Reader:
             text = "".join(self._text).strip()
             self._text = None
             self.parser.CharacterDataHandler = None
-            self._take(text, *self._open[-1][0])
-        kind, attributes = self._open.pop()
+            self._take(text, self._kind)
+        opened = self._open
+        kind, attributes = opened.pop()
+        self._kind = opened[-1][0] if opened else self._kinds.document
         if self._named and len(self._open) in self._named:
             self._named.remove(len(self._open))
         elif attributes and "filestatus" in attributes:
             raise XmlError(f"has {kind.step} with a filestatus, but no FileName in it")
 
-    def _take(self, text: str, step: str, path: str, _is_taken: bool) -> None:  # noqa: FBT001
+    def _take(self, text: str, kind: _Kind) -> None:
         """Keep the text of the innermost element wherever it belongs."""
-        if step == "FileName":
+        if kind.is_file:
             self._take_file(text)
-        if path.startswith("Header."):
-            self._take_field(path.removeprefix("Header."), text)
-        elif path == "Id":
+        if kind.field:
+            self._take_field(kind.field, text)
+        elif kind.is_link:
+            self._take_link(kind.step, text)
+        elif kind.is_id:
             self._id = text
-        elif step.endswith(_IDS):
-            self._take_link(step, text)
-        if path in self._wanted:
-            self._take_value(path, text)
+        if kind.is_wanted:
+            self._take_value(kind.path, text)
 
     def _take_field(self, name: str, text: str) -> None:
         if name in self._header and "." not in name:

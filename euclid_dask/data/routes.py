@@ -7,7 +7,6 @@ storage that holds the file as a file system.
 Rule: pure; all is computed from access rows.
 """
 
-import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -29,6 +28,12 @@ class NoRouteError(SiteError):
     """No chain of zones leads from where a file is to where it is wanted."""
 
 
+_Way = tuple[int, int, tuple[str, ...]]
+"""Priorities and costs of schemes, summed up, and the names of storages and zones in turn."""
+_Edges = dict[str, dict[str, tuple[int, int]]]
+_NO_NAMES: Final = "nowhere"
+
+
 class Network:
     """The storages and the ways between them, made once from access rows and asked often."""
 
@@ -37,6 +42,10 @@ class Network:
         rows = tuple(accesses)
         self._readers = _edges(rows, storages, Use.READ, from_storage=True)
         self._writers = _edges(rows, storages, Use.WRITE, from_storage=False)
+        self._into: dict[str, set[str]] = {}  # by storage, the zones that write it
+        for zone, written in self._writers.items():
+            for name in written:
+                self._into.setdefault(name, set()).add(zone)
         self._visible: dict[str, set[str]] = {}
         for access in usable(rows, storages, Use.READ):
             if scheme(access) == "file":
@@ -59,25 +68,50 @@ class Network:
         Raises:
             NoRouteError: There is none.
         """
-        queue: list[_Way] = [(0, 0, 0, (holder,)) for holder in sorted(holders)]
-        done: set[str] = set()
-        while queue:
-            copies, rank, cost, way = heapq.heappop(queue)
-            node = way[-1]
-            at_storage = len(way) % 2 == 1
-            if (key := f"{at_storage} {node}") in done:
-                continue
-            done.add(key)
-            if at_storage and node in goals:
-                return _hops(way)
-            edges = self._readers if at_storage else self._writers
-            for onward, (more_rank, more_cost) in edges.get(node, {}).items():
-                step = (copies + (not at_storage), rank + more_rank, cost + more_cost)
-                heapq.heappush(queue, (*step, (*way, onward)))
-        raise NoRouteError(
-            f"no way from {_listed(holders)} to {_listed(goals)}",
-            hint="add an access row, so that one zone reads the one and writes the other",
-        )
+        levels = self._levels(holders, frozenset(goals))
+        # of storages that are equally far, only those that lead to a goal in time are looked at
+        meant = levels[-1].intersection(goals)
+        chain = [meant]
+        for level in reversed(levels[:-1]):
+            zones = set[str]().union(*(self._into[name] for name in meant))
+            meant = {name for name in level if not zones.isdisjoint(self._readers.get(name, ()))}
+            chain.append(meant)
+        best: dict[str, _Way] = {name: (0, 0, (name,)) for name in chain.pop()}
+        while chain:
+            best = self._onward(best, chain.pop())
+        return _hops(min(best.values())[2])
+
+    def _levels(self, holders: Collection[str], goals: frozenset[str]) -> list[set[str]]:
+        """Return the storages that a file can reach first after 0, 1, ... copies, up to a goal."""
+        levels = [set(holders)]
+        reached = set(holders)
+        while levels[-1].isdisjoint(goals):
+            zones = set[str]().union(*(self._readers.get(name, ()) for name in levels[-1]))
+            fresh = set[str]().union(*(self._writers.get(zone, ()) for zone in zones)) - reached
+            if not fresh:
+                raise NoRouteError(
+                    f"no way from {_listed(holders)} to {_listed(goals)}",
+                    hint="add an access row, so that one zone reads the one and writes the other",
+                )
+            levels.append(fresh)
+            reached |= fresh
+        return levels
+
+    def _onward(self, best: Mapping[str, _Way], meant: Collection[str]) -> dict[str, _Way]:
+        """Return the best ways to storages that are one copy further."""
+        to_zones: dict[str, _Way] = {}
+        for name, (rank, cost, way) in best.items():
+            for zone, (more_rank, more_cost) in self._readers.get(name, {}).items():
+                _improve(to_zones, zone, (rank + more_rank, cost + more_cost, way))
+        onward: dict[str, _Way] = {}
+        for name in meant:
+            for zone in self._into[name]:
+                if zone in to_zones:
+                    rank, cost, way = to_zones[zone]
+                    more_rank, more_cost = self._writers[zone][name]
+                    whole = (*way, zone, name)
+                    _improve(onward, name, (rank + more_rank, cost + more_cost, whole))
+        return onward
 
     def plan(
         self, holders: Collection[str], zone: str, *, keep: Sequence[str] = ()
@@ -99,11 +133,6 @@ class Network:
         return tuple(hops)
 
 
-_Way = tuple[int, int, int, tuple[str, ...]]
-_Edges = dict[str, dict[str, tuple[int, int]]]
-_NO_NAMES: Final = "nowhere"
-
-
 def _edges(
     rows: Sequence[Access], storages: Mapping[str, Storage], use: Use, *, from_storage: bool
 ) -> _Edges:
@@ -115,6 +144,11 @@ def _edges(
         known = edges.setdefault(ends[0], {})
         known[ends[1]] = min(weight, known.get(ends[1], weight))
     return edges
+
+
+def _improve(ways: dict[str, _Way], goal: str, way: _Way) -> None:
+    if goal not in ways or way < ways[goal]:
+        ways[goal] = way
 
 
 def _hops(way: Sequence[str]) -> tuple[Hop, ...]:

@@ -641,3 +641,18 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
         path.unlink()
     assert product.product_id
     assert all("/" not in one.name and one.name.isascii() for one in product.files)
+
+
+def test_more_kinds_of_elements_than_are_kept_are_read(tmp_path: Path) -> None:
+    odd = "".join(f"<x{number}/>" for number in range(5000))
+    text = f"<D><Header><ProductId>p</ProductId></Header><Data>{odd}<A><B>7</B></A></Data></D>"
+    (tmp_path / "p.xml").write_text(text)
+    for _ in range(2):
+        product = read_product(tmp_path / "p.xml", ["Data.A.B"])
+        assert [(one.path, one.number) for one in product.values] == [("Data.A.B", 7.0)]
+
+
+def test_a_root_is_no_file_name_whatever_it_is_called(tmp_path: Path) -> None:
+    text = "<FileName><Header><ProductId>p</ProductId></Header></FileName>"
+    (tmp_path / "p.xml").write_text(text)
+    assert read_product(tmp_path / "p.xml").files == ()

@@ -1,12 +1,17 @@
 """The fewest copies, computed from access rows: the four topologies of the seed, and no route."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
 
 import pytest
 
 from euclid_dask.core.values import replace
 from euclid_dask.data.model import Access, Storage, StorageState
+from euclid_dask.data.resolve import scheme_cost
 from euclid_dask.data.routes import Hop, Network, NoRouteError
+
+Hops = tuple[str, ...]
+"""Names of storages and zones in turn."""
 
 MERGED: Mapping[str, Mapping[str, str]] = {
     "separate": {},
@@ -156,3 +161,49 @@ def test_storages_and_zones_of_the_same_name_are_not_confused() -> None:
     known = {name: Storage(name=name, marker=name) for name in ("x", "y")}
     rows = [Access(storage=s, zone="x", root=f"file:///{s}") for s in ("x", "y")]
     assert Network(known, rows).route({"x"}, {"y"}) == (Hop(source="x", destination="y", zone="x"),)
+
+
+def ways_of(rows: Sequence[Access], start: str, goal: str) -> Iterator[tuple[int, int, int, Hops]]:
+    """Yield all ways without a circle, with their copies, priorities and costs."""
+    waiting: list[tuple[int, int, int, Hops]] = [(0, 0, 0, (start,))]
+    while waiting:
+        copies, rank, cost, way = waiting.pop()
+        if way[-1] == goal:
+            yield copies, rank, cost, way
+            continue
+        for read in rows:
+            for write in rows:
+                if (read.storage, read.zone) == (way[-1], write.zone) and write.storage not in way:
+                    costs = scheme_cost(read) + scheme_cost(write)
+                    onward = (*way, write.zone, write.storage)
+                    waiting.append(
+                        (copies + 1, rank + read.read + write.write, cost + costs, onward)
+                    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_way_is_the_best_of_all_that_there_are(seed: int) -> None:
+    chance = Random(seed)
+    names, zones = "abcdef", "uvwx"
+    rows = [
+        Access(
+            storage=storage,
+            zone=zone,
+            root=f"{chance.choice(('file', 'http', 'sftp'))}://h/{storage}",
+            read=chance.randint(1, 2),
+            write=chance.randint(1, 2),
+        )
+        for storage in names
+        for zone in zones
+        if chance.random() < 0.4
+    ]
+    known = {name: Storage(name=name, marker=name) for name in names}
+    for goal in "bcdef":
+        best = min(ways_of(rows, "a", goal), default=None)
+        if best is None:
+            with pytest.raises(NoRouteError):
+                Network(known, rows).route(["a"], [goal])
+            continue
+        found = Network(known, rows).route(["a"], [goal])
+        steps = [step for hop in found for step in (hop.zone, hop.destination)]
+        assert ("a", *steps) == best[3]
