@@ -15,7 +15,7 @@ from euclid_dask.core.events import CancelRequested
 from euclid_dask.core.states import RUN_ENDED, RunState, TaskState
 from euclid_dask.core.values import replace
 from euclid_dask.planner import Run
-from euclid_dask.report.notebook import NotebookProgress, in_notebook
+from euclid_dask.report.display import usual_display
 from euclid_dask.report.words import counted
 from euclid_dask.runner import views
 from euclid_dask.runner.active import ActiveRun
@@ -127,7 +127,11 @@ def _end_on_pilots(before: Run, workspace: Workspace, settings: Settings) -> Non
         active = resume_run(workspace, before.id, clock)
         reason = "another run takes its place"
         active.record(CancelRequested(at_s=clock.now_s(), reason=reason, now=True))
-        carry_out(active, dataclasses.replace(settings, on_start=None, on_turn=None), ())
+        carry_out(active, _unwatched(settings), ())
+
+
+def _unwatched(settings: Settings) -> Settings:
+    return dataclasses.replace(settings, progress=False, on_start=None, on_turn=None)
 
 
 def rerun(
@@ -162,8 +166,9 @@ def rerun(
 
 def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) -> RunResult:
     """Carry a run to its end with a runner of this process; Ctrl-C cancels it."""
-    if settings.on_start is None and settings.on_turn is None and in_notebook():
-        display = NotebookProgress()
+    is_watched = settings.on_start is not None or settings.on_turn is not None
+    display = usual_display() if settings.progress and not is_watched else None
+    if display is not None:
         settings = dataclasses.replace(settings, on_start=display.on_start, on_turn=display.on_turn)
     if settings.executor == "auto" and not settings.site:
         settings = dataclasses.replace(settings, site=active.run.options.site or None)
@@ -178,6 +183,8 @@ def carry_out(active: ActiveRun, settings: Settings, warnings: Sequence[str]) ->
         with cancel_on_signals(runner, spare_pilots=settings.spare_pilots and site is not None):
             runner.run_until_ended()
     finally:
+        if display is not None:
+            display.end()
         active.close()
     keep(active.workspace, store)
     why = reasons_again(active.run, active.earlier)

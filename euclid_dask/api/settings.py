@@ -32,6 +32,8 @@ class Settings:
     With `spare_pilots`, SIGTERM stops the runner of a run at a site, but not its pilots.
     Questions for inputs are answered by `registry`, a file or URL, as hosts of `zone` see the
     files; with `answers`, a file that a run or campaign has written, nothing is asked again.
+    A run shows its `progress` in a notebook or a terminal, unless it has hooks: `on_start` and
+    `on_turn`, called when it begins and whenever something has happened.
     """
 
     site: str | Path | None = None
@@ -61,6 +63,7 @@ class Settings:
     zone: str = "local"
     credentials: str | Path | None = None
     answers: str | Path | None = None
+    progress: bool = True
     on_start: "Callable[[ActiveRun, Runner], None] | None" = None
     on_turn: OnTurn | None = None
 

@@ -179,6 +179,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     """Return the settings that the options of a command say."""
     one_by_one = given.get("one_by_one", False)
     return Settings(
+        progress=False,  # commands have their own, or --quiet
         site=given.get("site"),
         executor=given.get("executor", "auto"),
         cores=given.get("cores"),

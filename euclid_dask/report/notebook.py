@@ -56,11 +56,15 @@ class NotebookProgress:
         now_s = runner.clock.now_s()
         if now_s >= self._next_s or self._run.state in RUN_ENDED:
             self._next_s = now_s + REFRESH_S
-            self._update(progress_html(self._run, now_s))
+            address = getattr(runner.executor, "dashboard_address", "")
+            self._update(progress_html(self._run, now_s, address))
+
+    def end(self) -> None:
+        """Do nothing: the box stays."""
 
 
-def progress_html(run: Run, now_s: float) -> str:
-    """Return a box that tells how a run stands."""
+def progress_html(run: Run, now_s: float, address: str = "") -> str:
+    """Return a box that tells how a run stands, with a link to the dashboard at `address`."""
     at = views.progress(run, now_s)
     ended = at.done + at.skipped
     parts = [f"{ended:,} of {counted(at.total, 'task')} done"]
@@ -76,11 +80,12 @@ def progress_html(run: Run, now_s: float) -> str:
     left = f", about {duration(at.eta_s)} left" if at.eta_s is not None else ""
     width = 100 * ended / max(1, at.total)
     colour = "#d64545" if at.failed else _COLOURS.get(str(at.state), "#2f7fd1")
+    dashboard = f' <a href="{escape(address)}">Dask dashboard</a>' if address else ""
     running = " ".join(f"<code>{escape(name)}</code>" for name in at.running[:MOST_RUNNING])
     return (
         '<div style="max-width:640px;font-size:13px;line-height:1.6">'
         f"<b>{escape(run.id)}</b>: {at.state}, {', '.join(parts)} "
-        f'<span style="opacity:.7">({duration(at.elapsed_s)}{left})</span>'
+        f'<span style="opacity:.7">({duration(at.elapsed_s)}{left})</span>{dashboard}'
         '<div style="background:#8884;border-radius:4px;height:8px;overflow:hidden">'
         f'<div style="background:{colour};height:8px;width:{width:.1f}%"></div></div>'
         f'<div style="opacity:.8">{running}</div></div>'

@@ -366,6 +366,35 @@ def test_a_terminal_sees_what_runs(project: Project) -> None:
     assert b"of 8 tasks done" in seen
 
 
+def test_a_terminal_sees_what_runs_from_python(project: Project) -> None:
+    leader, follower = os.openpty()
+    code = (
+        "from euclid_dask import api; api.run('pipeline.py', workdir='w', start='start.txt', "
+        "settings=api.Settings(executor='inline', cores=2))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=project.folder,
+        env={**project.environment, "TERM": "xterm", "COLUMNS": "100"},
+        stderr=follower,
+    )
+    os.close(follower)
+    seen = b""
+    while b"each.iterations.1.work" not in seen:
+        seen += os.read(leader, 4096)
+    process.send_signal(signal.SIGINT)
+    while b"nothing new is started; waiting for" not in seen:
+        seen += os.read(leader, 4096)
+    project.gate.touch()
+    try:
+        while block := os.read(leader, 4096):
+            seen += block
+    except OSError:  # the other side was closed
+        pass
+    assert process.wait(PATIENCE_S) == 0
+    assert b"of 8 tasks done" in seen
+
+
 def test_a_shell_has_the_environment_and_the_command_of_a_task(project: Project) -> None:
     project.gate.touch()
     project.call(*project.run_words())

@@ -95,6 +95,13 @@ def test_a_notebook_box_is_shown_once_and_then_replaced(broken: Run, runner: Any
     assert "2 of 5 tasks done, 2 failed, 1 blocked" in replaced[-1]
 
 
+def test_a_box_links_the_dashboard_once_there_is_one(done: Run) -> None:
+    assert "href" not in progress_html(done, 1e6)
+    assert 'href="http://127.0.0.1:8787/status"' in progress_html(
+        done, 1e6, "http://127.0.0.1:8787/status"
+    )
+
+
 def test_a_box_escapes_names(done: Run) -> None:
     done.id = type(done.id)("<mosaic>")
     assert "<mosaic>" not in progress_html(done, 1e6)
