@@ -25,9 +25,10 @@ from euclid_dask.core.values import Value, replace
 from euclid_dask.data.drivers import Opener, seen
 from euclid_dask.data.hashing import hash_chunks, mismatch, wanted
 from euclid_dask.data.markers import GuardedDriver
-from euclid_dask.data.model import ErrorClass, File, Replica, ReplicaState
+from euclid_dask.data.model import ErrorClass, File, Replica, ReplicaState, Transfer
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.holdings import Holding, Holdings
+from euclid_dask.data.registry.seen import Seen
 from euclid_dask.data.resolve import Use, usable
 from euclid_dask.data.states import ACTIVE, REPLICA, ReplicaCue
 from euclid_dask.data.storage import (
@@ -180,23 +181,22 @@ class _Check:
 
     def look(self, watch: Callable[[], None]) -> None:
         """List all files, and compare the list with the registry."""
-        there: set[str] = set()
-        for batch in _batches(self._files()):
-            known = self._at([path for path, _ in batch])
-            for path, stat in batch:
-                watch()
-                if holding := known.get(path):
-                    there.add(path)
-                    if self._is_odd(holding, stat):
-                        self._seen.odd.append(path)
-                else:
-                    (self._seen.dark if part_of(path) is None else self._seen.parts).append(path)
-        self._seen.files = len(there) + len(self._seen.dark) + len(self._seen.parts)
-        self._seen.odd += (
-            holding.replica.path
-            for holding in self._expected()
-            if holding.replica.path not in there and holding.replica.state in _EXPECTED
-        )
+        with Seen() as there:
+            for batch in _batches(self._files()):
+                known = self._at([path for path, _ in batch])
+                there.add(known)
+                for path, stat in batch:
+                    watch()
+                    if holding := known.get(path):
+                        if self._is_odd(holding, stat):
+                            self._seen.odd.append(path)
+                    else:
+                        is_part = part_of(path) is not None
+                        (self._seen.parts if is_part else self._seen.dark).append(path)
+            for page in _batches(self._expected()):
+                paths = [one.replica.path for one in page if one.replica.state in _EXPECTED]
+                self._seen.odd += there.missing(paths)
+            self._seen.files = there.count + len(self._seen.dark) + len(self._seen.parts)
 
     def judge(self) -> None:
         """Look again at what is odd, when all else has been seen; the storage is still there."""
@@ -207,12 +207,12 @@ class _Check:
                 if holding.replica.state not in _LEFT_ALONE:
                     self._judge(holding.replica, files[holding.replica.file])
         for batch in _batches(self._seen.dark):
-            known = self._at(batch)
-            for path in batch:
-                if path not in known and not self._arrives(path) and self._driver.stat(path):
-                    self._findings[path] = Finding(what=What.DARK, path=path)
-        for path in self._seen.parts:
-            self._judge_part(path)
+            self._judge_unknown(batch)
+        for batch in _batches(self._seen.parts):
+            finals = {path: (part_of(path) or ("", ""))[0] for path in batch}
+            transfers = self._transfers(finals.values())
+            for path, final in finals.items():
+                self._judge_part(path, transfers.get(PurePosixPath(final).name, ()))
         self._driver.check()
 
     def tell(self) -> None:
@@ -294,19 +294,30 @@ class _Check:
         problem = mismatch(file, hasher.size, hasher.checksums())
         return (What.CHANGED, problem) if problem else (What.GOOD, "its content is right")
 
-    def _arrives(self, path: str) -> bool:
-        """Tell whether a transfer is bringing a file of this name here."""
-        name = PurePosixPath(path).name
-        transfers = self._registry.transfers.of_files([name]) if _is_text(name) else []
-        return any(it.destination == self._storage and it.state in ACTIVE for it in transfers)
+    def _judge_unknown(self, paths: Sequence[str]) -> None:
+        transfers = self._transfers(paths)  # first: one that ends then has its replica below
+        known = self._at(paths)
+        for path in paths:
+            coming = transfers.get(PurePosixPath(path).name, ())
+            is_coming = any(it.state in ACTIVE for it in coming)
+            if path not in known and not is_coming and self._driver.stat(path):
+                self._findings[path] = Finding(what=What.DARK, path=path)
 
-    def _judge_part(self, path: str) -> None:
+    def _transfers(self, paths: Iterable[str]) -> dict[str, list[Transfer]]:
+        """Return all transfers to this storage of files of these names."""
+        names = {PurePosixPath(path).name for path in paths if _is_text(path)}
+        found = defaultdict(list)
+        for transfer in self._registry.transfers.of_files(sorted(names)):
+            if transfer.destination == self._storage:
+                found[transfer.file].append(transfer)
+        return found
+
+    def _judge_part(self, path: str, transfers: Sequence[Transfer]) -> None:
         final, part = part_of(path) or ("", "")
         name = PurePosixPath(final).name
-        transfers = self._registry.transfers.of_files([name]) if _is_text(name) else []
         for transfer in transfers:
             number, _, fence = part.partition("-")
-            if (number, self._storage) == (str(transfer.id), transfer.destination):
+            if number == str(transfer.id):
                 if transfer.state in ACTIVE and fence == str(transfer.fence):
                     return
                 detail = f"transfer {transfer.id} is {transfer.state}"

@@ -2,14 +2,18 @@
 
 A rule is a subscription: it is applied to new files when they are registered, and to all files
 whenever somebody asks. Doing it again changes nothing but what has changed meanwhile.
+
+Rule: files are looked at page by page, each page in transactions of its own; memory does not grow
+with the registry.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import takewhile
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import Value, replace
@@ -17,9 +21,11 @@ from euclid_dask.data.model import FileState
 from euclid_dask.data.query import All, Any, Condition, Operator, Query, parse_query
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.rules import RuleState
+from euclid_dask.data.registry.seen import Seen
 from euclid_dask.data.rules import Grouping, Placement, Room, Rule, Stuck, Target, Wanted, placement
 from euclid_dask.data.states import READABLE
 
+T = TypeVar("T")
 _PAGE: Final = 1000
 _IDS: Final = 100
 """Ids of products in one query."""
@@ -63,6 +69,7 @@ class Ruling:
 
     def apply_all(self) -> list[Ruled]:
         """End the rules whose time is over, and apply the others to all files."""
+        self.catch_up()
         self._rules.expire()
         return [self._apply(rule, None) for rule in self._active()]
 
@@ -73,15 +80,7 @@ class Ruling:
 
     def preview(self, rule: Rule) -> Ruled:
         """Return what would come of a rule; nothing is recorded or queued."""
-        wanted = self._wanted(rule, None)
-        found = self._placement(rule, wanted, self._rules.targets(rule.name))
-        return Ruled(
-            rule=rule.name,
-            files=len(wanted),
-            missing=len(found.missing),
-            released=len(found.released),
-            stuck=found.stuck,
-        )
+        return self._apply(rule, None, is_dry=True)
 
     def catch_up(self) -> list[Ruled]:
         """Apply all rules to the files that wait for it since they were registered."""
@@ -94,41 +93,71 @@ class Ruling:
     def _active(self) -> list[Rule]:
         return [it.rule for it in self._rules.all() if it.state is RuleState.ACTIVE]
 
-    def _apply(self, rule: Rule, only: Collection[str] | None) -> Ruled:
-        wanted = self._wanted(rule, only)
+    def _apply(self, rule: Rule, only: Collection[str] | None, *, is_dry: bool = False) -> Ruled:
+        """Apply a rule to some files or to all (None), page by page."""
+        free = dict(self._free)
+        ruled: list[Ruled] = []
+        released = 0
+        with Seen() as seen:
+            for groups in self._pages(rule, only):
+                fresh = seen.missing(groups)  # a file goes with the first product that names it
+                seen.add(fresh)
+                wanted = self._wanted(rule, {name: groups[name] for name in fresh})
+                ruled.append(self._apply_page(rule, wanted, free, is_dry=is_dry))
+            for page in self._rules.files_of(rule.name, _PAGE) if only is None else ():
+                released += self._release(rule, seen.missing(page), is_dry=is_dry)
+        return Ruled(
+            rule=rule.name,
+            files=sum(one.files for one in ruled),
+            missing=sum(one.missing for one in ruled),
+            released=released + sum(one.released for one in ruled),
+            stuck=tuple(stuck for one in ruled for stuck in one.stuck),
+        )
+
+    def _apply_page(
+        self, rule: Rule, wanted: Sequence[Wanted], free: dict[str, int], *, is_dry: bool
+    ) -> Ruled:
+        """Apply a rule to some of its files; what they need is no more free."""
         names = [one.file for one in wanted]
-        meant = None if only is None else names
-        found = self._placement(rule, wanted, self._rules.targets(rule.name, meant))
-        self._rules.place(rule.name, found, meant)
+        there = self._registry.locate(names, READABLE)
+        found = placement(
+            rule,
+            wanted,
+            [
+                Room(storage=one, free_bytes=free.get(one.name))
+                for one in self._registry.storages.all()
+            ],
+            {name: {one.storage for one in replicas} for name, replicas in there.items()},
+            self._rules.targets(rule.name, names),
+        )
+        sizes = {one.file: one.size for one in wanted}
+        for one in found.missing:
+            if one.storage in free:
+                free[one.storage] -= sizes[one.file]
+        stuck = list(found.stuck)
+        if not is_dry:
+            self._rules.place(rule.name, found, names)
+            stuck += self._queue(rule, found)
         return Ruled(
             rule=rule.name,
             files=len(wanted),
             missing=len(found.missing),
             released=len(found.released),
-            stuck=(*found.stuck, *self._queue(rule, found)),
+            stuck=tuple(stuck),
         )
 
-    def _placement(
-        self, rule: Rule, wanted: Sequence[Wanted], before: AbstractSet[Target]
-    ) -> Placement:
-        there = self._registry.locate([one.file for one in wanted], READABLE)
-        return placement(
-            rule,
-            wanted,
-            [
-                Room(storage=one, free_bytes=self._free.get(one.name))
-                for one in self._registry.storages.all()
-            ],
-            {name: {one.storage for one in replicas} for name, replicas in there.items()},
-            before,
-        )
+    def _release(self, rule: Rule, names: Sequence[str], *, is_dry: bool) -> int:
+        """Want nothing more of files that a rule is no longer about; return of how many copies."""
+        targets = self._rules.targets(rule.name, names)
+        if names and not is_dry:
+            nothing = Placement(targets=(), missing=(), released=tuple(sorted(targets)))
+            self._rules.place(rule.name, nothing, names)
+        return len(targets)
 
     def _queue(self, rule: Rule, found: Placement) -> list[Stuck]:
         """Queue what is missing; return what cannot be."""
-        stuck: list[Stuck] = []
-        for first in range(0, len(found.missing), _PAGE):
-            stuck += self._enqueue(rule, found.missing[first : first + _PAGE])
-        return stuck
+        parts = _parts(found.missing, _PAGE)
+        return [one for part in parts for one in self._enqueue(rule, part)]
 
     def _enqueue(self, rule: Rule, missing: Sequence[Target]) -> list[Stuck]:
         pairs = [(one.file, one.storage) for one in missing]
@@ -141,70 +170,82 @@ class Ruling:
             return [Stuck(files=(missing[0].file,), reason=error.message)]
         return []
 
-    def _wanted(self, rule: Rule, only: Collection[str] | None) -> list[Wanted]:
-        """Return the files of a rule: those of `only` and what belongs to them, or all if None."""
-        groups = self._selected(rule, only)
-        patterns = rule.select.names
-        names = [
-            name
-            for name in groups
-            if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
-        ]
+    def _pages(self, rule: Rule, only: Collection[str] | None) -> Iterator[Mapping[str, str]]:
+        """Yield files that a rule may be about, and their groups; one may come again."""
+        if only is not None:
+            yield from map(partial(self._near, rule), _parts(sorted(only), _PAGE))
+        elif rule.select.query:
+            yield from map(self._members, self._found(parse_query(rule.select.query)))
+        else:
+            for start in _starts(rule.select.names):
+                for page in self._rules.files_like(start, _PAGE):
+                    yield self._near(rule, [name for name in page if _is_meant(rule, name)])
+
+    def _near(self, rule: Rule, names: Sequence[str]) -> dict[str, str]:
+        """Return those of some files that a rule may be about, and what belongs to them."""
+        query, is_grouped = rule.select.query, rule.grouping is Grouping.PRODUCT
+        near = sorted(self._rules.products_of(names)) if query or is_grouped else []
+        if query:
+            near = [one for ids in _parts(near, _IDS) for one in self._found_of(query, ids)]
+        groups: dict[str, str] = {}
+        for ids in _parts(near, _PAGE):
+            groups = self._members(ids) | groups
+        if not query:
+            return dict.fromkeys(names, "") | groups
+        return groups if is_grouped else {one: groups[one] for one in names if one in groups}
+
+    def _wanted(self, rule: Rule, groups: Mapping[str, str]) -> list[Wanted]:
+        """Return those files that a rule is about."""
+        names = [name for name in groups if _is_meant(rule, name)]
         return [
             Wanted(file=file.name, size=file.size, group=groups[file.name])
             for file in self._registry.files(names).values()
             if file.state is FileState.COMMITTED
         ]
 
-    def _selected(self, rule: Rule, only: Collection[str] | None) -> dict[str, str]:
-        """Return files that a rule may be about, and their groups."""
-        if rule.select.query:
-            near = None if only is None else sorted(self._rules.products_of(only))
-            groups = self._members(self._found(parse_query(rule.select.query), near))
-            if only is None or rule.grouping is Grouping.PRODUCT:
-                return groups
-            return {name: group for name, group in groups.items() if name in only}
-        names = self._matching(rule.select.names) if only is None else only
-        groups = dict.fromkeys(sorted(names), "")
-        if rule.grouping is Grouping.PRODUCT:
-            groups |= self._members(sorted(self._rules.products_of(names)))
-        return groups
-
-    def _matching(self, patterns: Iterable[str]) -> set[str]:
-        """Return names of files, all that match one of the patterns among them."""
-        starts = {"".join(takewhile(lambda it: it not in "*?[", one)) for one in patterns}
-        return {name for start in starts for name in self._rules.files_like(start)}
-
-    def _found(self, query: Query, near: Sequence[str] | None) -> list[str]:
-        """Return the ids of products that a query finds, of all or of some."""
-        if near is None:
-            return self._pages(query)
-        found: list[str] = []
-        for first in range(0, len(near), _IDS):
-            ids = tuple(
-                Condition(path="Header.ProductId", operator=Operator.EQUAL, text=one)
-                for one in near[first : first + _IDS]
+    def _found_of(self, query: str, ids: Sequence[str]) -> Iterator[str]:
+        """Yield those of some products that a query finds."""
+        is_one = Any(
+            parts=tuple(
+                Condition(path="Header.ProductId", operator=Operator.EQUAL, text=one) for one in ids
             )
-            where = All(parts=(query.where, Any(parts=ids)))
-            found += self._pages(replace(query, where=where))
-        return found
+        )
+        given = parse_query(query)
+        for page in self._found(replace(given, where=All(parts=(given.where, is_one)))):
+            yield from page
 
-    def _pages(self, query: Query) -> list[str]:
-        ids: list[str] = []
-        try:
-            while page := self._registry.find(query, limit=_PAGE, after=ids[-1] if ids else ""):
-                ids += (one.product_id for one in page)
-        except InputError:  # no product has such a value yet
-            return []
-        return ids
+    def _found(self, query: Query) -> Iterator[list[str]]:
+        """Yield the ids of products that a query finds, in lists."""
+        last = ""
+        with suppress(InputError):  # no product has such a value yet
+            while page := self._registry.find(query, limit=_PAGE, after=last):
+                yield [one.product_id for one in page]
+                last = page[-1].product_id
 
     def _members(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the files of products, each with the first product that it belongs to."""
         groups: dict[str, str] = {}
-        for first in range(0, len(ids), _PAGE):
-            batch = ids[first : first + _PAGE]
-            known, xml = self._registry.products(batch), self._rules.xml_of(batch)
-            for one in batch:
-                for name in (xml[one], *(file.name for file in known[one].files)):
-                    groups.setdefault(name, one)
+        known, xml = self._registry.products(ids), self._rules.xml_of(ids)
+        for one in ids:
+            for name in (xml[one], *(file.name for file in known[one].files)):
+                groups.setdefault(name, one)
         return groups
+
+
+def _is_meant(rule: Rule, name: str) -> bool:
+    patterns = rule.select.names
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _starts(patterns: Iterable[str]) -> list[str]:
+    """Return what the names that match one of the patterns begin with, none of it twice."""
+    starts = sorted("".join(takewhile(lambda it: it not in "*?[", one)) for one in patterns)
+    kept: list[str] = []
+    for start in starts:
+        if not kept or not start.startswith(kept[-1]):
+            kept.append(start)
+    return kept
+
+
+def _parts(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (things[first : first + size] for first in range(0, len(things), size))

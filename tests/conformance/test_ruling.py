@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
+from plans import written
 from postgresql import postgresql
 from registries import Addresses, on_postgresql, on_sqlite
 
@@ -19,7 +20,8 @@ from euclid_dask.data.model import (
 )
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.holdings import Holdings
-from euclid_dask.data.registry.rules import RuleState, TargetState
+from euclid_dask.data.registry.rules import RuleState
+from euclid_dask.data.registry.targets import TargetState
 from euclid_dask.data.rules import Grouping, Rule, Selector, Target
 from euclid_dask.data.ruling import Ruling
 from euclid_dask.data.states import ReplicaCue
@@ -262,3 +264,51 @@ def test_targets_are_told_apart_by_files(registry: Registry) -> None:
         Target(file="a.fits", storage="B"),
         Target(file="a.fits", storage="C"),
     }
+
+
+# -- page by page
+
+
+def test_more_files_than_are_looked_at_at_once_are_ruled_and_released(registry: Registry) -> None:
+    names = [f"f{number:04}.fits" for number in range(1100)]
+    add(registry, *names)
+    ruling = put(registry, "f*.fits")
+    assert ruling.preview(registry.rules.get("r").rule).missing == 1100
+    assert targets(registry) == set()
+    ruled = ruling.apply("r")
+    assert (ruled.files, ruled.missing, ruled.released) == (1100, 1100, 0)
+    assert targets(registry) == {(name, "B") for name in names}
+    put(registry, "f0000.*", "f109*", "f1*.fits")
+    ruled = ruling.apply("r")
+    assert (ruled.files, ruled.missing, ruled.released) == (101, 101, 999)
+    assert targets(registry) == {(name, "B") for name in (names[0], *names[1000:])}
+
+
+def test_a_file_of_two_products_goes_with_the_first(registry: Registry) -> None:
+    registry.storages.put(Storage(name="A", marker="A"))
+    add_product(registry, 1, "common.fits", "a.fits")
+    add_product(registry, 2, "common.fits", "b.fits")
+    ruling = put(registry, query="DpdX", grouping=Grouping.PRODUCT)
+    ruled = ruling.apply("r")
+    assert (ruled.files, ruled.missing, ruled.stuck) == (5, 5, ())
+    assert ruling.apply("r") == ruled
+
+
+def test_where_nothing_is_new_nothing_is_written(registry: Registry) -> None:
+    add(registry, "a.fits", "b.fits")
+    ruling = put(registry, "*.fits", copies=3)
+    ruling.apply("r")
+    bring(registry, "a.fits", "B")
+    bring(registry, "b.fits", "B")
+    ruled = ruling.apply("r")
+    with written() as statements:
+        assert ruling.apply("r") == ruled
+        assert ruling.apply_all() == [ruled]
+    assert statements == []
+
+
+def test_room_is_taken_from_one_page_to_the_next(registry: Registry) -> None:
+    add(registry, *(f"f{number:04}.fits" for number in range(1100)))
+    put(registry, "f*")
+    ruled = Ruling(registry, {"B": 10 * 1050, "C": 0}).apply("r")
+    assert (ruled.missing, sum(len(one.files) for one in ruled.stuck)) == (1050, 50)

@@ -57,3 +57,19 @@ def _postgresql(cursor: Any, statement: str, given: Any) -> Iterator[str]:
         scan = re.search(r"Seq Scan on (\w+)", line)
         if scan and scan[1] not in SMALL:
             yield line
+
+
+@contextmanager
+def written() -> Iterator[list[str]]:
+    """Note what changes rows meanwhile."""
+    found: list[str] = []
+
+    def look(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if re.match(r"\s*(INSERT|UPDATE|DELETE)\b", statement):
+            found.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", look)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "before_cursor_execute", look)

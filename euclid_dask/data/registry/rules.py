@@ -1,8 +1,8 @@
 """Rules that are kept: their targets, and the files that they cannot place."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
@@ -14,11 +14,10 @@ from euclid_dask.data.names import check_name, shown
 from euclid_dask.data.places import place
 from euclid_dask.data.query import parse_query
 from euclid_dask.data.registry.engine import Database
-from euclid_dask.data.registry.events import Change, record, record_all
+from euclid_dask.data.registry.events import Change, record
 from euclid_dask.data.registry.rows import (
     AnyRow,
     AnySelect,
-    add_rows,
     lock_files,
     storage_ids,
     where_in,
@@ -28,17 +27,16 @@ from euclid_dask.data.registry.schema import (
     now_s,
     product_files,
     products,
-    replicas,
     rule_stuck,
     rule_targets,
     rules,
     storages,
 )
+from euclid_dask.data.registry.targets import TargetState, put_targets
 from euclid_dask.data.rules import Grouping, Placement, Rule, Target
-from euclid_dask.data.states import READABLE
 
-Key = tuple[int, int]
-"""The keys of a file and of a storage."""
+_LAST: Final = "\U0010ffff"
+"""Comes after all that names are made of."""
 
 
 class RuleState(StrEnum):
@@ -47,17 +45,6 @@ class RuleState(StrEnum):
     ACTIVE = "active"
     ENDED = "ended"
     """It wants nothing any more; its name is not used again."""
-
-
-class TargetState(StrEnum):
-    """How far a target of a rule is."""
-
-    OK = "ok"
-    """The replica is there."""
-    PENDING = "pending"
-    """It is on its way."""
-    STUCK = "stuck"
-    """It cannot be brought there, and says why."""
 
 
 class KeptRule(Value, frozen=True, kw_only=True):
@@ -157,18 +144,18 @@ class Rules:
 
         return self._database.read(work)
 
-    def place(self, name: str, found: Placement, names: Collection[str] | None = None) -> None:
-        """Have a rule want what was found, of some files or of all (None), and nothing else.
+    def place(self, name: str, found: Placement, names: Collection[str]) -> None:
+        """Have a rule want of some files what was found, and nothing else; others stay.
 
         Raises:
             InputError: The rule has ended, or a file or storage is not known.
         """
 
         def work(connection: Connection) -> None:
-            row = _known(connection, name)
+            row = _row(connection, name) or _known(connection, name)
             if row.state != RuleState.ACTIVE:
                 raise InputError(f"rule {name} has ended")
-            _place(connection, row.id, found, names)
+            put_targets(connection, row, found, names)
 
         self._database.write(work)
 
@@ -218,11 +205,40 @@ class Rules:
 
         return self._database.read(work)
 
-    def files_like(self, start: str) -> list[str]:
-        """Return the names of committed files that begin so."""
-        query = select(files.c.name).where(
-            files.c.state == FileState.COMMITTED, files.c.name.startswith(start, autoescape=True)
+    def files_like(self, start: str, size: int) -> Iterator[list[str]]:
+        """Yield the names of committed files that begin so, in order, in lists of a size."""
+        query = (
+            select(files.c.name)
+            .where(files.c.state == FileState.COMMITTED, files.c.name < start + _LAST)
+            .order_by(files.c.name)
+            .limit(size)
         )
+        onward = query.where(files.c.name >= start)
+        while page := self._names(onward):
+            yield page
+            onward = query.where(files.c.name > page[-1])
+
+    def files_of(self, name: str, size: int) -> Iterator[list[str]]:
+        """Yield the names of files that a rule has targets of, or cannot place, in lists."""
+        named = select(rules.c.id).where(rules.c.name == name).scalar_subquery()
+        for table in (rule_targets, rule_stuck):
+            query = (
+                select(table.c.file_id)
+                .where(table.c.rule_id == named)
+                .distinct()
+                .order_by(table.c.file_id)
+                .limit(size)
+            )
+            page = self._page(query)
+            while page:
+                yield [row.name for row in page]
+                page = self._page(query.where(table.c.file_id > page[-1].id))
+
+    def _page(self, keys: AnySelect) -> list[AnyRow]:
+        query = select(files.c.id, files.c.name).where(files.c.id.in_(keys)).order_by(files.c.id)
+        return self._database.read(lambda it: list(it.execute(query)))
+
+    def _names(self, query: AnySelect) -> list[str]:
         return self._database.read(lambda it: list(it.execute(query).scalars()))
 
     def products_of(self, names: Collection[str]) -> frozenset[str]:
@@ -316,61 +332,3 @@ def _named() -> AnySelect:
         .join(storages, storages.c.id == rule_targets.c.storage_id)
         .order_by(rules.c.name, files.c.name, storages.c.name)
     )
-
-
-def _place(
-    connection: Connection, rule: int, found: Placement, names: Collection[str] | None
-) -> None:
-    stuck = {name: one.reason for one in found.stuck for name in one.files}
-    meant = {*(one.file for one in found.targets), *stuck, *(names or ())}
-    # the files are locked: their replicas are not marked to be removed meanwhile
-    rows = lock_files(connection, meant | {one.file for one in found.released})
-    ids = [row.id for row in rows.values()] if names is not None else None
-    places = storage_ids(connection, [one.storage for one in found.targets])
-    wanted = {(rows[one.file].id, places[one.storage]) for one in found.targets}
-    _place_targets(connection, rule, wanted, ids)
-    _forget(connection, rule_stuck, rule, ids)
-    reasons = [{"rule_id": rule, "file_id": rows[name].id, "reason": stuck[name]} for name in stuck]
-    add_rows(connection, rule_stuck, reasons)
-
-
-def _place_targets(
-    connection: Connection, rule: int, wanted: Collection[Key], ids: Sequence[int] | None
-) -> None:
-    query = select(rule_targets.c.file_id, rule_targets.c.storage_id)
-    query = query.where(rule_targets.c.rule_id == rule)
-    column = rule_targets.c.file_id
-    had = (
-        connection.execute(query).all() if ids is None else where_in(connection, query, column, ids)
-    )
-    before = {(row.file_id, row.storage_id) for row in had}
-    there = select(replicas.c.file_id, replicas.c.storage_id)
-    there = there.where(replicas.c.state.in_(READABLE))
-    keys = {file_id for file_id, _ in wanted}
-    held = {tuple(row) for row in where_in(connection, there, replicas.c.file_id, keys)}
-    _forget(connection, rule_targets, rule, ids)
-    rows = [
-        {
-            "rule_id": rule,
-            "file_id": key[0],
-            "storage_id": key[1],
-            "state": TargetState.OK if key in held else TargetState.PENDING,
-        }
-        for key in sorted(wanted)
-    ]
-    add_rows(connection, rule_targets, rows)
-    detail = str(connection.scalar(select(rules.c.name).where(rules.c.id == rule)))
-    changes = [("wanted", set(wanted) - before), ("released", before - set(wanted))]
-    record_all(
-        connection,
-        (Change(f"rule {what}", *key, detail) for what, news in changes for key in sorted(news)),
-    )
-
-
-def _forget(connection: Connection, table: Any, rule: int, ids: Sequence[int] | None) -> None:
-    query = delete(table).where(table.c.rule_id == rule)
-    if ids is None:
-        connection.execute(query)
-        return
-    for first in range(0, len(ids), 1000):
-        connection.execute(query.where(table.c.file_id.in_(ids[first : first + 1000])))
