@@ -63,24 +63,23 @@ STRANGER = dedent("""
     async def ask(address, **how):
         \"\"\"Ask a Dask server who it is.\"\"\"
         try:
-            comm = await connect(address, timeout=3, **how)
+            async with asyncio.timeout(5):
+                comm = await connect(address, timeout=3, **how)
+                try:
+                    await comm.write({"op": "identity", "reply": True})
+                    return (await comm.read())["type"]
+                finally:
+                    comm.abort()
         except Exception:
             return "refused"
-        try:
-            await comm.write({"op": "identity", "reply": True})
-            return (await asyncio.wait_for(comm.read(), 3))["type"]
-        except Exception:
-            return "refused"
-        finally:
-            comm.abort()
 
     async def get(host, port):
         \"\"\"Ask for a web page.\"\"\"
         try:
-            reader, writer = await asyncio.open_connection(host, port)
-            writer.write(b"GET /status HTTP/1.0\\r\\n\\r\\n")
-            said = await asyncio.wait_for(reader.read(), 3)
-            return "answered" if said else "refused"
+            async with asyncio.timeout(5):
+                reader, writer = await asyncio.open_connection(host, port)
+                writer.write(b"GET /status HTTP/1.0\\r\\n\\r\\n")
+                return "answered" if await reader.read(1) else "refused"
         except Exception:
             return "refused"
 
