@@ -169,12 +169,6 @@ def add_storage(
 def _refuse_overlap(access: Access, others: Sequence[Access]) -> None:
     """Refuse a directory within another storage, or around one: a file would count twice."""
     own = local_root(access)
-    for above in own.parents if own is not None else ():
-        if os.path.exists(above / MARKER):  # noqa: PTH110  also where one may not look
-            raise InputError(
-                f"{own} is within {above}, which is marked as a storage",
-                hint="a file in both would count as two copies; choose another directory",
-            )
     for other in others:
         root = local_root(other) if other.zone == access.zone else None
         if own is None or root is None or other.storage == access.storage:
@@ -182,6 +176,12 @@ def _refuse_overlap(access: Access, others: Sequence[Access]) -> None:
         if own.is_relative_to(root) or root.is_relative_to(own):
             raise InputError(
                 f"{own} and {root}, which is storage {other.storage}, are one in the other",
+                hint="a file in both would count as two copies; choose another directory",
+            )
+    for above in own.parents if own is not None else ():
+        if os.path.exists(above / MARKER):  # noqa: PTH110  also where one may not look
+            raise InputError(
+                f"{own} is within {above}, which is marked as a storage",
                 hint="a file in both would count as two copies; choose another directory",
             )
 

@@ -7,7 +7,8 @@ has run out the next cleaner claims it, and finds its file or finds it gone.
 Rule 2: where the marker is not seen, nothing is marked, removed or forgotten.
 Rule 3: who could have lost the lease removes nothing: another may have removed the file by now,
 and a mover brought it back. So the clock is looked at last, and half a lease is left then, longer
-than a driver waits for any answer.
+than a driver waits for any answer; and where two cleaners removed a file, it never comes back to
+the same path, whatever a server does with what it was asked for long ago.
 """
 
 from collections.abc import Mapping

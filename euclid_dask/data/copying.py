@@ -247,13 +247,19 @@ class _SourceError(Exception):
         self.error = error
 
 
-def new_path(name: str) -> str:
+def new_path(name: str, contested: int = 0) -> str:
     """Return where a storage of ours keeps a file: spread over 256 directories by its name.
 
-    >>> new_path("EUC_VIS_1.fits")
-    'e0/EUC_VIS_1.fits'
+    Args:
+        name: The file's.
+        contested: How often it was removed there by more than one cleaner; the first of them may
+            still be about to remove what is where the file was.
+
+    >>> new_path("EUC_VIS_1.fits"), new_path("EUC_VIS_1.fits", 1)
+    ('e0/EUC_VIS_1.fits', 'e0/1/EUC_VIS_1.fits')
     """
-    return f"{sha256(name.encode()).hexdigest()[:2]}/{name}"
+    again = f"{contested}/" if contested else ""
+    return f"{sha256(name.encode()).hexdigest()[:2]}/{again}{name}"
 
 
 def _check_written(driver: StorageDriver, storage: Storage) -> None:

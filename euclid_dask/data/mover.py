@@ -121,6 +121,7 @@ class Mover:
     ) -> Iterable[Job]:
         names = [transfer.file for transfer in claimed]
         files, replicas = self._registry.files(names), self._registry.locate(names)
+        contested = self._registry.deletions.contested(names)
         failures = dict(self._copier.failures)
         for transfer in claimed:
             name, goal = transfer.file, transfer.destination
@@ -128,7 +129,8 @@ class Mover:
                 told = f"{transfer.deaths} movers ended while they had it, and told nothing"
                 self._fail(transfer, StorageError(ErrorClass.BUG, told))
                 continue
-            wish = Replica(file=name, storage=goal, path=new_path(name))
+            path = new_path(name, contested.get((name, goal), 0))
+            wish = Replica(file=name, storage=goal, path=path)
             there = [replica for replica in replicas[name] if replica.storage != goal]
             try:
                 sources = locate(there, accesses, storages, failures=failures)

@@ -5,8 +5,8 @@ unlinked, its row is *forgotten*. Nobody reads a marked replica, and nothing tha
 can need it: pins, transfers and rules are looked at under the same lock.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import Connection, and_, select, update
@@ -210,6 +210,15 @@ class Deletions:
         keys = sorted(set(wanted))
         return self._database.read(lambda it: [_deletion(row) for row in _by_id(it, keys)])
 
+    def contested(self, names: Collection[str]) -> Mapping[tuple[str, str], int]:
+        """Return how often replicas were removed by several cleaners, by file and storage.
+
+        All but the last may not know that they have lost it, and remove what is there by then.
+        """
+        query = _ALL.where(deletions.c.state == DeletionState.DONE, deletions.c.fence > 1)
+        rows = self._database.read(lambda it: where_in(it, query, files.c.name, names))
+        return Counter((row.file, row.storage) for row in rows)
+
     def open(self, *, limit: int = 1000) -> list[Deletion]:
         """Return deletions that are still to have an end, in the order of their ids."""
         first = first_ids(deletions.c.id, IS_OPEN, limit)
@@ -218,11 +227,7 @@ class Deletions:
 
 
 def _free(
-    connection: Connection,
-    wanted: Sequence[tuple[str, str]],
-    *,
-    last_copy: bool,
-    adopted: bool,
+    connection: Connection, wanted: Sequence[tuple[str, str]], *, last_copy: bool, adopted: bool
 ) -> list[AnyRow]:
     """Return replicas that are to be removed and are not asked for yet, if all of them may go."""
     rows = lock_files(connection, [name for name, _ in wanted])

@@ -8,6 +8,7 @@ from doomed_cleaner import NAME, clean, make_world, pass_time
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.cleaner import Cleaner, Settings
+from euclid_dask.data.copying import new_path
 from euclid_dask.data.model import (
     Access,
     DeletionState,
@@ -17,6 +18,8 @@ from euclid_dask.data.model import (
     Storage,
     StorageState,
 )
+from euclid_dask.data.mover import Mover
+from euclid_dask.data.mover import Settings as MoverSettings
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.storage import MARKER, StorageDriver, StorageError
 from euclid_dask.data.storages.file import FileDriver
@@ -194,6 +197,33 @@ def test_who_loses_the_lease_while_the_marker_is_looked_at_removes_nothing(world
         assert cleaner.drain().waiting == 1
     assert looked == [MARKER, MARKER]
     assert (world / "b" / NAME).exists()
+
+
+@pytest.mark.parametrize("cleaners", [1, 2])
+def test_where_two_cleaners_removed_a_file_it_comes_back_to_another_path(
+    world: Path, cleaners: int
+) -> None:
+    with Registry(world / "registry.db") as registry:
+        for _ in range(cleaners):
+            (claimed,) = registry.deletions.claim("cleaner", 1, -1.0)
+        (world / "b" / NAME).unlink()
+        registry.deletions.finish(claimed)
+        registry.transfers.enqueue([(NAME, "b")])
+        mover = Mover(
+            registry,
+            lambda access: FileDriver(world / access.storage),
+            StillClock(),
+            MoverSettings(worker="m", zone="z"),
+        )
+        assert mover.drain().done == 1
+        path = {one.storage: one.path for one in registry.locate([NAME])[NAME]}["b"]
+    assert path == new_path(NAME, cleaners - 1)
+    assert (world / "b" / path).exists()
+
+
+class StillClock:
+    def now_s(self) -> float:
+        return 0.0
 
 
 def test_a_thief_of_the_lease_tells_and_not_we(world: Path) -> None:
