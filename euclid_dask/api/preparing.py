@@ -50,6 +50,7 @@ def load(script: Script, pkgrepo: str | Path | None = None) -> LoadedPipeline:
 
 def check(
     script: Script,
+    /,
     *,
     pkgrepo: str | Path | None = None,
     workdir: str | Path | None = None,
@@ -67,7 +68,8 @@ def check(
     """
     data = read_isf(isf)
     loaded = load(script, pkgrepo or data.settings.get("pkgRepository"))
-    given = {**data.ports, **inputs} if isf is not None or inputs else None
+    ports = _ports(loaded.flow, inputs)
+    given = {**data.ports, **ports} if isf is not None or inputs else None
     settings = Settings(site=site)
     return report(
         loaded,
@@ -159,11 +161,16 @@ def read_call(
     Raises:
         PipelineError, InputError, SiteError: It cannot run; all errors are in the message.
     """
+    if not isinstance(settings, Settings):
+        raise InputError(
+            f"settings are to be api.Settings, not {settings!r}",
+            hint="a port that is named settings is given as settings_=FILE",
+        )
     data = read_isf(isf)
     repository = pkgrepo or data.settings.get("pkgRepository")
     loaded = load(script, repository)
     ports: dict[str, str | None] = {**data.ports}
-    ports |= {name: None if file is None else str(file) for name, file in inputs.items()}
+    ports |= _ports(loaded.flow, inputs)
     folder = folder_of(loaded.flow, workdir, data)
     found = report(loaded, ports, settings.limit(), folder, settings.read_site())
     if found.errors:
@@ -176,6 +183,16 @@ def read_call(
         repository=repository,
         warnings=tuple(str(problem) for problem in found.warnings),
     )
+
+
+def _ports(flow: Flow, inputs: Mapping[str, str | Path | None]) -> dict[str, str | None]:
+    """Return files by port; a port that is named like an argument of ours has `_` behind it."""
+    given: dict[str, str | None] = {}
+    for name, file in inputs.items():
+        plain = name.removesuffix("_")
+        is_port = name in flow.body.inputs or plain not in flow.body.inputs
+        given[name if is_port else plain] = None if file is None else str(file)
+    return given
 
 
 def prepare(  # noqa: PLR0913  what `run` takes

@@ -10,10 +10,12 @@ from euclid_dask.api.preparing import prepare
 from euclid_dask.api.profiles import keep, learn, profiles_of
 from euclid_dask.api.results import RunResult, moved_to_now
 from euclid_dask.api.settings import Script, Settings
-from euclid_dask.core.errors import InputError
+from euclid_dask.core.errors import InputError, PipelineError
 from euclid_dask.core.events import CancelRequested
+from euclid_dask.core.flow import Flow
 from euclid_dask.core.states import RUN_ENDED, RunState, TaskState
 from euclid_dask.core.values import replace
+from euclid_dask.dataflow.check import too_large
 from euclid_dask.planner import Run
 from euclid_dask.report.display import usual_display
 from euclid_dask.report.words import counted
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 def run(
     script: Script,
+    /,
     *,
     pkgrepo: str | Path | None = None,
     workdir: str | Path | None = None,
@@ -49,7 +52,8 @@ def run(
     """Run a pipeline to its end.
 
     Work that an earlier run in the same workdir finished is not done again. `inputs` are files of
-    the input ports, None for no file; they win over the data file `isf`. `given` maps
+    the input ports, None for no file; they win over the data file `isf`. A port that is named like
+    another argument is given with an underscore behind it: `settings_=FILE`. `given` maps
     `task.port` to a file that stands for that output, for tasks that do not run.
 
     Raises:
@@ -77,6 +81,8 @@ def start(request: RunRequest, settings: Settings, warnings: Sequence[str] = ())
     if settings.site:
         site = str(Path(settings.site).absolute())
         request = dataclasses.replace(request, options=replace(request.options, site=site))
+    if not request.options.site:
+        _refuse_too_large(request.flow, settings)
     active = start_run(request, SystemClock(), software=f"euclid_dask {euclid_dask.__version__}")
     return carry_out(active, settings, warnings)
 
@@ -114,9 +120,22 @@ def resume(
     if before.state is RunState.DONE and not told:
         moved_to_now(before, workspace)
         return RunResult(before, workspace.workdir, (f"{known} is done already",))
+    if not before.options.site and any(not task.is_finished for task in before.tasks.values()):
+        _refuse_too_large(before.flow, settings)
     active = resume_run(workspace, known, SystemClock())
     moved_to_now(active.run, workspace)
     return carry_out(active, settings, told)
+
+
+def _refuse_too_large(flow: Flow, settings: Settings) -> None:
+    """Refuse to run here what this machine does not hold; nothing has been done yet.
+
+    Raises:
+        PipelineError: Some task asks for more; the message says which, and where it is defined.
+    """
+    limit = settings.limit()
+    if limit is not None and (found := list(too_large(flow, limit))):
+        raise PipelineError("\n".join(str(problem) for problem in found))
 
 
 def _end_on_pilots(before: Run, workspace: Workspace, settings: Settings) -> None:

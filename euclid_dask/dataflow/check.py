@@ -80,7 +80,7 @@ def check(
     if not any(problem.severity is Severity.ERROR for problem in problems):
         problems += _use(flow)
     if limit is not None:
-        problems += _resources(flow, limit)
+        problems += too_large(flow, limit)
     if given is not None:
         problems += check_inputs(flow, given)
     order = list(Severity)
@@ -282,7 +282,8 @@ def _iterable(flow: Flow, step: Step) -> Iterator[Problem]:
         )
 
 
-def _resources(flow: Flow, limit: Resources) -> Iterator[Problem]:
+def too_large(flow: Flow, limit: Resources) -> Iterator[Problem]:
+    """Yield an error for each amount that an executable of a flow asks for and there is not."""
     calls: dict[str, list[str]] = {}
     for path, node in tasks(flow).items():
         calls.setdefault(node.executable, []).append(path)

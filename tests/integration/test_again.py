@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from euclid_dask import api
-from euclid_dask.core.errors import InputError
+from euclid_dask.core.errors import InputError, PipelineError
 from euclid_dask.runner.cleaning import cleaning
 from euclid_dask.runner.workspace import Workspace
 
@@ -68,6 +68,18 @@ def test_a_rerun_that_failed_is_not_forgotten_by_resume(site: Path) -> None:
     (site / "broken-b").unlink()
     assert api.resume(site / "w", settings=INLINE).state == "done"
     assert starts(site) == ["a", "b", "b"]
+
+
+@pytest.mark.parametrize("again", ["resume", "rerun"])
+def test_what_is_too_large_for_this_machine_is_refused_again(site: Path, again: str) -> None:
+    (site / "broken-b").touch()
+    api.rerun(site / "w", "a", settings=INLINE)
+    before = starts(site), Workspace(site / "w").runs()
+    small = api.Settings(executor="inline", ram_bytes=10**7)
+    words = ("a",) if again == "rerun" else ()
+    with pytest.raises(PipelineError, match=r"pkgdef\.py:4: task 'a' asks for 1 GB of RAM"):
+        getattr(api, again)(site / "w", *words, settings=small)
+    assert (starts(site), Workspace(site / "w").runs()) == before
 
 
 def test_a_fresh_run_that_failed_is_still_fresh_when_it_is_resumed(site: Path) -> None:
