@@ -493,6 +493,31 @@ def test_a_storage_of_one_writer_has_one(registry: Registry) -> None:
     assert len(registry.transfers.claim("one", 1, LEASE_S)) == 1
 
 
+def test_a_claim_waits_for_no_other_that_looks_at_a_storage_of_one_writer(
+    server_addresses: Addresses,
+) -> None:
+    looked_at, done = threading.Event(), threading.Event()
+
+    def look(connection: Connection) -> bool:
+        connection.exec_driver_sql("SELECT id FROM storages WHERE name = 'F' FOR UPDATE")
+        looked_at.set()
+        return done.wait(5)
+
+    with Registry(server_addresses()) as registry, ThreadPoolExecutor(1) as pool:
+        for name in ("A", "B"):
+            registry.storages.put(Storage(name=name, marker=name))
+        registry.storages.put(Storage(name="F", marker="ftp", one_writer=True))
+        add(registry)
+        registry.transfers.enqueue([("a.fits", "B"), ("a.fits", "F")])
+        other = pool.submit(registry.database.write, look)
+        assert looked_at.wait(20)
+        claimed = registry.transfers.claim("mover", 10, LEASE_S)
+        done.set()
+        assert other.result()
+        assert [one.destination for one in claimed] == ["B"]
+        assert [one.destination for one in registry.transfers.claim("mover", 10, LEASE_S)] == ["F"]
+
+
 def test_movers_that_claim_at_once_get_different_transfers(registry: Registry) -> None:
     names = [f"f{number}.fits" for number in range(400)]
     add(registry, names=names)

@@ -106,8 +106,10 @@ def _destinations(
     meant = [row for row in known if row.is_open and (names is None or row.name in names)]
     single = {row.id for row in meant if row.one_writer}
     if single:
-        # locked: else two movers that claim at once would each find that nobody else writes there
+        # locked: else two movers that claim at once would each find that nobody else writes there;
+        # what another has locked is left to it, since waiting would put all claims in one line
         lock = select(storages.c.id).where(storages.c.id.in_(single))
-        connection.execute(lock.order_by(storages.c.id).with_for_update())
-        single &= set(connection.execute(_OTHERS, {"me": worker}).scalars())
+        ours = set(connection.execute(lock.with_for_update(skip_locked=True)).scalars())
+        taken = set(connection.execute(_OTHERS, {"me": worker}).scalars())
+        single -= ours - taken
     return {row.id: row.name for row in meant if row.id not in single}
