@@ -57,18 +57,16 @@ def sources(registry: Registry, wanted: Sequence[Wanted], zone: str) -> list[Sou
     names = [one.name for one in wanted]
     files, replicas = registry.files(names), registry.locate(names)
     storages = {storage.name: storage for storage in registry.storages.all()}
-    seen, away = _seen(registry.storages.accesses(zone), storages)
+    seen, roots, away = _seen(registry.storages.accesses(zone), storages)
     found: list[Source] = []
     for one in wanted:
         places = locate(replicas[one.name], seen, storages)
         if not places:
             raise away or _out_of_sight(files[one.name], zone)
-        root = local_root(places[0].access)
-        assert root is not None
         found.append(
             Source(
                 place=one.place,
-                path=str(root / places[0].path),
+                path=f"{roots[places[0].access.root]}/{places[0].path}",
                 file=files[one.name],
                 mtime_ns=places[0].mtime_ns,
                 product=one.product,
@@ -89,9 +87,10 @@ def storage_of(registry: Registry, name: str, path: Path, zone: str) -> str:
 
 def _seen(
     accesses: Sequence[Access], storages: Mapping[str, Storage]
-) -> tuple[list[Access], StorageError | None]:
-    """Return the rows of file systems that are there, and why the first that is not is not."""
+) -> tuple[list[Access], dict[str, Path], StorageError | None]:
+    """Return the rows and roots of file systems that are there, and why one that is not is not."""
     seen: list[Access] = []
+    roots: dict[str, Path] = {}
     away: StorageError | None = None
     for access in usable(accesses, storages, Use.READ):
         if (root := local_root(access)) is None:
@@ -103,7 +102,8 @@ def _seen(
             away = away or error
         else:
             seen.append(access)
-    return seen, away
+            roots[access.root] = root
+    return seen, roots, away
 
 
 def _out_of_sight(file: File, zone: str) -> InputError:
