@@ -98,7 +98,7 @@ class Mover:
     def _claim(self, pool: ThreadPoolExecutor) -> bool:
         """Take as many transfers as there is room for; return whether there were some."""
         room = _AHEAD * self._settings.threads - len(self._running)
-        if room < self._settings.threads:
+        if room < _AHEAD * self._settings.threads // 2:  # many at once: each claim is a transaction
             return False
         accesses = self._registry.storages.accesses(self._settings.zone)
         storages = {storage.name: storage for storage in self._registry.storages.all()}

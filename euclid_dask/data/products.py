@@ -184,8 +184,8 @@ class _Reader:
         self.parser.EndElementHandler = self._end
         self._take_characters = self._characters
         self._kinds = _kinds(frozenset(map(value_path, values)))
-        self._kind = self._kinds.document  # of the innermost element
-        self._open: list[tuple[_Kind, dict[str, str]]] = []  # elements with their attributes
+        # the document, and elements with their attributes
+        self._open: list[tuple[_Kind, dict[str, str]]] = [(self._kinds.document, {})]
         self._named: set[int] = set()  # which of them have a FileName
         self._text: list[str] | None = None  # of the innermost element, if it is taken
         self._length = 0
@@ -224,14 +224,14 @@ class _Reader:
         if self._text is not None:
             self._leave_text(tag)
         opened = self._open
-        above = self._kind
-        self._kind = kind = above.inside.get(tag) or self._kinds.inside(above, tag)
+        above = opened[-1][0]
+        kind = above.inside.get(tag) or self._kinds.inside(above, tag)
         opened.append((kind, attributes))
         if kind.is_taken:
             self._text = []
             self._length = 0
             self.parser.CharacterDataHandler = self._take_characters
-        if len(opened) > MAX_DEPTH:
+        if len(opened) > MAX_DEPTH + 1:
             raise XmlError(f"is nested more than {MAX_DEPTH} deep")
         if not self._root:
             self._root = tag
@@ -261,10 +261,8 @@ class _Reader:
             text = "".join(self._text).strip()
             self._text = None
             self.parser.CharacterDataHandler = None
-            self._take(text, self._kind)
-        opened = self._open
-        kind, attributes = opened.pop()
-        self._kind = opened[-1][0] if opened else self._kinds.document
+            self._take(text, self._open[-1][0])
+        kind, attributes = self._open.pop()
         if self._named and len(self._open) in self._named:
             self._named.remove(len(self._open))
         elif attributes and "filestatus" in attributes:
@@ -301,7 +299,7 @@ class _Reader:
         name = file_of(text)
         if not name:
             return
-        storage = self._open[depth - 1][1] if depth else {}
+        storage = self._open[depth - 1][1]
         self._files.append(
             FileReference(
                 name=name,
@@ -315,7 +313,7 @@ class _Reader:
         _limit(self._files, MAX_FILES, "files")
 
     def _xpath(self, end: int | None = None) -> str:
-        return "/".join(kind.step for kind, _ in self._open[1:end])
+        return "/".join(kind.step for kind, _ in self._open[2:end])
 
     def _checksum(self, name: str, attributes: dict[str, str]) -> Checksum | None:
         method = attributes.get("checksumMethod", "").lower().replace("-", "")
