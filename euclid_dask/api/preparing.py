@@ -12,7 +12,7 @@ from euclid_dask.core.errors import InputError, PipelineError
 from euclid_dask.core.events import InputFile, RunOptions
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.resources import Resources
-from euclid_dask.core.texts import is_question
+from euclid_dask.core.texts import QUESTION, is_question
 from euclid_dask.core.values import replace
 from euclid_dask.dataflow.check import Problem, Severity
 from euclid_dask.dataflow.check import check as check_flow
@@ -94,12 +94,27 @@ def report(
     """
     if limit is not None and not limit.disk_bytes:
         limit = replace(limit, disk_bytes=Workspace(workdir).room_bytes())
-    found = check_flow(loaded.flow, limit=limit, given=given)
+    found = [*_unreadable(given or {}), *check_flow(loaded.flow, limit=limit, given=given)]
     if site is not None:
         found = [*_misplaced(site, workdir), *_misfits(loaded.flow, site), *found]
     told = [Problem(severity=Severity.WARNING, message=text) for text in loaded.warnings]
     told += [Problem(severity=Severity.NOTICE, message=text) for text in loaded.notices]
     return CheckReport(loaded.flow, (*found, *told))
+
+
+def _unreadable(given: Mapping[str, object]) -> Iterator[Problem]:
+    """Yield an error for each question that cannot be read; nobody is asked."""
+    for port, value in given.items():
+        if not isinstance(value, str) or not is_question(value):
+            continue
+        from euclid_dask.data.query import parse_query  # noqa: PLC0415  few runs ask
+
+        try:
+            parse_query(value.removeprefix(QUESTION).strip())
+        except InputError as error:
+            yield Problem(
+                severity=Severity.ERROR, message=f"{port}: {error.message}", hint=error.hint
+            )
 
 
 def _misplaced(site: "Site", workdir: Path) -> Iterator[Problem]:

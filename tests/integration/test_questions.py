@@ -6,6 +6,7 @@ import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from raw_frames import OBSERVATION, PIXELS, frame_xml
 
 from euclid_dask import Executable, Input, Output, api, parallel, pipeline
 from euclid_dask.api import Settings
+from euclid_dask.api.campaigns import Grouping, plan_campaign, run_campaign
 from euclid_dask.api.data import DataSettings, Way, add_storage, ingest
 from euclid_dask.cli.app import app
-from euclid_dask.core.errors import InputError
+from euclid_dask.core.errors import EuclidDaskError, InputError
 from euclid_dask.data.model import ReplicaState
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.stage import MANIFEST
@@ -206,10 +208,18 @@ def test_a_data_file_holds_questions_too(store: Store) -> None:
 def test_a_question_without_the_one_product_is_refused(
     store: Store, question: str, told: str
 ) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(EuclidDaskError) as caught:
         store.run(of_one, frame=question)
     assert told in f"{caught.value.message}\n{caught.value.hint}"
     assert not (store.folder / "w").exists()
+
+
+def test_a_question_that_cannot_be_read_is_found_by_check_without_asking(store: Store) -> None:
+    (store.folder / "r.sqlite").unlink()
+    found = call("check", "many.py", "frames=query: DpdVisRawFrame wher x")
+    assert found.exit_code != 0
+    assert "frames: the query wants" in found.output
+    assert call("check", "many.py", f"frames={QUESTION}").exit_code == 0
 
 
 def test_without_a_registry_nothing_is_asked(store: Store) -> None:
@@ -396,3 +406,32 @@ def test_a_grouping_that_says_nothing_is_refused(
     assert found.exit_code == 2, found.output
     assert told in found.stderr
     assert not (store.folder / "w").exists()
+
+
+def test_no_group_is_begun_after_one_that_was_cancelled(store: Store) -> None:
+    inputs = {"frames": "query: DpdVisRawFrame"}
+    plan = plan_campaign(
+        of_many, Grouping(by=(OBSERVATION,)), settings=store.settings, workdir="w", inputs=inputs
+    )
+    cancelled = SimpleNamespace(state="cancelled", id="r", outputs={})
+    rows = run_campaign(plan, store.settings, carry_out=lambda _, __: cancelled)
+    assert [row.state for row in rows] == ["cancelled", "planned"]
+    with (store.folder / "w" / "campaign.csv").open() as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["cancelled", "planned"]
+
+
+@pytest.mark.parametrize(
+    ("file", "words", "told"),
+    [
+        ("answers.json", ("--answers", "answers.json"), "the answers in answers.json cannot be"),
+        ("w/campaign.json", BY, "campaign.json cannot be read"),
+    ],
+)
+def test_what_was_written_down_and_is_damaged_is_told(
+    store: Store, file: str, words: tuple[str, ...], told: str
+) -> None:
+    (store.folder / "w").mkdir()
+    (store.folder / file).write_text('{"asked": 1')
+    found = call(*CAMPAIGN, *words)
+    assert found.exit_code == 2
+    assert told in found.stderr
