@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -14,38 +15,43 @@ from euclid_dask.api.data import DataSettings, open_registry, refuse_unknown
 from euclid_dask.core.errors import InputError, StoppedError
 from euclid_dask.core.values import Value
 from euclid_dask.data.carrying import carry
-from euclid_dask.data.cleaner import Cleaned, Cleaner
+from euclid_dask.data.cleaner import Cleaner
 from euclid_dask.data.cleaner import Settings as CleanerSettings
 from euclid_dask.data.delivery import Copies, copies_to_storage
 from euclid_dask.data.drivers import Opener
-from euclid_dask.data.model import Transfer, TransferState
-from euclid_dask.data.mover import Drained, Mover
+from euclid_dask.data.model import Deletion, Transfer, TransferState
+from euclid_dask.data.mover import Mover
 from euclid_dask.data.mover import Settings as MoverSettings
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.queues import Queues, Standing
+from euclid_dask.data.registry.rules import RuleState
 from euclid_dask.data.ruling import Ruled, Ruling
-from euclid_dask.data.states import ACTIVE
+from euclid_dask.data.serving import Server, Turn
+from euclid_dask.data.states import ACTIVE, TRANSFER, TransferCue
 from euclid_dask.data.storages.opening import open_driver
 from euclid_dask.worker.clock import SystemClock
 
 MOST_ROUNDS: Final = 20
 """Hops of a file, at most: each round makes the next copy of each."""
-RULES_S: Final = 300.0
-"""How often all rules are applied to all files, in seconds."""
-POLL_S: Final = 2.0
-"""How often a process that serves the queues looks for work, in seconds."""
 
 Watch = Callable[[int, int], None]
 """Told of bytes that were written, and of how many are to be in all."""
 
 
-class Turn(Value, frozen=True, kw_only=True):
-    """What was done in one look at the queues."""
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What is called while copies are made.
 
-    ruled: tuple[Ruled, ...] = ()
-    """What came of the rules, if they were applied."""
-    drained: Drained = Drained()
-    cleaned: Cleaned = Cleaned()
+    Attributes:
+        wrote: Told of the bytes of each block, and of all, from any thread.
+        waits: Told why it waits, each second.
+    """
+
+    wrote: Watch = lambda _, __: None
+    waits: Callable[[str], None] = lambda _: None
+
+
+QUIET: Final = Progress()
 
 
 class Listed(Value, frozen=True, kw_only=True):
@@ -71,7 +77,7 @@ def replicate(
     *,
     closure: bool = False,
     dry_run: bool = False,
-    watch: Watch = lambda _, __: None,
+    progress: Progress = QUIET,
 ) -> Copies:
     """Have files copied to a storage, by the way with the fewest copies; return the copies made.
 
@@ -95,7 +101,8 @@ def replicate(
                 return copies if dry_run else made
             files = registry.files([name for name, _ in copies])
             total += sum(files[name].size for name, _ in copies)
-            made += carried(registry, settings, copies, partial(_told, watch, total))
+            wrote = partial(_told, progress.wrote, total)
+            made += carried(registry, settings, copies, wrote, progress.waits)
     raise StoppedError(
         f"after {MOST_ROUNDS} rounds of copies {storage} still has not all of the files",
         hint="call it again: what is there is not copied again",
@@ -107,6 +114,7 @@ def carried(
     settings: DataSettings,
     copies: Copies,
     watch: Callable[[int], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Copies:
     """Have copies made that can be made at once; return them.
 
@@ -114,7 +122,12 @@ def carried(
         InputError: A file or storage is not known, or there is nothing to copy from.
         StoppedError: Some could not be made; the others are there.
     """
-    clock = SystemClock()
+    clock, never = SystemClock(), threading.Event()
+
+    def pause(seconds: float, why: str) -> None:
+        say(why)
+        never.wait(seconds)
+
     mover = Mover(
         registry,
         opener_of(settings),
@@ -123,7 +136,7 @@ def carried(
         watch,
     )
     with closing(mover):
-        ended = carry(registry, mover, copies, clock, threading.Event().wait)
+        ended = carry(registry, mover, copies, clock, pause)
     if undone := [one for one in ended if one.state is not TransferState.DONE]:
         raise StoppedError(
             f"{len(undone)} of {len(ended)} copies are not made; {_why(undone[0])}",
@@ -153,29 +166,48 @@ def serve(
         tell: Called with what was done in each look in which something was.
 
     Returns:
-        What the last look did.
+        What was done, if it looked once.
     """
-    clock, pause = SystemClock(), threading.Event()
-    rule_at_s = 0.0 if with_rules else float("inf")
+    clock, worker = SystemClock(), worker_name()
     with open_registry(settings) as registry:
-        opener, worker = opener_of(settings), worker_name()
         mover = Mover(
-            registry, opener, clock, MoverSettings(worker=worker, zone=settings.zone), watch
+            registry,
+            opener_of(settings),
+            clock,
+            MoverSettings(worker=worker, zone=settings.zone),
+            watch,
         )
         cleaner = Cleaner(
-            registry, opener, clock, CleanerSettings(worker=worker, zone=settings.zone)
+            registry,
+            opener_of(settings),
+            clock,
+            CleanerSettings(worker=worker, zone=settings.zone),
         )
         with closing(mover), closing(cleaner):
-            while True:
-                ruled: list[Ruled] = []
-                if clock.now_s() >= rule_at_s:
-                    ruled, rule_at_s = Ruling(registry).apply_all(), clock.now_s() + RULES_S
-                turn = Turn(ruled=tuple(ruled), drained=mover.drain(), cleaned=cleaner.drain())
-                if once:
-                    return turn
-                if turn != Turn():
-                    tell(turn)
-                pause.wait(POLL_S)
+            server = Server(Ruling(registry) if with_rules else None, mover, cleaner, clock)
+            if not once:
+                server.serve(tell, threading.Event().wait)
+            return server.look()
+
+
+class Waiting(Value, frozen=True, kw_only=True):
+    """What a process that serves the queues would do."""
+
+    ruled: tuple[Ruled, ...]
+    transfers: tuple[Transfer, ...]
+    deletions: tuple[Deletion, ...]
+
+
+def waiting(settings: DataSettings) -> Waiting:
+    """Return what waits in the queues, and what rules want; change nothing."""
+    with open_registry(settings, read_only=True) as registry:
+        ruling = Ruling(registry)
+        active = (it.rule for it in registry.rules.all() if it.state is RuleState.ACTIVE)
+        return Waiting(
+            ruled=tuple(map(ruling.preview, active)),
+            transfers=tuple(registry.transfers.active()),
+            deletions=tuple(registry.deletions.open()),
+        )
 
 
 def transfers(
@@ -197,19 +229,21 @@ def transfers(
         return Listed(counts=queues.counts(), transfers=tuple(found))
 
 
-def retry(settings: DataSettings, names: Sequence[str] = ()) -> Retried:
+def retry(settings: DataSettings, names: Sequence[str] = (), *, dry_run: bool = False) -> Retried:
     """Have transfers tried again at once that have failed or wait; of some files or of all.
 
     Raises:
         InputError: The registry does not know one of the files.
     """
-    with open_registry(settings) as registry:
+    with open_registry(settings, read_only=dry_run) as registry:
         refuse_unknown(registry, names)
         queues = Queues(registry.database)
         wait, failed = (
             [one.transfer for one in queues.transfers(frozenset({state}), names or None)]
             for state in (TransferState.RETRY, TransferState.FAILED)
         )
+        if dry_run:
+            return Retried(again=(*wait, *failed))
         queues.hurry([one.id for one in wait])
         refused: dict[str, str] = {}
         for one in failed:
@@ -221,12 +255,17 @@ def retry(settings: DataSettings, names: Sequence[str] = ()) -> Retried:
         return Retried(again=again, refused=refused)
 
 
-def cancel(settings: DataSettings, names: Sequence[str]) -> int:
-    """Give up the transfers of files that have not ended; return how many."""
-    with open_registry(settings) as registry:
+def cancel(settings: DataSettings, names: Sequence[str], *, dry_run: bool = False) -> int:
+    """Give up the transfers of files that have not ended; return how many.
+
+    Raises:
+        InputError: The registry does not know one of the files.
+    """
+    with open_registry(settings, read_only=dry_run) as registry:
         refuse_unknown(registry, names)
-        wanted = [one.id for one in registry.transfers.of_files(names) if one.state in ACTIVE]
-        return registry.transfers.cancel(wanted)
+        may_be = TRANSFER.sources(TransferCue.CANCEL)
+        wanted = [one.id for one in registry.transfers.of_files(names) if one.state in may_be]
+        return len(wanted) if dry_run else registry.transfers.cancel(wanted)
 
 
 def opener_of(settings: DataSettings) -> Opener:

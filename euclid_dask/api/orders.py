@@ -5,7 +5,7 @@ only when its outputs are there. Whatever is cut off between can be done again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from euclid_dask.api.preparing import load, prepare
 from euclid_dask.api.results import RunResult
 from euclid_dask.api.running import start
 from euclid_dask.api.settings import Settings
-from euclid_dask.core.errors import InputError, StoppedError
+from euclid_dask.core.errors import EuclidDaskError, InputError, StoppedError
 from euclid_dask.core.values import to_json
 from euclid_dask.data.archive.ingestion import Ingester
 from euclid_dask.data.archive.metadata import Document, Metadata
@@ -24,8 +24,9 @@ from euclid_dask.data.archive.ppo import (
     read_order,
     write_status,
 )
-from euclid_dask.data.archive.retrieval import Fetched, Retriever, xml_name
+from euclid_dask.data.archive.retrieval import Retriever, xml_name
 from euclid_dask.data.archive.session import Session
+from euclid_dask.data.filling import Fetched
 from euclid_dask.data.lists import closure
 from euclid_dask.data.names import check_name
 from euclid_dask.data.storage import StorageError
@@ -123,15 +124,24 @@ def run_order(
     stage = plan.order.stage
     ingester = Ingester(session) if dials.put or dials.report else None
     request, warnings = _staged(session, plan, settings, dials)
-    if ingester is not None and dials.report:
-        ingester.update(_status(plan, stage.running))
-    result = carry_out(lambda chosen: start(request, chosen, warnings), settings)
+
+    def report(status: str, ended_s: float | None = None) -> None:
+        if ingester is not None and dials.report:
+            ingester.update(_status(plan, status, ended_s))
+
+    report(stage.running)
+    try:
+        result = carry_out(lambda chosen: start(request, chosen, warnings), settings)
+    except EuclidDaskError:
+        with suppress(StorageError):  # what went wrong first is told
+            report(stage.failed, now_s())
+        raise
     done = result.state == "done"
     with _told_as_stopped(plan):
         if ingester is not None and dials.put and done:
             ingester.send(ingester.plan(list(output_products(result))))
-        if ingester is not None and dials.report and result.state != "cancelled":
-            ingester.update(_status(plan, stage.done if done else stage.failed, now_s()))
+        if result.state != "cancelled":
+            report(stage.done if done else stage.failed, now_s())
     return result
 
 

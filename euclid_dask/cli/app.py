@@ -39,6 +39,8 @@ COMMANDS: Final = {
     "ingest": Entry("ingest", "Register files where they lie."),
     "find": Entry("find", "List products by what they say."),
     "locate": Entry("locate", "Show where files are, and the URLs to reach them."),
+    "get": Entry("get", "Bring files and products into a folder."),
+    "put": Entry("put", "Copy files and products into a storage, and register them."),
     "replicate": Entry("replicate", "Copy files to a storage."),
     "rule": Entry("rule", "Say which files shall have how many copies where."),
     "move": Entry("move", "Carry out the copies and removals that are queued."),

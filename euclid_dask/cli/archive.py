@@ -20,9 +20,10 @@ from euclid_dask.data.archive.dss import DssDriver
 from euclid_dask.data.archive.export import DistributionOrder, distribution_xml, locations_xml
 from euclid_dask.data.archive.ingestion import Ingester, Plan
 from euclid_dask.data.archive.metadata import FIELDS, Document, Metadata
-from euclid_dask.data.archive.retrieval import Fetched, Retriever, declared_files, xml_name
+from euclid_dask.data.archive.retrieval import Retriever, declared_files, xml_name
 from euclid_dask.data.archive.session import open_session
 from euclid_dask.data.archive.settings import EXAMPLE
+from euclid_dask.data.filling import Fetched
 from euclid_dask.data.resolve import locate
 from euclid_dask.data.storage import StorageError
 from euclid_dask.report.terminal import table

@@ -90,7 +90,7 @@ def _refuse(error: Exception, *, as_json: bool) -> int:
             message, hint = error.format_message(), ""
         case OSError() if error.errno in _FULL:
             message = f"the disk is full{_file_of(error)}"
-            hint = "free some space; what is done is recorded: go on with `euclid-dask resume`"
+            hint = "free some space, and call it again: what is done is not done again"
         case OSError(strerror=str(reason)) if error.filename:
             message, hint = f"{error.filename}: {reason}", ""
         case _:

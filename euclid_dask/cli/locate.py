@@ -10,6 +10,7 @@ from euclid_dask.cli.data_options import DATA, data_settings
 from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import json_option, with_options
 from euclid_dask.core.values import to_json
+from euclid_dask.data.model import ReplicaState
 from euclid_dask.report.words import moment, size
 
 EPILOG: Final = """\
@@ -46,10 +47,19 @@ def _tell(one: Whereabouts, *, history: bool) -> None:
     for url in one.urls:
         click.echo(f"  {url}")
     if not one.urls:
-        click.echo("  this zone does not reach it; `euclid-dask replicate` brings it")
+        click.echo(f"  {_unreached(one)}")
     for owner in one.pinned_by:
         click.echo(f"  needed by {owner}")
     if history:
         for event in one.history:
             where = f" in {event.storage}" if event.storage else ""
             click.echo(f"  {moment(event.at_s)}  {event.kind}{where}  {event.detail}")
+
+
+def _unreached(one: Whereabouts) -> str:
+    """Return why there is no URL, and what can be done."""
+    if not one.replicas:
+        return f"it has no replica: it is {one.file.state}"
+    if any(replica.state is ReplicaState.AVAILABLE for replica in one.replicas):
+        return "this zone does not reach it; `euclid-dask replicate` brings it"
+    return "none of its replicas can be read; see `euclid-dask why` and `euclid-dask fsck`"

@@ -9,18 +9,20 @@ from typing import Any, Final
 
 import click
 
-from euclid_dask.api.copies import Turn, serve
+from euclid_dask.api.copies import Waiting, serve, waiting
 from euclid_dask.cli.bars import bytes_bar
 from euclid_dask.cli.data_options import DATA, data_settings
 from euclid_dask.cli.exits import DONE, FAILED
 from euclid_dask.cli.options import json_option, with_options
 from euclid_dask.core.values import to_json
+from euclid_dask.data.serving import Turn
 from euclid_dask.report.words import counted
 
 EPILOG: Final = """\
 \b
 Examples:
   euclid-dask move --once
+  euclid-dask move --dry-run
   euclid-dask move --zone transfer-node --registry postgresql://db.site/euclid
 
 It copies what is queued and this zone can bring, removes what is to be removed, and applies all
@@ -37,11 +39,15 @@ class _TerminatedError(KeyboardInterrupt):
 @click.command("move", epilog=EPILOG)
 @click.option("--once", is_flag=True, help="End when nothing can be done now.")
 @click.option("--rules/--no-rules", default=True, help="Whether rules are applied.")
+@click.option("--dry-run", is_flag=True, help="Only say what is to be done.")
 @with_options(DATA)
 @json_option
-def command(*, once: bool, rules: bool, **given: Any) -> int:
+def command(*, once: bool, rules: bool, dry_run: bool, **given: Any) -> int:
     """Carry out the transfers and removals that are queued, and what rules want."""
     as_json = given["as_json"]
+    if dry_run:
+        _tell_waiting(waiting(data_settings(given)), as_json=as_json)
+        return DONE
     try:
         with _terminated(), bytes_bar("copying", quiet=as_json) as watch:
             turn = serve(
@@ -69,11 +75,28 @@ def _terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _tell_waiting(found: Waiting, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"state": "ok", **json.loads(to_json(found))}))
+        return
+    for one in found.ruled:
+        click.echo(f"rule {one.rule}: {counted(one.files, 'file')}, {one.missing:,} to be copied")
+    for transfer in found.transfers:
+        click.echo(f"{transfer.state}: copy {transfer.file} to {transfer.destination}")
+    for deletion in found.deletions:
+        click.echo(f"{deletion.state}: remove {deletion.file} from {deletion.storage}")
+    if not found.transfers and not found.deletions:
+        click.echo("nothing is queued")
+
+
 def _tell(turn: Turn, *, as_json: bool) -> None:
     drained, cleaned = turn.drained, turn.cleaned
     if as_json:
         state = "failed" if drained.failed or cleaned.failed else "done"
         click.echo(json.dumps({"state": state, **json.loads(to_json(turn))}))
+        return
+    if turn.error:
+        click.echo(f"{turn.error}; it is asked again", err=True)
         return
     for one in turn.ruled:
         click.echo(f"rule {one.rule}: {counted(one.files, 'file')}, {one.missing:,} to be copied")

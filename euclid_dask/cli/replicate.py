@@ -1,16 +1,17 @@
 """`replicate`: have files copied to a storage."""
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
 
-from euclid_dask.api.copies import replicate
+from euclid_dask.api.copies import Progress, replicate
 from euclid_dask.cli.bars import bytes_bar
 from euclid_dask.cli.data_options import DATA, data_settings
 from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import json_option, with_options
-from euclid_dask.report.words import counted
+from euclid_dask.report.words import counted, printable
 
 EPILOG: Final = """\
 \b
@@ -39,7 +40,7 @@ def command(names: tuple[str, ...], storage: str, **given: Any) -> int:
             storage,
             closure=given["closure"],
             dry_run=given["dry_run"],
-            watch=watch,
+            progress=Progress(wrote=watch, waits=_once(quiet=given["as_json"])),
         )
     if given["as_json"]:
         told = [{"file": name, "to": goal} for name, goal in copies]
@@ -53,3 +54,15 @@ def command(names: tuple[str, ...], storage: str, **given: Any) -> int:
         what = "copy was" if len(copies) == 1 else "copies were"
         click.echo(f"{len(copies)} {what} made for {counted(len(names), 'name')}")
     return DONE
+
+
+def _once(*, quiet: bool) -> Callable[[str], None]:
+    """Return what tells why one waits, when it is told for the first time."""
+    told: set[str] = set()
+
+    def say(why: str) -> None:
+        if why not in told and not quiet:
+            click.echo(f"waits: {printable(why)}", err=True)
+        told.add(why)
+
+    return say

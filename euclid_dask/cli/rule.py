@@ -153,13 +153,20 @@ def _tell(found: RuleShown) -> None:
 
 @command.command("end")
 @click.argument("name", metavar="NAME")
+@click.option("--dry-run", is_flag=True, help="Only say what it wants by now.")
 @with_options(DATA)
 @json_option
-def end(name: str, **given: Any) -> int:
+def end(name: str, *, dry_run: bool, **given: Any) -> int:
     """End the rule NAME: it wants nothing any more; its copies stay until they are removed."""
-    end_rule(data_settings(given), name)
+    settings = data_settings(given)
+    found = show_rule(settings, name)
+    if not dry_run:
+        end_rule(settings, name)
     if given["as_json"]:
-        click.echo(json.dumps({"state": "done", "rule": name}))
-    else:
-        click.echo(f"{name} has ended; its copies stay until `euclid-dask rm` removes them")
+        told = {"rule": name, "released": found.targets}
+        click.echo(json.dumps({"state": "ok" if dry_run else "done", **told}))
+        return DONE
+    ends = "would end" if dry_run else "has ended"
+    click.echo(f"{name} {ends}: {found.targets:,} replicas are not wanted by it any more")
+    click.echo("  they stay until `euclid-dask rm` removes them")
     return DONE

@@ -1,14 +1,16 @@
 """`storage`: the places that keep files, and how they are reached."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
 
 from euclid_dask.api.data import Way, add_storage, check_storages, open_registry
+from euclid_dask.api.upkeep import edit_storage, show_storage
 from euclid_dask.cli.data_options import DATA, data_settings
 from euclid_dask.cli.exits import DONE, FAILED
-from euclid_dask.cli.options import json_option, with_options
+from euclid_dask.cli.options import Option, json_option, with_options
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.texts import without_passwords
 from euclid_dask.core.values import to_json
@@ -22,12 +24,32 @@ Examples:
   euclid-dask storage add ARCHIVE file:///data/archive --label country=CH --label tier=disk
   euclid-dask storage add ARCHIVE sftp://host:22/archive --zone laptop --credential archive
   euclid-dask storage list
+  euclid-dask storage edit ARCHIVE --state readonly --label tier=
   euclid-dask storage check ARCHIVE
 
 A storage is a place; each zone (hosts with the same mounts and routes) may reach it in its own
 way. Its root gets a marker file, by which a disk that is not mounted is told from an empty one.
 """
 MARKS: Final = {Outcome.YES: "yes", Outcome.NO: "no", Outcome.FAILED: "FAILED"}
+
+
+SAID: Final[Sequence[Option[Any]]] = (
+    click.option(
+        "--label",
+        "labels",
+        multiple=True,
+        metavar="KEY=TEXT",
+        help="To be chosen by; KEY= takes it away.",
+    ),
+    click.option(
+        "--state",
+        type=click.Choice([str(one) for one in StorageState]),
+        help="What may be done with it.",
+    ),
+    click.option(
+        "--durable/--not-durable", default=None, help="Whether its replicas count as copies."
+    ),
+)
 
 
 @click.group("storage", epilog=EPILOG)
@@ -38,13 +60,7 @@ def command() -> None:
 @command.command("add")
 @click.argument("name", metavar="NAME")
 @click.argument("root", metavar="URL")
-@click.option("--label", "labels", multiple=True, metavar="KEY=TEXT", help="To be chosen by.")
-@click.option(
-    "--state",
-    type=click.Choice([str(one) for one in StorageState]),
-    help="What may be done with it.",
-)
-@click.option("--durable/--not-durable", default=None, help="Whether its replicas count as copies.")
+@with_options(SAID)
 @click.option(
     "--read",
     type=click.IntRange(min=0),
@@ -112,6 +128,53 @@ def list_storages(**given: Any) -> int:
             for way in ways
         ]
     click.echo(table(rows) if len(rows) > 1 else "there is no storage yet")
+    return DONE
+
+
+@command.command("show")
+@click.argument("name", metavar="NAME")
+@with_options(DATA)
+@json_option
+def show(name: str, **given: Any) -> int:
+    """Show the storage NAME, how each zone reaches it, and how many replicas it has."""
+    found = show_storage(data_settings(given), name)
+    if given["as_json"]:
+        click.echo(json.dumps({"state": "ok", **json.loads(to_json(found))}))
+        return DONE
+    storage = found.storage
+    durable = "its replicas count as copies" if storage.durable else "not durable"
+    click.echo(f"{name}: {storage.state}, {durable}, marker {storage.marker or 'none'}")
+    for key, text in storage.labels.items():
+        click.echo(f"  {key}={text}")
+    for way in found.accesses:
+        credential = f", credential {way.credential}" if way.credential else ""
+        uses = f"read {way.read}, write {way.write}, delete {way.delete}"
+        click.echo(f"  {way.zone}: {way.root} ({uses}{credential})")
+        for key, text in way.options.items():
+            click.echo(f"    {key}={text}")
+    counts = [f"{number:,} {state}" for state, number in sorted(found.replicas.items())]
+    click.echo(f"  replicas: {', '.join(counts) or 'none'}")
+    return DONE
+
+
+@command.command("edit")
+@click.argument("name", metavar="NAME")
+@with_options(SAID)
+@with_options(DATA)
+@json_option
+def edit(name: str, **given: Any) -> int:
+    """Change what is said of the storage NAME; its disks may be away. `add` changes its ways."""
+    changed = edit_storage(
+        data_settings(given),
+        name,
+        labels=_pairs(given["labels"], "--label"),
+        state=StorageState(given["state"]) if given["state"] else None,
+        durable=given["durable"],
+    )
+    if given["as_json"]:
+        click.echo(json.dumps({"state": "done", "storage": json.loads(to_json(changed))}))
+    else:
+        click.echo(f"{name} is {changed.state}")
     return DONE
 
 

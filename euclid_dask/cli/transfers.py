@@ -41,6 +41,7 @@ FAILURES: Final = frozenset({TransferState.FAILED, TransferState.RETRY})
 @click.option("--all", "every", is_flag=True, help="Also those that have ended.")
 @click.option("--retry", "again", is_flag=True, help="Have what failed tried again at once.")
 @click.option("--cancel", "give_up", is_flag=True, help="Give up those of the NAMEs.")
+@click.option("--dry-run", is_flag=True, help="Of --retry and --cancel: only say how many.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 @with_options(DATA)
 @json_option
@@ -76,24 +77,27 @@ def _row(one: Standing) -> tuple[str, str, str, str]:
 
 
 def _retry(names: tuple[str, ...], given: dict[str, Any]) -> int:
-    found = retry(data_settings(given), names)
+    found = retry(data_settings(given), names, dry_run=given["dry_run"])
     code = FAILED if found.refused else DONE
     if given["as_json"]:
-        state = "failed" if found.refused else "done"
+        state = "failed" if found.refused else "ok" if given["dry_run"] else "done"
         click.echo(json.dumps({"state": state, **json.loads(to_json(found))}))
         return code
     for name, why in found.refused.items():
         click.echo(f"{name} is not tried again: {why}")
-    click.echo(f"{counted(len(found.again), 'transfer')} queued again; next: euclid-dask move")
+    told = "would be queued again" if given["dry_run"] else "queued again; next: euclid-dask move"
+    click.echo(f"{counted(len(found.again), 'transfer')} {told}")
     return code
 
 
 def _cancel(names: tuple[str, ...], given: dict[str, Any]) -> int:
     if not names:
         raise InputError("--cancel needs names of files", hint="see `euclid-dask transfers`")
-    number = cancel(data_settings(given), names)
+    number = cancel(data_settings(given), names, dry_run=given["dry_run"])
     if given["as_json"]:
-        click.echo(json.dumps({"state": "done", "cancelled": number}))
+        state = "ok" if given["dry_run"] else "done"
+        click.echo(json.dumps({"state": state, "cancelled": number}))
     else:
-        click.echo(f"{counted(number, 'transfer')} cancelled")
+        would = "would be " if given["dry_run"] else ""
+        click.echo(f"{counted(number, 'transfer')} {would}cancelled")
     return DONE

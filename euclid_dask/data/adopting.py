@@ -7,22 +7,21 @@ Rule 3: doing it again changes nothing, and reads only what is new or changed.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import Value
 from euclid_dask.data.hashing import CHUNK_BYTES, Hasher, mismatch, wanted
 from euclid_dask.data.local import sync_directory, sync_file
-from euclid_dask.data.model import File, Product, Replica
+from euclid_dask.data.model import File, Replica
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.unruled import UNRULED
 from euclid_dask.data.storage import same_time
 from euclid_dask.data.storages.failures import failures_of
-from euclid_dask.data.survey import Find, Lying, Root
+from euclid_dask.data.survey import Find, Lying, Root, Unit, units
 
 BATCH: Final = 1000
 """Files that are registered at once, and those of one product besides."""
@@ -63,33 +62,14 @@ def adopt(
         StorageError: The disk of a storage went away meanwhile, or cannot be written to.
     """
     adopter = _Adopter(registry, found, watch)
-    for unit in _units(found):
+    for unit in units(found):
         adopter.take(unit)
     adopter.register()
     return Adopted(read=adopter.read, problems=tuple(adopter.problems))
 
 
-class _Unit(Value, frozen=True, kw_only=True):
-    """What is registered together: a file, or a product and its files."""
-
-    files: tuple[Lying, ...]
-    products: Mapping[str, Product] = MappingProxyType({})
-
-
-_Read = tuple[_Unit, list[tuple[Lying, File]]]
+_Read = tuple[Unit, list[tuple[Lying, File]]]
 """A unit, and what of it was read."""
-
-
-def _units(found: Find) -> Iterator[_Unit]:
-    """Yield products with their files, and then the other files."""
-    files = {one.name: one for one in found.files}
-    named: set[str] = set()
-    for xml in sorted(found.products):
-        product = found.products[xml]
-        names = dict.fromkeys([xml, *(file.name for file in product.files)])
-        named.update(names)
-        yield _Unit(files=tuple(files[name] for name in names), products={xml: product})
-    yield from (_Unit(files=(one,)) for name, one in files.items() if name not in named)
 
 
 class _Adopter:
@@ -108,7 +88,7 @@ class _Adopter:
         self._batch: list[_Read] = []
         self._size = 0
 
-    def take(self, unit: _Unit) -> None:
+    def take(self, unit: Unit) -> None:
         """Read what is new of a unit, and register it sooner or later."""
         new: list[tuple[Lying, File]] = []
         fresh = [one for one in unit.files if one.name not in self._done]

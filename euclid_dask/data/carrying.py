@@ -32,7 +32,7 @@ def carry(
     mover: Drains,
     copies: Copies,
     clock: Clock,
-    pause: Callable[[float], object],
+    pause: Callable[[float, str], object],
     *,
     patience_s: float = PATIENCE_S,
 ) -> list[Transfer]:
@@ -43,7 +43,7 @@ def carry(
         mover: Makes copies, also others that are in the queue.
         copies: Files, and the storages that are to have them.
         clock: Tells how long it takes.
-        pause: Waits for so many seconds.
+        pause: Waits for so many seconds, and is told why.
         patience_s: How long is waited for what fails, or what other movers have, in seconds.
 
     Raises:
@@ -53,14 +53,13 @@ def carry(
     Queues(registry.database).hurry([one.id for one in _last(registry, copies)])
     until_s = clock.now_s() + patience_s
     mover.drain()
-    while _goes_on(ended := _last(registry, copies)) and clock.now_s() < until_s:
-        pause(PAUSE_S)
+    while True:
+        ended = _last(registry, copies)
+        waiting = [one for one in ended if one.state in _GOES_ON]
+        if not waiting or clock.now_s() >= until_s:
+            return ended
+        pause(PAUSE_S, waiting[0].error or f"another mover has {waiting[0].file}")
         mover.drain()
-    return ended
-
-
-def _goes_on(those: list[Transfer]) -> bool:
-    return any(one.state in _GOES_ON for one in those)
 
 
 def _last(registry: Registry, copies: Copies) -> list[Transfer]:

@@ -8,6 +8,7 @@ import os
 import stat as kinds
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 from euclid_dask.core.errors import InputError
@@ -64,6 +65,25 @@ class Find(Value, frozen=True, kw_only=True):
     def size(self) -> int:
         """Bytes of all files."""
         return sum(one.size for one in self.files)
+
+
+class Unit(Value, frozen=True, kw_only=True):
+    """What is registered together: a file, or a product and its files."""
+
+    files: tuple[Lying, ...]
+    products: Mapping[str, Product] = MappingProxyType({})
+
+
+def units(found: Find) -> Iterator[Unit]:
+    """Yield products with their files, and then the other files."""
+    files = {one.name: one for one in found.files}
+    named: set[str] = set()
+    for xml in sorted(found.products):
+        product = found.products[xml]
+        names = dict.fromkeys([xml, *(file.name for file in product.files)])
+        named.update(names)
+        yield Unit(files=tuple(files[name] for name in names), products={xml: product})
+    yield from (Unit(files=(one,)) for name, one in files.items() if name not in named)
 
 
 def survey(

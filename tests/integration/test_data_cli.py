@@ -2,16 +2,17 @@
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from euclid_dask.api.data import Way
+from euclid_dask.cli.app import app
+from euclid_dask.data.model import Access
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.rules import Rule, Selector
 
@@ -44,31 +45,25 @@ class Centre:
     def scratch(self) -> Path:
         return self.folder / "scratch"
 
-    def call(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "euclid_dask", *words],
-            cwd=self.folder,
-            env={**os.environ, "EUCLID_DASK_REGISTRY": str(self.folder / "r.sqlite")},
-            text=True,
-            capture_output=True,
-            check=False,
-            timeout=100,
-        )
+    def call(self, *words: str) -> Result:
+        return CliRunner().invoke(app, words)
 
     def told(self, *words: str) -> dict[str, Any]:
         done = self.call(*words, "--json")
-        assert done.returncode == 0, done.stderr + done.stdout
+        assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
     def refused(self, *words: str) -> str:
         done = self.call(*words)
-        assert done.returncode == 2, done.stdout + done.stderr
+        assert done.exit_code == 2, done.output
         assert "Traceback" not in done.stderr
         return done.stderr
 
 
 @pytest.fixture
-def centre(tmp_path: Path) -> Centre:
+def centre(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Centre:
+    monkeypatch.setenv("EUCLID_DASK_REGISTRY", str(tmp_path / "r.sqlite"))
+    monkeypatch.chdir(tmp_path)
     found = Centre(tmp_path)
     (found.archive / "raw" / "data").mkdir(parents=True)
     found.scratch.mkdir()
@@ -171,7 +166,7 @@ def test_storages_are_checked_and_a_missing_disk_is_noticed(centre: Centre) -> N
     shutil.move(centre.archive, centre.folder / "away")
     centre.archive.mkdir()
     done = centre.call("storage", "check", "ARCHIVE")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "is its disk mounted?" in done.stdout or "no marker" in done.stdout
     add(centre, "SCRATCH", centre.scratch)
 
@@ -200,8 +195,17 @@ def test_directories_one_in_the_other_are_no_two_storages(centre: Centre) -> Non
     add(centre, "ARCHIVE", centre.archive)
     for inner in (centre.archive / "raw", centre.folder):
         told = centre.refused("storage", "add", "B", f"file://{inner}")
-        assert "are one in the other" in told
+        assert "a file in both would count as two copies" in told
     assert [one["name"] for one in centre.told("storage", "list")["storages"]] == ["ARCHIVE"]
+
+
+def test_a_directory_within_a_storage_of_another_registry_is_no_storage(centre: Centre) -> None:
+    add(centre, "ARCHIVE", centre.archive)
+    told = centre.refused(
+        *("storage", "add", "B", f"file://{centre.archive / 'raw'}"),
+        *("--registry", str(centre.folder / "other.sqlite")),
+    )
+    assert f"is within {centre.archive}, which is marked as a storage" in told
 
 
 def test_files_of_a_wrong_disk_are_not_registered(centre: Centre) -> None:
@@ -255,3 +259,34 @@ def test_a_way_that_is_not_there_is_told(centre: Centre) -> None:
     told = centre.refused("replicate", "frame-1.fits", "--to", "FAR")
     assert "FAR" in told
     assert "the zone local has no way to FAR" in centre.refused("storage", "check", "FAR")
+
+
+def test_a_storage_is_edited_while_its_disk_is_away(centre: Centre) -> None:
+    ingested(centre)
+    (centre.archive / ".eufas-storage").unlink()
+    words = ("--state", "disabled", "--label", "country=", "--label", "x=y")
+    edited = centre.told("storage", "edit", "ARCHIVE", *words)["storage"]
+    assert (edited["state"], edited["labels"]) == ("disabled", {"x": "y"})
+    edited = centre.told("storage", "edit", "ARCHIVE", "--not-durable")["storage"]
+    assert (edited["state"], edited["durable"]) == ("disabled", False)
+    assert centre.told("storage", "show", "ARCHIVE")["replicas"] == {"available": 4}
+    assert "disabled, not durable" in centre.call("storage", "show", "ARCHIVE").stdout
+    assert "there is no storage" in centre.refused("storage", "edit", "Z")
+
+
+def test_options_of_a_way_are_kept_and_taken_away() -> None:
+    place = {"storage": "H", "zone": "z", "root": "http://host/x"}
+    before = Access(**place, credential="c", options={"timeout_s": "1", "min_rate": "2"})
+    after = Way(**place, options={"min_rate": ""}).access([before])
+    assert (after.credential, after.options) == ("c", {"timeout_s": "1"})
+
+
+def test_what_cannot_be_read_is_not_said_to_be_brought_by_a_copy(centre: Centre) -> None:
+    ingested(centre)
+    (centre.archive / "raw" / "data" / "frame-1.fits").unlink()
+    assert centre.call("fsck", "ARCHIVE").exit_code == 1
+    told = centre.call("locate", "frame-1.fits").stdout
+    assert "none of its replicas can be read" in told
+    assert "replicate" not in told
+    far = centre.call("locate", "frame-2.fits", "--zone", "far").stdout
+    assert "`euclid-dask replicate` brings it" in far

@@ -69,6 +69,9 @@ def test_what_a_rule_wants_is_queued_and_a_mover_brings_it(centre: Centre) -> No
         "EUC_1.fits",
         "EUC_2.fits",
     ]
+    would = centre.told("move", "--dry-run")
+    assert ([one["missing"] for one in would["ruled"]], len(would["transfers"])) == ([2], 2)
+    assert "copy EUC_1.fits to T" in centre.call("move", "--dry-run").stdout
     turn = centre.told("move", "--once")
     assert turn["drained"]["done"] == 2
     assert centre.places("EUC_1.fits") == {"A": "available", "T": "available"}
@@ -83,6 +86,7 @@ def test_a_mover_applies_rules_to_files_that_came_without_one(centre: Centre) ->
     (centre.folder / "A" / "EUC_3.fits").write_bytes(CONTENT)
     centre.told("ingest", str(centre.folder / "A"))
     assert centre.told("move", "--once", "--no-rules")["drained"]["done"] == 1
+    assert centre.told("rule", "end", "tape", "--dry-run")["released"] == 3
     centre.told("rule", "end", "tape")
     assert centre.told("rule", "list")["rules"] == []
     assert "has ended" in centre.refused("rule", "add", "tape", "--name", "*", "--places", "*")
@@ -123,10 +127,13 @@ def test_the_last_copy_stays_until_it_is_said_that_it_may_go(centre: Centre) -> 
         ("kept", "no other good replica is in a durable storage")
     ]
     assert (centre.folder / "A" / "EUC_1.fits").exists()
-    (would,) = centre.told("rm", "EUC_1.fits", "--last-copy", "--dry-run")["replicas"]
+    (kept,) = centre.told("rm", "EUC_1.fits", "--last-copy", code=1)["replicas"]
+    assert kept["reason"].startswith("it was registered where it lay")
+    may_go = ("rm", "EUC_1.fits", "--last-copy", "--adopted")
+    (would,) = centre.told(*may_go, "--dry-run")["replicas"]
     assert (would["state"], would["storage"]) == ("free", "A")
     assert (centre.folder / "A" / "EUC_1.fits").exists()
-    (gone,) = centre.told("rm", "EUC_1.fits", "--last-copy", "--reason", "warm")["replicas"]
+    (gone,) = centre.told(*may_go, "--reason", "warm")["replicas"]
     assert gone["state"] == "removed"
     assert not (centre.folder / "A" / "EUC_1.fits").exists()
     told_why = centre.call("why", "EUC_1.fits").stdout
@@ -147,7 +154,7 @@ def test_a_copy_that_is_wanted_stays_and_another_goes(centre: Centre) -> None:
 
 def test_of_two_copies_that_are_to_go_one_stays(centre: Centre) -> None:
     centre.told("replicate", "EUC_1.fits", "--to", "B")
-    words = ("rm", "EUC_1.fits", "--from", "A", "--from", "B")
+    words = ("rm", "EUC_1.fits", "--from", "A", "--from", "B", "--adopted")
     states = sorted(one["state"] for one in centre.told(*words, code=1)["replicas"])
     assert states == ["kept", "removed"]
 
@@ -211,6 +218,7 @@ def test_what_failed_is_listed_and_tried_again(centre: Centre) -> None:
     failed = centre.told("transfers", "--failed")["transfers"]
     assert {one["transfer"]["error"] for one in failed} == {"no key"}
     assert "no key" in centre.call("why", "EUC_1.fits", "--in", "T").stdout
+    assert len(centre.told("transfers", "--retry", "--dry-run")["again"]) == 2
     assert len(centre.told("transfers", "--retry", "EUC_1.fits")["again"]) == 1
     assert centre.told("move", "--once", "--no-rules")["drained"]["done"] == 1
     left = centre.told("transfers", "--failed")["transfers"]
@@ -219,7 +227,9 @@ def test_what_failed_is_listed_and_tried_again(centre: Centre) -> None:
 
 def test_a_transfer_is_given_up(centre: Centre) -> None:
     rule(centre)
-    assert centre.told("transfers", "EUC_1.fits", "--cancel")["cancelled"] == 1
+    words = ("transfers", "EUC_1.fits", "--cancel")
+    assert centre.told(*words, "--dry-run")["cancelled"] == 1
+    assert centre.told(*words)["cancelled"] == 1
     assert centre.told("move", "--once", "--no-rules")["drained"]["done"] == 1
     assert centre.told("transfers", "EUC_1.fits", "--all")["transfers"][0]["transfer"]["state"] == (
         "cancelled"

@@ -11,6 +11,7 @@ Rule 2: doing it again, as after a cut, sends only what is not there.
 import io
 import xmlrpc.client
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +49,8 @@ class Submission(Value, frozen=True, kw_only=True):
 
     path: str
     product: Product
+    sha256: str
+    """Of its XML, which is sent as it was looked at or not at all."""
     known: bool
     """Whether the archive has one of its id already."""
 
@@ -92,15 +95,19 @@ class Ingester:
         """Send what the archive does not have; `watch` is called with each name that is there.
 
         Raises:
+            InputError: The XML of a product was changed since it was looked at; nothing is sent.
             StorageError: It takes something not; what it has taken stays, and is not sent again.
         """
+        new = [product for product in plan.products if not product.known]
+        for product in new:
+            _xml(product)
         for one in plan.files:
             if not one.known:
                 self._session.patiently(lambda one=one: self._store_file(one))  # type: ignore[misc]
             watch(one.content.name)
         for product in plan.products:
             if not product.known:
-                self.ingest(Path(product.path).read_bytes())
+                self.ingest(_xml(product))
             watch(product.product.product_id)
 
     def ingest(self, xml: bytes) -> str:
@@ -125,7 +132,8 @@ class Ingester:
                 f"{path}: the archive has another product by the id {product.product_id}",
                 hint="an id never gets other content: give the new product a new id",
             )
-        return Submission(path=str(path), product=product, known=there is not None)
+        digest = sha256(path.read_bytes()).hexdigest()
+        return Submission(path=str(path), product=product, sha256=digest, known=there is not None)
 
     def _store_file(self, one: Outgoing) -> None:
         path = Path(one.path)
@@ -204,10 +212,28 @@ def _good_products(paths: Iterable[Path]) -> dict[Path, Product]:
             problems.append(error.message)
             continue
         problems += [f"{path}: {problem}" for problem in product.problems]
+        if not _is_utf8(path):
+            problems.append(f"{path}: is not UTF-8, as the archive takes it; write it anew")
     ids = [product.product_id for product in products.values()]
     problems += [f"the id {one} is given twice" for one in sorted({*ids}) if ids.count(one) > 1]
     _refuse(problems)
     return products
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        path.read_bytes().decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _xml(one: Submission) -> bytes:
+    """Return the XML of a product, which is what was looked at."""
+    xml = Path(one.path).read_bytes()
+    if sha256(xml).hexdigest() != one.sha256:
+        raise InputError(f"{one.path} was changed while it was sent", hint="call it again")
+    return xml
 
 
 def _contents(products: Mapping[Path, Product]) -> dict[str, tuple[Path, File]]:

@@ -3,55 +3,25 @@
     <to>/<ProductType>__<ProductId>.xml
     <to>/data/<FileName>                  a file, or a link to one in the cache
 
-Rule 1: a file has its name only when all of it is there and compared with all that is known of it.
-Rule 2: what was cut off goes on where it was cut: the part file stays, and is hashed again.
-Rule 3: of many that want one file, one brings it, and the others wait for that one.
+Rule: `data.filling` says how a file comes here; its size and MD5 are asked of all file stores.
 """
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
 
 from euclid_dask.core.errors import InputError
-from euclid_dask.core.values import Value
 from euclid_dask.data.archive.dss import DssDriver
-from euclid_dask.data.archive.filling import Filling, chunks_of, only_one
 from euclid_dask.data.archive.metadata import Document
 from euclid_dask.data.archive.session import Session
-from euclid_dask.data.hashing import hash_chunks, mismatch, wanted
+from euclid_dask.data.filling import Fetched, Line, Origin, bring, only_one
 from euclid_dask.data.local import publish, sync_directory
 from euclid_dask.data.model import Checksum, ErrorClass, File, Product
 from euclid_dask.data.names import check_name
 from euclid_dask.data.storage import StorageError
 from euclid_dask.data.storages.failures import failures_of
-
-READ_ONLY: Final = 0o444
-
-
-class How(StrEnum):
-    """How a file came to be here."""
-
-    KEPT = "kept"
-    """It was here, and is the same."""
-    RESUMED = "resumed"
-    """It went on where an earlier try was cut."""
-    COPIED = "copied"
-    """All of it was brought."""
-
-
-class Fetched(Value, frozen=True, kw_only=True):
-    """A file that is here now."""
-
-    name: str
-    how: How
-    size: int
-    """Bytes."""
-    brought: int
-    """Bytes that came over the line."""
-
 
 Watch = Callable[[Fetched], None]
 
@@ -147,16 +117,10 @@ class Retriever:
 
     def _bring(self, final: Path, checksums: tuple[Checksum, ...]) -> Fetched:
         stores, file = self._known(final.name, checksums)
-        with only_one(final) as part:
-            if final.exists():
-                _refuse_other_content(final, file)
-                return Fetched(name=file.name, how=How.KEPT, size=file.size, brought=0)
-            fetched = _brought(part, stores, file, self._session)
-            os.fsync(part.fileno())
-            publish(Path(part.name), final)
-            os.fchmod(part.fileno(), READ_ONLY)
-            sync_directory(final.parent)
-        return fetched
+        line = Line(
+            between=lambda _: self._session.refuse_if_stopped(), patiently=self._session.patiently
+        )
+        return bring(final, file, [_origin(store, file.name) for store in stores], line)
 
     def _known(self, name: str, checksums: Iterable[Checksum]) -> tuple[list[DssDriver], File]:
         """Return the stores that have a file, and all that is known of its content."""
@@ -236,42 +200,8 @@ def _agreeing(file: File, root: str) -> File:
     return File(name=file.name, size=file.size, checksums=tuple(values.values()))
 
 
-def _brought(part: BinaryIO, stores: Sequence[DssDriver], file: File, session: Session) -> Fetched:
-    """Fill a part file from the first store that has the right content."""
-    failed: StorageError | None = None
-    for store in stores:
-        try:
-            return _filled(part, store, file, session)
-        except StorageError as error:
-            failed = failed or error
-    assert failed is not None
-    raise failed
-
-
-def _filled(part: BinaryIO, store: DssDriver, file: File, session: Session) -> Fetched:
-    """Fill a part file from one store; a line that breaks goes on, wrong content begins anew."""
-    filling = Filling(part, store, file, session.refuse_if_stopped)
-    how = How.RESUMED if filling.size else How.COPIED
-    session.patiently(filling.go_on)
-    if filling.problem() and how is How.RESUMED:
-        how = How.COPIED
-        filling.empty()
-        session.patiently(filling.go_on)
-    if problem := filling.problem():
-        filling.empty()
-        raise StorageError(ErrorClass.CONTENT, f"{store.url(file.name)}: {problem}")
-    part.flush()
-    return Fetched(name=file.name, how=how, size=file.size, brought=filling.brought)
-
-
-def _refuse_other_content(place: Path, file: File) -> None:
-    with place.open("rb") as opened:
-        hasher = hash_chunks(chunks_of(opened), wanted(file))
-    if problem := mismatch(file, hasher.size, hasher.checksums()):
-        raise InputError(
-            f"{place} is here with other content: {problem}",
-            hint="remove it, or retrieve into another directory",
-        )
+def _origin(store: DssDriver, name: str) -> Origin:
+    return Origin(url=store.url(name), open_at=partial(store.open_read, name))
 
 
 def _refuse_other_text(place: Path, xml: bytes) -> None:

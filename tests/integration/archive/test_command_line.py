@@ -10,8 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 from fake_archive import PASSWORD, USER, FakeArchive
 
+from euclid_dask.api.orders import plan_order, run_order
+from euclid_dask.api.results import RunResult
 from euclid_dask.cli.app import app
+from euclid_dask.core.errors import SiteError
 from euclid_dask.data.archive.ppo import read_order
+from euclid_dask.data.archive.session import open_session
 from euclid_dask.data.model import Access, Checksum, File, Replica, Storage
 from euclid_dask.data.registry.registry import Registry
 
@@ -232,6 +236,20 @@ def test_an_order_that_fails_is_told_so(
     assert result.exit_code == 1
     assert b"ERROR" in archive.products["PPO-1"]
     assert "out.fits" not in archive.files
+
+
+def test_an_order_that_could_not_be_begun_does_not_run_for_ever(
+    cli: Cli, archive: FakeArchive, order: Path, tmp_path: Path
+) -> None:
+    def refused(*_: object) -> RunResult:
+        raise SiteError("the workdir is on fire")
+
+    with open_session(tmp_path / "archive.toml") as session:
+        plan = plan_order(session, order)
+        with pytest.raises(SiteError, match="on fire"):
+            run_order(session, plan, carry_out=refused)
+
+    assert b"ERROR" in archive.products["PPO-1"]
 
 
 def test_an_order_whose_outputs_could_not_be_put_goes_on(

@@ -126,6 +126,26 @@ def test_what_is_no_product_is_refused(ingester: Ingester, folder: Path) -> None
         ingester.plan([page])
 
 
+def test_a_product_that_is_not_utf8_is_refused_before_anything_is_sent(
+    ingester: Ingester, archive: FakeArchive, product: Path
+) -> None:
+    head = b'<?xml version="1.0" encoding="ISO-8859-1"?>\n<!-- \xe9 -->\n'
+    product.write_bytes(head + product.read_bytes().rpartition(b"?>")[2])
+    with pytest.raises(InputError, match="is not UTF-8, as the archive takes it"):
+        _sent(ingester, product)
+    assert archive.order == []
+
+
+def test_xml_that_changes_after_it_was_looked_at_is_not_sent(
+    ingester: Ingester, archive: FakeArchive, product: Path
+) -> None:
+    plan = ingester.plan([product])
+    product.write_bytes(product.read_bytes() + b"\n")
+    with pytest.raises(InputError, match="was changed while it was sent"):
+        ingester.send(plan)
+    assert archive.order == []
+
+
 def test_a_store_that_changes_bytes_is_told(
     ingester: Ingester, archive: FakeArchive, product: Path
 ) -> None:

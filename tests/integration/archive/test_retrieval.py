@@ -15,8 +15,9 @@ from fake_archive import FakeArchive
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import replace
 from euclid_dask.data.archive.metadata import Document, Metadata
-from euclid_dask.data.archive.retrieval import Fetched, How, Retriever
+from euclid_dask.data.archive.retrieval import Retriever
 from euclid_dask.data.archive.session import Session
+from euclid_dask.data.filling import Fetched, How
 from euclid_dask.data.model import ErrorClass
 from euclid_dask.data.products import parse_product
 from euclid_dask.data.storage import StorageError

@@ -45,8 +45,9 @@ def carried(
     clock, pauses = Clock(), 0
     marker = world / "b" / MARKER
 
-    def pause(seconds: float) -> None:
+    def pause(seconds: float, why: str) -> None:
         nonlocal pauses
+        assert "no marker" in why or "another mover" in why
         pauses += 1
         clock.at_s += seconds
         if pauses == mend_after:
