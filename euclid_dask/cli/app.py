@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "graph": Entry("graph", "Draw a pipeline or a run: text, SVG, Mermaid."),
     "storage": Entry("storage", "Register and check the places that keep files."),
     "ingest": Entry("ingest", "Register files where they lie."),
+    "register": Entry("register", "Register the outputs of a run where they lie."),
     "find": Entry("find", "List products by what they say."),
     "locate": Entry("locate", "Show where files are, and the URLs to reach them."),
     "get": Entry("get", "Bring files and products into a folder."),

@@ -12,7 +12,7 @@ from euclid_dask.cli.options import workdir_argument
 from euclid_dask.core.errors import InputError, WorkdirError
 from euclid_dask.report.words import counted, listed, size
 from euclid_dask.runner.cleaning import CleaningPlan, cleaning
-from euclid_dask.runner.workspace import Workspace
+from euclid_dask.runner.workspace import REGISTERED, Workspace
 
 EPILOG = """\
 \b
@@ -21,7 +21,8 @@ Examples:
   euclid-dask clean w
   euclid-dask clean w --keep outputs --yes
 
-Inputs, files that no task declared, and outputs that were changed since are never removed.
+Inputs, files that no task declared, and outputs that were changed since are never removed; nor
+what is registered there, unless the registry knows good copies of it that last.
 """
 MOST_PROBLEMS: Final = 10
 
@@ -51,10 +52,15 @@ def command(workdir: str, **given: Any) -> int:
     ):
         for line in _lines(plan, whole=given["dry_run"]):
             click.echo(line)
+        registered = not keep_outputs and (workspace.records / REGISTERED).exists()
+        if registered:
+            _release(workspace, dry_run=True)
         if given["dry_run"]:
             return DONE
         if not given["yes"]:
             _ask()
+        if registered:
+            _release(workspace)
         problems = remove()
     if problems:
         raise WorkdirError(
@@ -76,6 +82,15 @@ def _lines(plan: CleaningPlan, *, whole: bool) -> Iterator[str]:
     if plan.damaged:
         names = listed([*plan.damaged])
         yield f"what these runs made last will stay, as their journals are damaged: {names}"
+
+
+def _release(workspace: Workspace, *, dry_run: bool = False) -> None:
+    """Have registered files go by the registry; with `dry_run` only refuse what it refuses."""
+    from euclid_dask.api.registering import release  # noqa: PLC0415  few runs are registered
+
+    for name in release(workspace, dry_run=dry_run):
+        if dry_run:
+            click.echo(f"registered, with a good copy elsewhere: {name}")
 
 
 def _ask() -> None:

@@ -12,7 +12,9 @@ import click
 
 from euclid_dask.api import RunResult, Settings
 from euclid_dask.cli.exits import OF_STATE
+from euclid_dask.cli.registering import refuse_early, registered, registered_text
 from euclid_dask.core.errors import StoppedError
+from euclid_dask.core.values import to_json
 from euclid_dask.report.progress import LineProgress, ProgressDisplay
 from euclid_dask.report.terminal import as_json, outcome
 
@@ -25,6 +27,7 @@ def carried_out(
     Raises:
         StoppedError: The disk is full; the run can go on later.
     """
+    refuse_early(given)
     display = _display(quiet=given["quiet"])
     if display is None:
         with _full_disk_told():
@@ -38,12 +41,17 @@ def carried_out(
 
 
 def told(result: RunResult, given: Mapping[str, Any]) -> int:
-    """Print how a run ended; return the exit code."""
+    """Print how a run ended, and register its outputs if asked for; return the exit code."""
     summary = result.summary()
     if given["as_json"]:
-        click.echo(json.dumps(as_json(summary)))
-    else:
-        click.echo(outcome(summary, result.workdir, result.reruns))
+        done = registered(result, given)
+        more = {} if done is None else {"registered": json.loads(to_json(done))}
+        click.echo(json.dumps({**as_json(summary), **more}))
+        return OF_STATE[result.state]
+    click.echo(outcome(summary, result.workdir, result.reruns))
+    if (done := registered(result, given)) is not None:
+        for line in registered_text(done):
+            click.echo(line)
     return OF_STATE[result.state]
 
 

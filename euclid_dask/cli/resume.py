@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from euclid_dask import api
+from euclid_dask.cli.data_options import DATA
 from euclid_dask.cli.options import (
     EXECUTION,
     json_option,
@@ -15,6 +16,7 @@ from euclid_dask.cli.options import (
     workdir_argument,
 )
 from euclid_dask.cli.outcome import carried_out, told
+from euclid_dask.cli.registering import register_option
 
 EPILOG = """\
 \b
@@ -33,6 +35,8 @@ a site goes on there; what runs on them meanwhile is not started again.
 @workdir_argument
 @run_argument
 @with_options(EXECUTION)
+@with_options(DATA)
+@register_option
 @spare_option
 @json_option
 def command(workdir: str, run_id: str | None, **given: Any) -> int:

@@ -23,6 +23,7 @@ from euclid_dask.cli.options import (
     workdir_option,
 )
 from euclid_dask.cli.outcome import carried_out, told
+from euclid_dask.cli.registering import register_option
 from euclid_dask.core.errors import InputError
 
 EPILOG = """\
@@ -54,6 +55,7 @@ done again. Ctrl-C once lets running tasks finish, twice kills them; `resume` go
 @with_options(LIMITS)
 @with_options(DATA)
 @answers_option
+@register_option
 @click.option(
     "--group-by",
     "group_by",

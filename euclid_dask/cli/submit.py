@@ -28,6 +28,7 @@ from euclid_dask.cli.options import (
     with_options,
     workdir_option,
 )
+from euclid_dask.cli.registering import register_option
 
 EPILOG = """\
 \b
@@ -56,6 +57,7 @@ _OWN: Final = {"script", "ports", "resumed", "dry_run", "as_json"}
 @with_options(LIMITS)
 @with_options(DATA)
 @answers_option
+@register_option
 @json_option
 @click.pass_context
 def command(

@@ -6,7 +6,7 @@ of products.
 
 import os
 import stat as kinds
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
@@ -91,6 +91,8 @@ def survey(
     storages: Sequence[Storage],
     accesses: Sequence[Access],
     values: Sequence[str] = (),
+    *,
+    plain: Collection[Path] = (),
 ) -> Find:
     """Return what there is to be registered: the files, and of products the files they name.
 
@@ -99,13 +101,14 @@ def survey(
         storages: The storages of the registry.
         accesses: The access rows of this host's zone.
         values: Paths of texts by which products can be found, besides their headers.
+        plain: Those of `paths` that are no products, also if they are XML.
 
     Raises:
         InputError: A file is in no storage, a product is odd, or two files have one name; all of
             them are told.
         StorageError: The disk of a storage is away, or another is in its place.
     """
-    looking = _Looking(_roots(storages, accesses), values)
+    looking = _Looking(_roots(storages, accesses), values, plain)
     for path in paths:
         for file in _files_below(path, looking.problems):
             looking.take(file)
@@ -115,18 +118,21 @@ def survey(
 class _Looking:
     """Takes files one by one, and keeps what is wrong with them."""
 
-    def __init__(self, roots: Sequence[Root], values: Sequence[str]) -> None:
+    def __init__(
+        self, roots: Sequence[Root], values: Sequence[str], plain: Collection[Path] = ()
+    ) -> None:
         self.problems: list[str] = []
         self._roots = roots
         self._seen: set[str] = set()  # storages whose markers were seen
         self._values = values
+        self._plain = frozenset(plain)
         self._files: dict[str, Lying] = {}
         self._products: dict[str, Product] = {}
         self._declared: dict[str, list[Checksum]] = {}
 
     def take(self, path: Path) -> None:
         """Take a file, and if it is a product, the files that it names."""
-        if not self._add(path) or path.suffix.lower() != ".xml":
+        if not self._add(path) or path in self._plain or path.suffix.lower() != ".xml":
             return
         try:
             product = read_product(path, self._values)

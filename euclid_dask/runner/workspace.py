@@ -24,6 +24,8 @@ from euclid_dask.core.ids import RunId
 RECORDS: Final = ".euclid-dask"
 LOCK: Final = "lock"
 """The name of the lock, among the records."""
+REGISTERED: Final = "registered.json"
+"""What is registered of the workdir, and where: a file among the records."""
 LOCK_TRIES: Final = 6
 LOCK_PAUSE_S: Final = 0.1
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from euclid_dask.core.errors import InputError
+from euclid_dask.core.values import replace
 from euclid_dask.data.model import (
     Checksum,
     File,
@@ -17,6 +18,7 @@ from euclid_dask.data.model import (
     ProductValue,
 )
 from euclid_dask.data.names import shown
+from euclid_dask.data.provenance import said_links
 from euclid_dask.data.registry.files import put_checksums
 from euclid_dask.data.registry.rows import (
     AnyRow,
@@ -38,6 +40,8 @@ def put_products(
     connection: Connection, new: Mapping[str, Product], event_id: int
 ) -> frozenset[str]:
     """Add products by the names of their XML files; those that are there already are compared.
+
+    Values and links that somebody knows besides, as what made a product, are added to them.
 
     Returns:
         The names of the files of those that were not there.
@@ -66,11 +70,12 @@ def _put(
     rows = _committed(connection, new.values())
     known = read_products(connection, list(new))
     for key, product in known.items():
-        if product != _kept(new[key][1]):
+        if _said(product) != _said(_kept(new[key][1])):
             raise InputError(
                 f"product {shown(key)} is known with other content",
                 hint="another product has another id",
             )
+    _add_to_known(connection, {key: (known[key], _kept(new[key][1])) for key in known})
     fresh = {key: pair for key, pair in new.items() if key not in known}
     inserted = [
         {
@@ -123,6 +128,43 @@ def _committed(connection: Connection, new: Iterable[tuple[str, Product]]) -> di
     return rows
 
 
+def _said(product: Product) -> Product:
+    """Return what a product says whoever registers it, whatever values are asked for."""
+    return replace(product, values=(), links=tuple(said_links(product.links)))
+
+
+def _add_to_known(connection: Connection, pairs: Mapping[str, tuple[Product, Product]]) -> None:
+    """Add the values and links of products that are known without them."""
+    more = {
+        key: (set(new.values) - set(before.values), set(new.links) - set(before.links))
+        for key, (before, new) in pairs.items()
+        if before != new
+    }
+    if not more:
+        return
+    query = select(products.c.id, products.c.product_id)
+    rows = where_in(connection, query, products.c.product_id, sorted(more))
+    ids = {row.product_id: row.id for row in rows}
+    valued = [_value_row(ids[key], one) for key, (values, _) in more.items() for one in values]
+    linked = [_link_row(ids[key], one) for key, (_, links) in more.items() for one in links]
+    add_rows(connection, product_values, valued, only_new=True)
+    add_rows(connection, product_links, linked, only_new=True)
+
+
+def _value_row(key: int, one: ProductValue) -> dict[str, Any]:
+    return {
+        "product_id": key,
+        "path": one.path,
+        "ordinal": one.ordinal,
+        "text": one.text,
+        "number": one.number,
+    }
+
+
+def _link_row(key: int, one: ProductLink) -> dict[str, Any]:
+    return {"product_id": key, "role": one.role, "target": one.target}
+
+
 def _put_parts(
     connection: Connection, new: Sequence[tuple[int, Product]], rows: Mapping[str, AnyRow]
 ) -> None:
@@ -138,22 +180,8 @@ def _put_parts(
         for key, product in new
         for one in product.files
     ]
-    valued = [
-        {
-            "product_id": key,
-            "path": one.path,
-            "ordinal": one.ordinal,
-            "text": one.text,
-            "number": one.number,
-        }
-        for key, product in new
-        for one in product.values
-    ]
-    linked = [
-        {"product_id": key, "role": one.role, "target": one.target}
-        for key, product in new
-        for one in set(product.links)
-    ]
+    valued = [_value_row(key, one) for key, product in new for one in product.values]
+    linked = [_link_row(key, one) for key, product in new for one in set(product.links)]
     add_rows(connection, product_files, named)
     add_rows(connection, product_values, valued)
     add_rows(connection, product_links, linked)
