@@ -1,21 +1,21 @@
 """Outputs of runs are registered where they lie, with what they were made from, and as often."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from sqlalchemy import select
 
 from euclid_dask import api
 from euclid_dask.api.data import DataSettings, Way, add_storage, ingest
 from euclid_dask.api.lineage import known
 from euclid_dask.api.registering import Choices, Registered, register, release
+from euclid_dask.cli.app import app
 from euclid_dask.core.errors import InputError, WorkdirError
 from euclid_dask.data.model import ReplicaState
 from euclid_dask.data.query import parse_query
@@ -43,7 +43,7 @@ work = Path(given["workdir"])
 
 
 def write(port, kind):
-    key = f"{{work.name}}-{{given[port].replace('/', '-')}}"
+    key = f"{{work.name}}-{{given[port].replace('/', '-').removesuffix('.xml')}}"
     (work / "data" / f"{{key}}.fits").write_text(f"pixels of {{key}}")
     (work / given[port]).write_text('''{PRODUCT}'''.format(kind=kind, key=key))
 
@@ -133,15 +133,9 @@ class Site:
                 "storages": [one.name for one in registry.storages.all()],
             }
 
-    def call(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "euclid_dask", *words],
-            cwd=self.folder,
-            env={**os.environ, "EUCLID_DASK_REGISTRY": str(self.folder / "r.sqlite")},
-            text=True,
-            capture_output=True,
-            check=False,
-            timeout=100,
+    def call(self, *words: str) -> Result:
+        return CliRunner().invoke(
+            app, words, env={"EUCLID_DASK_REGISTRY": str(self.folder / "r.sqlite")}
         )
 
     def keep(self, *, kind: str = "DpdImage") -> None:
@@ -153,8 +147,9 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     found = Site(tmp_path)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "raw" / "data").mkdir(parents=True)
     found.archive.mkdir()
     for key in ("raw-1", "raw-2"):
@@ -175,11 +170,11 @@ def test_outputs_are_registered_where_they_lie_and_doing_it_again_changes_nothin
     done = register(workdir, None, site.data)
     (notes,) = (name for name in done.files if name.startswith("stack.notes-"))
     assert set(done.files) == {
-        "DpdImage__w-stack-image.xml.xml",
-        "w-stack-image.xml.fits",
+        "DpdImage__w-stack-image.xml",
+        "w-stack-image.fits",
         notes,
     }
-    assert (done.products, done.read, done.copies) == (("w-stack-image.xml",), 3, 0)
+    assert (done.products, done.read, done.copies) == (("w-stack-image",), 3, 0)
     rows = site.rows()
     assert rows["storages"] == ["ARCHIVE", done.storage]
     for name in done.files:
@@ -198,7 +193,7 @@ def test_what_a_product_was_made_by_and_from_can_be_asked(site: Site) -> None:
     run = site.run(site.folder / "w")
     assert not list((site.folder / "w").rglob("frame.xml")), "temporary outputs are gone"
     register(site.folder / "w", None, site.data)
-    image = known(site.data, "w-stack-image.xml")
+    image = known(site.data, "w-stack-image")
     origin = image.lineage.origin
     assert origin is not None
     assert (origin.run, origin.task, origin.attempt, origin.executable) == (
@@ -211,12 +206,12 @@ def test_what_a_product_was_made_by_and_from_can_be_asked(site: Site) -> None:
     ask = f"DpdImage where Run.Id == '{run.id}'"
     with Registry(site.folder / "r.sqlite", read_only=True) as registry:
         found = registry.find(parse_query("DpdImage where Run.Task == stack"))
-    assert [one.product_id for one in found] == ["w-stack-image.xml"], ask
-    shown = site.call("product", "show", "w-stack-image.xml")
-    assert shown.returncode == 0, shown.stderr
+    assert [one.product_id for one in found] == ["w-stack-image"], ask
+    shown = site.call("product", "show", "w-stack-image")
+    assert shown.exit_code == 0, shown.stderr
     assert f"made by stack: task stack of {run.id}, attempt 1\n" in shown.stdout
     assert "made from raw-1 (input frames)\n" in shown.stdout
-    told = json.loads(site.call("product", "show", "w-stack-image.xml", "--json").stdout)
+    told = json.loads(site.call("product", "show", "w-stack-image", "--json").stdout)
     assert told["provenance"]["origin"]["inputs"] == [["frames", "raw-1"], ["frames", "raw-2"]]
     assert "registry knows no product" in site.call("product", "show", "other").stderr
 
@@ -226,13 +221,13 @@ def test_products_are_linked_from_one_to_the_next(site: Site) -> None:
     done = register(site.folder / "w", None, site.data)
     frames = [key for key in done.products if "clean" in key]
     assert len(frames) == 2
-    image = known(site.data, "w-stack-image.xml").lineage
+    image = known(site.data, "w-stack-image").lineage
     assert image.origin is not None
     assert sorted(target for _, target in image.origin.inputs) == sorted(frames)
     first = known(site.data, min(frames)).lineage
     assert first.origin is not None
     assert first.origin.inputs == (("raw", "raw-1"),)
-    assert first.children == ("w-stack-image.xml",)
+    assert first.children == ("w-stack-image",)
 
 
 def test_work_that_was_taken_over_is_told_of_who_did_it(site: Site) -> None:
@@ -243,7 +238,7 @@ def test_work_that_was_taken_over_is_told_of_who_did_it(site: Site) -> None:
     rows = site.rows()
     register(site.folder / "w", first.id, site.data)
     assert site.rows() == rows
-    origin = known(site.data, "w-stack-image.xml").lineage.origin
+    origin = known(site.data, "w-stack-image").lineage.origin
     assert origin is not None
     assert origin.run == first.id
 
@@ -286,7 +281,7 @@ def test_rules_have_outputs_published_without_a_byte_copied(site: Site) -> None:
     site.run(site.folder / "w")
     done = register(site.folder / "w", None, site.data)
     assert (done.copies, done.waiting) == (2, "")
-    for name in ("DpdImage__w-stack-image.xml.xml", "w-stack-image.xml.fits"):
+    for name in ("DpdImage__w-stack-image.xml", "w-stack-image.fits"):
         (published,) = site.archive.rglob(name)
         assert published.samefile(site.folder / "w" / "data" / name)
     assert register(site.folder / "w", None, site.data).copies == 0
@@ -305,15 +300,15 @@ def test_the_only_copy_is_not_cleaned_and_one_of_two_is(site: Site) -> None:
     site.run(site.folder / "w")
     done = register(site.folder / "w", None, site.data)
     refused = site.call("clean", "w", "--yes")
-    assert refused.returncode == 2
+    assert refused.exit_code == 2
     assert "3 files of" in refused.stderr
     assert "no other good replica is in a durable storage" in refused.stderr
     assert "euclid-dask replicate" in refused.stderr
     assert all((site.folder / "w" / "data" / name).exists() for name in done.files)
     copied = site.call("replicate", *done.files, "--to", "ARCHIVE")
-    assert copied.returncode == 0, copied.stderr
+    assert copied.exit_code == 0, copied.stderr
     cleaned = site.call("clean", "w", "--yes")
-    assert cleaned.returncode == 0, cleaned.stderr
+    assert cleaned.exit_code == 0, cleaned.stderr
     left = [path for path in (site.folder / "w").rglob("*") if path.is_file()]
     assert [path.name for path in left if not path.is_symlink()] == [".eufas-storage"]
     places = site.rows()["places"]
@@ -326,7 +321,7 @@ def test_the_only_copy_is_not_cleaned_and_one_of_two_is(site: Site) -> None:
 def test_what_is_kept_need_not_be_elsewhere(site: Site) -> None:
     site.run(site.folder / "w")
     done = register(site.folder / "w", None, site.data)
-    assert site.call("clean", "w", "--keep", "outputs", "--yes").returncode == 0
+    assert site.call("clean", "w", "--keep", "outputs", "--yes").exit_code == 0
     assert all((site.folder / "w" / "data" / name).exists() for name in done.files)
 
 
@@ -337,8 +332,8 @@ def test_a_workdir_in_a_storage_is_no_other_one(site: Site) -> None:
     assert done.storage == "ARCHIVE"
     rows = site.rows()
     assert rows["storages"] == ["ARCHIVE"]
-    assert rows["places"]["w-stack-image.xml.fits"] == [
-        ("ARCHIVE", "runs/w/data/w-stack-image.xml.fits", "available")
+    assert rows["places"]["w-stack-image.fits"] == [
+        ("ARCHIVE", "runs/w/data/w-stack-image.fits", "available")
     ]
     with pytest.raises(WorkdirError, match="no other good replica"):
         release(Workspace(workdir))
@@ -393,7 +388,7 @@ def test_an_id_that_stands_for_other_content_is_refused(site: Site) -> None:
     other.mkdir(parents=True)
     (site.folder / "program.py").write_text(PROGRAM.replace("pixels of", "other pixels of"))
     site.run(other)
-    with pytest.raises(InputError, match=r"w-stack-image\.xml\.fits.* taken by"):
+    with pytest.raises(InputError, match=r"w-stack-image\.fits.* taken by"):
         register(other, None, site.data)
 
 
@@ -401,13 +396,13 @@ def test_a_run_is_registered_as_soon_as_it_is_done(site: Site) -> None:
     site.run(site.folder / "first")  # writes the script
     words = ("run", "night.py", "--executor", "inline", "--workdir", "w", "raws=raw/raws.json")
     none = site.call(*words, "--register", "--registry", "none.sqlite")
-    assert none.returncode == 2
+    assert none.exit_code == 2
     assert "there is no registry at none.sqlite" in none.stderr
     assert not list((site.folder / "w").glob("stack")), "it is refused before anything runs"
     told = json.loads(site.call(*words, "--register", "--json").stdout)
-    assert (told["state"], told["registered"]["products"]) == ("done", ["w-stack-image.xml"])
+    assert (told["state"], told["registered"]["products"]) == ("done", ["w-stack-image"])
     again = site.call("resume", "w", "--register")
-    assert again.returncode == 0, again.stderr
+    assert again.exit_code == 0, again.stderr
     assert "registered 3 files" in again.stdout
     by_hand = site.call("register", "w")
     assert by_hand.stdout == again.stdout.splitlines(keepends=True)[-1]
