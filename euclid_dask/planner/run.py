@@ -80,6 +80,7 @@ class Run:
         self.software = started.software
         self.started_s = started.at_s
         self.last_s = started.at_s
+        self.paused_s = 0.0
         self.ended_s: float | None = None
         self.state = RunState.ACTIVE
         self.cancel_now = False
@@ -168,7 +169,7 @@ class Run:
         Raises:
             InternalError: The event cannot follow what happened before.
         """
-        self.last_s = self.board.now_s = event.at_s
+        self.board.now_s = event.at_s
         match event:
             case TasksOrdered():
                 self._order(event)
@@ -184,6 +185,7 @@ class Run:
                 self._return(event)
             case _:
                 self._apply_rare(event)
+        self.last_s = event.at_s
 
     def _apply_rare(
         self,
@@ -226,7 +228,8 @@ class Run:
                     self.state = advance_run(self.state, RunCue.CANCEL)
                     self.cancel_now = self.cancel_now or now
                     self.cancel_reason = reason
-            case RunResumed(again=again):
+            case RunResumed(again=again, at_s=at_s):
+                self.paused_s += max(0.0, at_s - self.last_s)
                 self.state = advance_run(self.state, RunCue.REVIVE)
                 self.cancel_now, self.cancel_reason, self.ended_s = False, "", None
                 self.board.revive(again)

@@ -287,9 +287,10 @@ def _refuse_logdir(request: RunRequest) -> None:
     first = logdir.parts[0] if logdir.parts else ""
     owners = {**tasks(request.flow), "data": "", RECORDS: ""}
     if logdir.is_absolute() or not first or ".." in logdir.parts or template(first) in owners:
+        taken = f": it is the folder of task '{first}'" if first in tasks(request.flow) else ""
         raise InputError(
-            f"the folder of logs cannot be {request.logdir!r}",
-            hint="give one of its own, relative to the workdir, such as logs",
+            f"the folder of logs cannot be {request.logdir!r}{taken}",
+            hint="give one of its own, relative to the workdir: --logdir task_logs",
         )
 
 

@@ -106,7 +106,7 @@ def summary(run: Run, warnings: tuple[str, ...] = ()) -> Summary:
         tasks=counts(run),
         outputs=run.outputs(),
         failures=tuple(failures(run)),
-        wall_s=round((run.ended_s or run.last_s) - run.started_s, 3),
+        wall_s=round(worked_s(run, run.ended_s or run.last_s), 3),
         warnings=(*warnings, *told),
     )
 
@@ -124,9 +124,14 @@ def progress(run: Run, now_s: float) -> Progress:
         blocked=tasks.blocked,
         running=running,
         waiting=run.count(TaskState.WAITING) + run.count(TaskState.READY),
-        elapsed_s=now_s - run.started_s,
+        elapsed_s=worked_s(run, now_s),
         eta_s=_eta_s(run, tasks, now_s),
     )
+
+
+def worked_s(run: Run, until_s: float) -> float:
+    """Return for how long runners were at work on a run: without the pauses between them."""
+    return until_s - run.started_s - run.paused_s
 
 
 def failures(run: Run) -> Iterator[FailureView]:
@@ -233,4 +238,4 @@ def _eta_s(run: Run, tasks: TaskCounts, now_s: float) -> float | None:
     left = tasks.total - tasks.omitted - tasks.done - tasks.skipped - tasks.failed - tasks.blocked
     if not tasks.done or not left or run.board.counts.open_splits:
         return None
-    return (now_s - run.started_s) / tasks.done * left
+    return worked_s(run, now_s) / tasks.done * left

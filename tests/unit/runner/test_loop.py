@@ -16,6 +16,7 @@ from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.seams import AttemptsLost
 from euclid_dask.core.states import RunState
 from euclid_dask.planner import Run
+from euclid_dask.runner import views
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.again import reasons_again
 from euclid_dask.runner.inbox import CancelNews
@@ -227,6 +228,25 @@ def test_an_output_that_is_gone_is_made_again_when_it_is_needed(
     assert active.run.state is RunState.DONE
     missed = [e.task for e in read_journal(active.journal.path) if isinstance(e, OutputsMissed)]
     assert missed == ["b", "a"]
+
+
+def test_a_pause_between_two_runners_is_no_time_of_the_run(
+    tmp_path: Path, world: World, script: Script
+) -> None:
+    script.failures["c", 1] = FailureKind.EXIT
+    active = begin(world, chain(), tmp_path, raw(tmp_path))
+    simulate(world, active)
+    before_s = views.summary(active.run).wall_s
+    world.agenda.at(active.run.last_s + 36_000.0, lambda: None)
+    while world.agenda.now_s() < active.run.last_s + 36_000.0:
+        assert world.agenda.advance()
+    again = resume(world, tmp_path)
+    simulate(world, again)
+    spent_s = again.run.last_s - active.run.last_s - 36_000.0
+    assert views.summary(again.run).wall_s == pytest.approx(before_s + spent_s)
+    assert views.progress(again.run, again.run.last_s).elapsed_s == pytest.approx(
+        before_s + spent_s
+    )
 
 
 def test_an_output_that_vanishes_in_the_run_is_made_again(
