@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -10,10 +10,11 @@ from typing import Any, Final
 import click
 
 from euclid_dask.api.orders import OrderDials, OrderPlan, plan_order, run_order
+from euclid_dask.cli.data_options import DATA, data_settings
 from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import EXECUTION, LIMITS, json_option, settings_of, with_options
 from euclid_dask.cli.outcome import carried_out, told
-from euclid_dask.core.errors import InputError, StoppedError
+from euclid_dask.core.errors import EuclidDaskError, InputError, StoppedError
 from euclid_dask.core.values import to_json
 from euclid_dask.data.archive.conditions import HINT
 from euclid_dask.data.archive.dss import DssDriver
@@ -121,12 +122,14 @@ def find(kind: str, query: str, **given: Any) -> int:
 @cache_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be retrieved.")
 @archive_option
+@with_options(DATA)
 @json_option
 def get(kind: str, query: str, **given: Any) -> int:
     """Retrieve the products of a TYPE that fulfil a QUERY, with their data files.
 
     Several files come at once. Each is compared with its checksums before it gets its name; what
-    was cut off goes on where it was cut, and what is here is not retrieved again.
+    was cut off goes on where it was cut, and what is here is not retrieved again. With --registry,
+    what is in a storage of the registry then is registered there, as `ingest` does.
     """
     fetched: list[Fetched] = []
 
@@ -134,17 +137,43 @@ def get(kind: str, query: str, **given: Any) -> int:
         fetched.append(one)
         _tell(f"{one.name}: {one.how}, {size(one.size)}")
 
+    paths: tuple[Path, ...] = ()
     with open_session(given["archive"]) as session:
         documents = list(Metadata(session).documents(kind, query))
         if not given["dry_run"]:
             with _failures_told():
-                Retriever(session, given["to"], given["cache"], watch).products(documents)
+                paths = Retriever(session, given["to"], given["cache"], watch).products(documents)
+    registered = _registered(paths, given) if paths and given["registry"] else None
     if given["as_json"]:
-        click.echo(json.dumps(_got(documents, fetched, given)))
+        more = {} if registered is None else {"registered": registered}
+        click.echo(json.dumps({**_got(documents, fetched, given), **more}))
         return DONE
     for line in _lines_of(documents, given):
         click.echo(line)
+    if registered:
+        click.echo(f"registered {counted(registered, 'file')}")
     return DONE
+
+
+def _registered(paths: Sequence[Path], given: dict[str, Any]) -> int:
+    """Register what was retrieved; return how many files, 0 if they are in no storage.
+
+    Raises:
+        StoppedError: It is here, and not registered.
+    """
+    from euclid_dask.api.data import ingest, is_in_storage  # noqa: PLC0415  slow to import
+
+    settings = data_settings(given)
+    try:
+        if not is_in_storage(settings, paths[0]):
+            _tell(f"not registered: {given['to']} is in no storage of {settings.address}")
+            return 0
+        found, _ = ingest(settings, paths)
+    except EuclidDaskError as error:
+        raise StoppedError(
+            f"all is here, and not registered: {error.message}", hint=error.hint
+        ) from error
+    return len(found.files)
 
 
 @command.command("locate")

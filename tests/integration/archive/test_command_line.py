@@ -89,6 +89,24 @@ def test_get_brings_products_with_their_files(
     assert PASSWORD not in _words(result)
 
 
+def test_what_is_retrieved_into_a_storage_is_registered(
+    cli: Cli, archive: FakeArchive, tmp_path: Path
+) -> None:
+    registry = ("--registry", str(tmp_path / "r.sqlite"))
+    (tmp_path / "w").mkdir()
+    assert cli("storage", "add", "W", f"file://{tmp_path}/w", *registry).exit_code == 0
+    words = ("archive", "get", "DpdVisRawFrame", *registry)
+    for _ in range(2):
+        told = json.loads(cli(*words, "--to", "w", "--json").stdout)
+        assert told["registered"] == 2
+    found = cli("find", "DpdVisRawFrame", *registry, "--json")
+    assert [one["product_id"] for one in json.loads(found.stdout)["products"]] == ["1"]
+    outside = cli(*words, "--to", "elsewhere")
+    assert outside.exit_code == 0
+    assert "not registered: elsewhere is in no storage" in outside.stderr
+    assert (tmp_path / "elsewhere" / "DpdVisRawFrame__1.xml").exists()
+
+
 def test_locate_tells_which_stores_have_a_file(cli: Cli, archive: FakeArchive) -> None:
     result = cli("archive", "locate", "a.fits", "b.fits", "--json")
 
