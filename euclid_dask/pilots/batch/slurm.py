@@ -32,8 +32,9 @@ _ENDED: Final = frozenset(
     | {"OUT_OF_MEMORY", "LAUNCH_FAILED", "REVOKED"}
 )
 _ABANDONED: Final = frozenset({"NODE_FAIL"})
-_EXIT: Final = pattern("^NonZeroExitCode", "^RaisedSignal")
-"""Why a job failed of which the script has ended."""
+_EXIT: Final = pattern("^NonZeroExitCode", "^RaisedSignal", "^JobLaunchFailure")
+"""Why a job failed of which the script has ended, in this order: with a code, by a signal, and by
+one in the words of Slurm 22, which says that of scripts that never began, too."""
 _HOPELESS: Final = pattern(
     "held",
     "^DependencyNeverSatisfied",

@@ -81,6 +81,7 @@ def test_a_slurm_job_in_this_state(word: str, reason: str, state: JobState) -> N
         ("COMPLETED", "None", True),
         ("FAILED", "NonZeroExitCode", True),
         ("FAILED", "RaisedSignal:9(Killed)", True),
+        ("FAILED", "JobLaunchFailure", True),
         ("FAILED", "None", False),
         ("CANCELLED", "None", False),
         ("TIMEOUT", "TimeLimit", False),
