@@ -77,10 +77,14 @@ class Fetcher:
             try:
                 wait(under_way.values())
             except BaseException:  # as Ctrl-C: parts stay, and are gone on with
-                self._stopped.set()
+                self.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return {name: _outcome(future) for name, future in under_way.items()}
+
+    def stop(self) -> None:
+        """Have what is under way in other threads end soon; nothing is begun any more."""
+        self._stopped.set()
 
     def _fetched(self, wanted: Wanted) -> Fetched:
         final = self._to / wanted.place

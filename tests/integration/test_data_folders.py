@@ -182,6 +182,22 @@ def test_what_a_product_declares_wrongly_is_not_put(centre: Centre) -> None:
     assert centre.files("A") == ["frame-2.fits", "frame-2.xml"]
 
 
+def test_of_a_product_with_a_wrong_file_the_others_are_registered(centre: Centre) -> None:
+    product = centre.made / "frame-1.xml"
+    wrong = (
+        '<DataContainer filestatus="PROPOSED" checksumMethod="MD5" checksumValue="'
+        + "0" * 32
+        + '"><FileName>more.fits</FileName></DataContainer></DataStorage>'
+    )
+    product.write_text(product.read_text().replace("</DataStorage>", wrong))
+    (centre.made / "data" / "more.fits").write_bytes(b"more")
+    done = centre.told("put", "made/frame-1.xml", "--to", "A", code=1)
+    assert done["copied"] == ["frame-1.fits"]
+    assert sorted(done["refused"]) == ["frame-1.xml", "more.fits"]
+    assert centre.files("A") == ["frame-1.fits"]
+    assert centre.told("fsck")["state"] == "ok"
+
+
 def test_a_product_that_is_known_with_other_content_keeps_its_files_registered(
     centre: Centre,
 ) -> None:

@@ -197,6 +197,19 @@ def test_of_two_that_want_one_file_one_brings_it(tmp_path: Path) -> None:
     assert archive.starts == [0]
 
 
+def test_what_is_stopped_does_not_go_on_as_after_a_cut_line(tmp_path: Path) -> None:
+    archive = Archive()
+    fetcher = Fetcher(
+        lambda _: archive,  # type: ignore[arg-type,return-value]
+        tmp_path,
+        lambda _: fetcher.stop(),
+    )
+    wanted = Wanted(file=FILE, place=f"data/{NAME}", sources=(place("s0"),))
+    assert "stopped on request" in refused(fetcher.fetch([wanted])[NAME])
+    assert archive.starts == [0]
+    assert (tmp_path / PART).stat().st_size == BLOCK_BYTES
+
+
 def test_an_interrupt_leaves_a_part_to_go_on_with(tmp_path: Path) -> None:
     def interrupted(_: int) -> None:
         raise KeyboardInterrupt
