@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
 
-from euclid_dask.api import Settings
+from euclid_dask.api import RunResult, Settings
 from euclid_dask.api.asking import answers_to, staged
 from euclid_dask.api.campaigns import (
     CampaignPlan,
@@ -19,6 +19,7 @@ from euclid_dask.api.campaigns import (
 from euclid_dask.api.preparing import read_call
 from euclid_dask.cli.exits import DONE, FAILED, INTERRUPTED
 from euclid_dask.cli.outcome import carried_out
+from euclid_dask.cli.registering import registered
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import to_json
 from euclid_dask.data.counting import staged_bytes
@@ -66,7 +67,7 @@ def carry_out(
     rows = run_campaign(
         plan,
         settings,
-        carry_out=lambda run, chosen: carried_out(run, chosen, given),
+        carry_out=lambda run, chosen: _carried_out(run, chosen, given),
         watch=lambda row, number: _begin(plan, row, number, given),
     )
     states = {row.state for row in rows}
@@ -92,6 +93,14 @@ def grouping_of(given: Mapping[str, Any]) -> Grouping:
             raise InputError(f"--link {port} is given twice")
         links[port] = tuple(path.strip() for path in paths.split(",")) if paths.strip() else ()
     return Grouping(by=tuple(given["group_by"]), links=links)
+
+
+def _carried_out(
+    run: Callable[[Settings], RunResult], settings: Settings, given: Mapping[str, Any]
+) -> RunResult:
+    result = carried_out(run, settings, given)
+    registered(result, given)
+    return result
 
 
 def _begin(plan: CampaignPlan, row: Row, number: int, given: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from euclid_dask import Executable, Input, Output, api, parallel, pipeline
 from euclid_dask.api import Settings
 from euclid_dask.api.campaigns import Grouping, plan_campaign, run_campaign
 from euclid_dask.api.data import DataSettings, Way, add_storage, ingest
+from euclid_dask.api.lineage import known
 from euclid_dask.cli.app import app
 from euclid_dask.core.errors import EuclidDaskError, InputError
 from euclid_dask.data.model import ReplicaState
@@ -435,3 +436,25 @@ def test_what_was_written_down_and_is_damaged_is_told(
     found = call(*CAMPAIGN, *words)
     assert found.exit_code == 2
     assert told in found.stderr
+
+
+COPIED = """sh -c '
+for word; do case $word in --*=*) export "${word#--}"; esac; done
+cd "$workdir" || exit 1
+name=$(sed -n "s:.*<FileName>\\(.*\\)</FileName>.*:\\1:p" "$frame")
+cp "data/$name" "data/new_$name"
+sed "s:<FileName>:<FileName>new_:; s:<ProductId>:<ProductId>new_:" "$frame" > "$copy"' sh"""
+"""An executable whose output is a product of a new file."""
+
+
+def test_outputs_of_a_campaign_are_registered_with_what_they_were_made_from(store: Store) -> None:
+    script = SCRIPT.replace(repr(PIXELS), repr(COPIED)).replace(
+        'Output("pixels", mime_type="txt")', 'Output("copy")'
+    )
+    (store.folder / "many.py").write_text(script)
+    done = call(*CAMPAIGN, *BY, "--register", "--json")
+    assert done.exit_code == 0, done.output
+    with Registry(store.data.registry, read_only=True) as registry:
+        (storage,) = {one.storage for one in registry.locate(["new_c.fits"])["new_c.fits"]}
+        assert storage != "ARCHIVE"
+    assert known(store.data, "c").lineage.children == ("new_c",)
