@@ -344,3 +344,23 @@ def test_a_removal_that_was_cut_off_is_done_by_the_next_runner(tmp_path: Path) -
     (tmp_path / "w/data/1.txt").write_text("another's by now")
     resume_run(Workspace(tmp_path / "w"), active.run.id, world.agenda, traces=world).close()
     assert files(tmp_path / "w") == ["check/out.xml", "data/1.txt"]
+
+
+def test_what_branches_will_use_stays_until_they_are_known(tmp_path: Path) -> None:
+    branch = body(
+        task("work", a=arg("item"), dark=arg("dark")), inputs=("item", "dark"), result=out("work")
+    )
+    pipeline = flow(
+        body(
+            task("dark"),
+            task("first"),
+            task("second", a=out("first")),
+            task("make", a=out("second")),
+            split("each", branch, over="item", item=out("make", "items"), dark=out("dark")),
+            result=out("each", "tuplelist"),
+        ),
+        temporary=("dark",),
+    )
+    order = order_of(run(pipeline, tmp_path))
+    assert set(order[:2]) == {"dark", "first"}
+    assert (order.count("dark"), order[-1]) == (1, "-dark")
