@@ -1,4 +1,7 @@
-"""What runs is stopped where it is, and goes on: nothing is left out, and nothing left behind."""
+"""What runs is stopped where it is, and goes on: nothing is left out, and nothing left behind.
+
+Nothing is stopped here while a tree has no leader: by a mistake that might be the whole host.
+"""
 
 import os
 import signal
@@ -72,7 +75,9 @@ def test_a_tree_without_a_leader_owns_nothing(make_tree: Callable[[], Tree]) -> 
 
 
 def test_an_orphan_is_stopped_whosever_it_is(make_tree: Callable[[], Tree], tmp_path: Path) -> None:
-    own, _rival = make_tree(), make_tree()
+    own, rival = make_tree(), make_tree()
+    other = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    rival.lead(other.pid)
     note = tmp_path / "pid"
     script = f"env -i setsid sh -c 'echo $$ >{note}.new; mv {note}.new {note}; exec sleep 60' &"
     leader = subprocess.Popen(
@@ -94,3 +99,5 @@ def test_an_orphan_is_stopped_whosever_it_is(make_tree: Callable[[], Tree], tmp_
     finally:
         os.kill(orphan, signal.SIGKILL)
         os.waitpid(orphan, 0)
+        other.kill()
+        other.wait()
