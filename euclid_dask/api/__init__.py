@@ -9,7 +9,7 @@ result.outputs, result.failures
 from typing import TYPE_CHECKING, Any
 
 from euclid_dask.api.lowering import to_dask
-from euclid_dask.api.preparing import check, folder_of, load, prepare, read_isf, report
+from euclid_dask.api.preparing import check, folder_of, load, places_of, prepare, read_isf, report
 from euclid_dask.api.profiles import advise, open_profiles, profiles_of
 from euclid_dask.api.results import (
     CheckReport,
@@ -40,6 +40,7 @@ __all__ = [
     "open_run",
     "place_of_resumed",
     "place_of_run",
+    "places_of",
     "prepare",
     "profiles_of",
     "read_isf",

@@ -1,7 +1,7 @@
 """From a script and the names of files to a request that a runner can start."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from euclid_dask.core.flow import Flow
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.texts import QUESTION, is_question
 from euclid_dask.core.values import replace
-from euclid_dask.dataflow.check import Problem, Severity
+from euclid_dask.dataflow.check import NOWHERE, Problem, Severity
 from euclid_dask.dataflow.check import check as check_flow
 from euclid_dask.dataflow.names import did_you_mean
 from euclid_dask.dataflow.select import select, template
@@ -77,6 +77,7 @@ def check(
         offer or settings.limit(),
         folder_of(loaded.flow, workdir, data),
         settings.read_site(),
+        places_of(data, ports),
     )
 
 
@@ -86,6 +87,7 @@ def report(
     limit: Resources | None,
     workdir: Path,
     site: "Site | None" = None,
+    places: Mapping[str, str] = NOWHERE,
 ) -> CheckReport:
     """Return all problems of a loaded pipeline; `limit` is the largest task there is room for.
 
@@ -94,7 +96,10 @@ def report(
     """
     if limit is not None and not limit.disk_bytes:
         limit = replace(limit, disk_bytes=Workspace(workdir).room_bytes())
-    found = [*_unreadable(given or {}), *check_flow(loaded.flow, limit=limit, given=given)]
+    found = [
+        *_unreadable(given or {}),
+        *check_flow(loaded.flow, limit=limit, given=given, places=places),
+    ]
     if site is not None:
         found = [*_misplaced(site, workdir), *_misfits(loaded.flow, site), *found]
     told = [Problem(severity=Severity.WARNING, message=text) for text in loaded.warnings]
@@ -187,7 +192,14 @@ def read_call(
     ports: dict[str, str | None] = {**data.ports}
     ports |= _ports(loaded.flow, inputs)
     folder = folder_of(loaded.flow, workdir, data)
-    found = report(loaded, ports, settings.limit(), folder, settings.read_site())
+    found = report(
+        loaded,
+        ports,
+        settings.limit(),
+        folder,
+        settings.read_site(),
+        places_of(data, inputs),
+    )
     if found.errors:
         raise PipelineError("\n".join(str(problem) for problem in found.errors))
     return Call(
@@ -333,6 +345,11 @@ def read_isf(isf: str | Path | None) -> Isf:
     if isf is None:
         return Isf(Path(), {}, {}, {})
     return parse_isf(Path(isf).absolute(), os.environ)
+
+
+def places_of(data: Isf, own: Collection[str]) -> dict[str, str]:
+    """Return where the ports of a data file stand in it, but for the caller's `own`."""
+    return {port: data.where(port) for port in data.ports if port not in own}
 
 
 def _given_files(

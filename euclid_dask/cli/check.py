@@ -60,11 +60,13 @@ def command(script: str, ports: tuple[str, ...], **given: Any) -> int:
     """
     data = api.read_isf(given["isf"])
     loaded = api.load(script, given["pkgrepo"] or data.settings.get("pkgRepository"))
-    files: dict[str, str | None] = {**data.ports, **files_of_ports(ports)}
+    own = files_of_ports(ports)
+    files: dict[str, str | None] = {**data.ports, **own}
     inputs_given = files if ports or given["isf"] else None
     workdir = api.folder_of(loaded.flow, given["workdir"], data)
     settings = settings_of(given)
-    found = api.report(loaded, inputs_given, settings.limit(), workdir, settings.read_site())
+    site, places = settings.read_site(), api.places_of(data, own)
+    found = api.report(loaded, inputs_given, settings.limit(), workdir, site, places)
     if found.errors:
         raise PipelineError("\n".join(str(problem) for problem in found.errors))
     lines = command_lines(found.flow, files) if given["commands"] else {}

@@ -6,9 +6,10 @@ script is wired well by construction, one read from a file may not be.
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import ROUND_FLOOR, Decimal
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 from euclid_dask.core.errors import PipelineError
@@ -40,6 +41,7 @@ MAX_PATH_BYTES: Final = 255
 """A task's path is the name of its directory, which file systems limit to this."""
 BRANCH_DIGITS: Final = 7
 """Digits a branch number may need."""
+NOWHERE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Severity(StrEnum):
@@ -67,7 +69,11 @@ class Problem(Value, frozen=True, kw_only=True):
 
 
 def check(
-    flow: Flow, *, limit: Resources | None = None, given: Collection[str] | None = None
+    flow: Flow,
+    *,
+    limit: Resources | None = None,
+    given: Collection[str] | None = None,
+    places: Mapping[str, str] = NOWHERE,
 ) -> list[Problem]:
     """Return all problems of a flow, errors first.
 
@@ -75,6 +81,7 @@ def check(
         flow: The pipeline.
         limit: The largest task the machine takes; a disk or walltime of 0 is no limit.
         given: The names of the inputs that the caller gives; not checked if None.
+        places: Where some of these names stand, `file:line`.
     """
     problems = [*_bodies(flow, flow.body, "")]
     if not any(problem.severity is Severity.ERROR for problem in problems):
@@ -82,12 +89,14 @@ def check(
     if limit is not None:
         problems += too_large(flow, limit)
     if given is not None:
-        problems += check_inputs(flow, given)
+        problems += check_inputs(flow, given, places)
     order = list(Severity)
     return sorted(problems, key=lambda problem: order.index(problem.severity))
 
 
-def check_inputs(flow: Flow, given: Collection[str]) -> list[Problem]:
+def check_inputs(
+    flow: Flow, given: Collection[str], places: Mapping[str, str] = NOWHERE
+) -> list[Problem]:
     """Return an error for every input that is missing and every one that does not exist."""
     known = flow.body.inputs
     missing = [name for name in known if name not in given and name not in flow.optional_inputs]
@@ -95,7 +104,11 @@ def check_inputs(flow: Flow, given: Collection[str]) -> list[Problem]:
     free = missing or known
     return [
         *(
-            _error(f"the pipeline has no input '{name}'", did_you_mean(name, free, _free(missing)))
+            _error(
+                f"the pipeline has no input '{name}'",
+                did_you_mean(name, free, _free(missing)),
+                places.get(name, ""),
+            )
             for name in unknown
         ),
         *(

@@ -90,6 +90,14 @@ def test_check_names_the_port_that_was_meant(cli) -> None:
     assert "did you mean 'text'?" in found.stderr
 
 
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_port_that_is_not_is_found_in_the_data_file(cli, tmp_path: Path, command: str) -> None:
+    (tmp_path / "field.isf").write_text("# of field 7\ntxt=good.txt\n")
+    found = cli(command, "pipeline.py", "--isf", "field.isf", "text=good.txt")
+    assert found.exit_code == 2
+    assert f"{tmp_path}/field.isf:2: the pipeline has no input 'txt'" in found.stderr
+
+
 def test_check_refuses_a_task_that_fits_nowhere(cli) -> None:
     found = cli("check", "pipeline.py", "--ram", "100MB")
     assert found.exit_code == 2
