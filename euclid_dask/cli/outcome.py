@@ -3,7 +3,6 @@
 import dataclasses
 import errno
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -15,6 +14,7 @@ from euclid_dask.cli.exits import OF_STATE
 from euclid_dask.cli.registering import refuse_early, registered, registered_text
 from euclid_dask.core.errors import StoppedError
 from euclid_dask.core.values import to_json
+from euclid_dask.report.display import usual_display
 from euclid_dask.report.progress import LineProgress, ProgressDisplay
 from euclid_dask.report.terminal import as_json, outcome
 
@@ -58,13 +58,7 @@ def told(result: RunResult, given: Mapping[str, Any]) -> int:
 def _display(*, quiet: bool) -> ProgressDisplay | None:
     if quiet:
         return None
-    if sys.stderr.isatty():
-        from rich.console import Console  # noqa: PLC0415  slow to import
-
-        from euclid_dask.report.live import LiveProgress  # noqa: PLC0415
-
-        return LiveProgress(Console(stderr=True))
-    return LineProgress(_echo)
+    return usual_display() or LineProgress(_echo)
 
 
 def _echo(text: str) -> None:
