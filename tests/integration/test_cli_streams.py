@@ -82,3 +82,18 @@ def test_names_that_this_environment_cannot_have_are_refused(folder: Path, words
     assert done.returncode == 2
     assert "file names are ascii in this environment" in done.stderr
     assert "hint: set LC_ALL=C.UTF-8" in done.stderr
+
+
+def test_files_in_the_current_folder_are_not_modules_that_we_import(tmp_path: Path) -> None:
+    for name in ("pickle", "decimal", "click", "msgspec"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user')\n")
+    told = subprocess.run(
+        [sys.executable, "-m", "euclid_dask", "--version"],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (told.returncode, told.stderr) == (0, "")
