@@ -1,28 +1,52 @@
-"""The checker: every task done once, and no start that nothing had killed before.
+"""The checker: every task done once, and no start in vain that the outage does not explain.
 
-It reads the lines that the tasks wrote themselves, and the journal as plain JSON.
+It reads the lines that the tasks wrote themselves, many a second, and the journals as plain JSON.
+What the journal says of an attempt is not believed: one that was lost must have been on a pilot
+that the outage had to do with, at that time, and for the reason that is expected; and what was
+declared dead must not write once its task has begun again.
 """
 
 import json
+import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 Attempt = tuple[str, int]
+Event = dict[str, Any]
 
 ENDINGS = frozenset({"TaskLost", "TaskErred"})
 """Events by which an attempt ends without success."""
+BLINK_S = 2.0
+"""A task that lives writes at least so often, on a busy machine too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A line that a task wrote: it began, or its output is there."""
+    """A line that a task wrote: it began, it lives, or its output is there."""
 
     what: str
     attempt: Attempt
     at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blow:
+    """What an outage may explain: attempts on these pilots, from one time to another.
+
+    `reasons` is the pattern of why they were lost, `most` how many of them there can have been.
+    An attempt may write for `overlap_s` after its task has begun again.
+    """
+
+    pilots: frozenset[str] = frozenset()
+    since_s: float = 0.0
+    until_s: float = 0.0
+    reasons: str = ""
+    most: int = 0
+    overlap_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +55,8 @@ class Verdict:
 
     tasks: int
     starts: int
-    killed: int
     reasons: dict[str, int]
+    overlap_s: float
     wrong: list[str]
 
     @property
@@ -50,68 +74,100 @@ def read_marks(path: Path) -> list[Mark]:
     return marks
 
 
-def read_events(path: Path) -> list[dict[str, Any]]:
+def read_events(path: Path) -> list[Event]:
     """Return the whole lines of a journal."""
     lines = path.read_bytes().split(b"\n")[:-1]
     return [json.loads(line) for line in lines]
 
 
-def judge(tasks: int, marks: Sequence[Mark], events: Sequence[dict[str, Any]]) -> Verdict:
-    """Compare what tasks wrote with what the journal says."""
-    started = Counter(mark.attempt for mark in marks if mark.what == "start")
+def judge(tasks: int, marks: Sequence[Mark], events: Sequence[Event], blow: Blow) -> Verdict:
+    """Compare what tasks wrote with what the journal says, and both with what happened."""
+    starts = Counter(mark.attempt for mark in marks if mark.what == "start")
     done = Counter(_attempt(event) for event in events if event["event"] == "TaskSucceeded")
-    ended = {_attempt(event): event for event in events if event["event"] in ENDINGS}
-    killed = [attempt for attempt in started if attempt in ended]
+    lost = {_attempt(event): event for event in events if event["event"] in ENDINGS}
+    in_vain = {one: event for one, event in lost.items() if one in starts}
+    overlaps = _overlaps(marks)
     wrong = [
         *_not_once(tasks, done),
-        *(f"{_name(one)} was started {n} times" for one, n in started.items() if n > 1),
-        *(f"{_name(one)} is done, but was not started" for one in done if one not in started),
+        *(f"{_name(one)} was started {n} times" for one, n in starts.items() if n > 1),
+        *(f"{_name(one)} is done, but was not started" for one in done if one not in starts),
+        *(f"{_name(one)} is done, and was lost" for one in done if one in lost),
         *(
             f"{_name(one)} was started, and nothing says that it ended"
-            for one in started
-            if one not in done and one not in ended
+            for one in starts
+            if one not in done and one not in lost
         ),
-        *_overlaps(marks),
+        *_unexplained(in_vain, marks, events, blow),
+        *(
+            f"{_name(one)} wrote for {over_s:.2f} s after its task had begun again"
+            for one, over_s in overlaps.items()
+            if over_s > blow.overlap_s
+        ),
     ]
-    if started.total() != len(done) + len(killed):
-        wrong.append(f"{started.total()} starts for {len(done)} tasks and {len(killed)} killed")
-    reasons = Counter(_reason(ended[attempt]) for attempt in killed)
+    if len(in_vain) > blow.most:
+        wrong.append(f"{len(in_vain)} starts in vain, the outage explains {blow.most}")
     return Verdict(
         tasks=tasks,
-        starts=started.total(),
-        killed=len(killed),
-        reasons=dict(reasons),
+        starts=starts.total(),
+        reasons=dict(Counter(_reason(event) for event in in_vain.values())),
+        overlap_s=max(overlaps.values(), default=0.0),
         wrong=wrong,
     )
 
 
-def _not_once(tasks: int, done: "Counter[Attempt]") -> list[str]:
+def _not_once(tasks: int, done: "Counter[Attempt]") -> Iterator[str]:
     by_task = Counter(task for task, _ in done.elements())
-    wrong = [f"task {task} is done {n} times" for task, n in by_task.items() if n != 1]
+    yield from (f"task {task} is done {n} times" for task, n in by_task.items() if n != 1)
     if len(by_task) != tasks:
-        wrong.append(f"{len(by_task)} of {tasks} tasks are done")
-    return wrong
+        yield f"{len(by_task)} of {tasks} tasks are done"
 
 
-def _overlaps(marks: Sequence[Mark]) -> list[str]:
-    """Return what shows that an attempt still lived when the next one had begun."""
-    first: defaultdict[str, dict[int, float]] = defaultdict(dict)
+def _unexplained(
+    in_vain: dict[Attempt, Event], marks: Sequence[Mark], events: Sequence[Event], blow: Blow
+) -> Iterator[str]:
+    """Yield which attempts the outage cannot have ended."""
+    pilots = {
+        (task, attempt): event["pilot"]
+        for event in events
+        if event["event"] == "TasksOrdered"
+        for task, attempt in event["tasks"]
+    }
+    first, last = {}, {}
+    for mark in marks:
+        first.setdefault(mark.attempt, mark.at_s)
+        last[mark.attempt] = mark.at_s
+    for attempt, event in in_vain.items():
+        pilot, reason = pilots.get(attempt), _reason(event)
+        if pilot not in blow.pilots:
+            yield f"{_name(attempt)} was lost with {pilot}, which nothing had happened to: {reason}"
+        elif last[attempt] < blow.since_s - BLINK_S:
+            yield f"{_name(attempt)} had ended before anything happened: {reason}"
+        elif first[attempt] > blow.until_s + BLINK_S:
+            yield f"{_name(attempt)} was started when all was over: {reason}"
+        if not re.search(blow.reasons, reason):
+            yield f"{_name(attempt)} was lost for another reason: {reason}"
+
+
+def _overlaps(marks: Sequence[Mark]) -> dict[Attempt, float]:
+    """Return for how long attempts still wrote when the next one had begun."""
+    begun: defaultdict[str, dict[int, float]] = defaultdict(dict)
     for mark in marks:
         if mark.what == "start":
-            first[mark.attempt[0]].setdefault(mark.attempt[1], mark.at_s)
-    return [
-        f"{_name(mark.attempt)} still wrote when attempt {later} had begun"
-        for mark in marks
-        for later, at_s in first[mark.attempt[0]].items()
-        if later > mark.attempt[1] and mark.at_s > at_s
-    ]
+            begun[mark.attempt[0]].setdefault(mark.attempt[1], mark.at_s)
+    found: dict[Attempt, float] = {}
+    for mark in marks:
+        task, number = mark.attempt
+        next_s = min((at_s for n, at_s in begun[task].items() if n > number), default=inf)
+        if mark.at_s > next_s:
+            found[mark.attempt] = max(found.get(mark.attempt, 0.0), mark.at_s - next_s)
+    return found
 
 
-def _attempt(event: dict[str, Any]) -> Attempt:
+def _attempt(event: Event) -> Attempt:
     return event["task"], event["attempt"]
 
 
-def _reason(event: dict[str, Any]) -> str:
+def _reason(event: Event) -> str:
     failure = event.get("failure")
     told = failure["message"] if failure else event["reason"]
     return str(told).replace(f"task '{event['task']}'", "task")

@@ -34,11 +34,10 @@ def disturbed(outage: Outage, size: Size, *, keep: bool = False) -> Result:
     with outage.setting(folder, size) as stage, opened(folder, size, stage) as scene:
         scene.run()
         scene.until_under_way()
-        outage.disturb(scene)
-        whole_s = scene.wait()
-        result = Result(
-            name=outage.name, whole_s=whole_s, verdict=scene.verdict(), said=scene.said()
-        )
+        verdict = scene.verdict(outage.happen(scene), runners=outage.runners)
+        said = scene.said()
+        verdict.wrong.extend(f"nobody was told: {words}" for words in outage.unsaid(said, size))
+        result = Result(name=outage.name, whole_s=scene.wait(), verdict=verdict, said=said)
     if not keep:
         shutil.rmtree(folder)
     return result
@@ -70,6 +69,8 @@ def _told(result: Result) -> dict[str, Any]:
 def _line(result: Result) -> str:
     verdict = result.verdict
     line = f"{result.whole_s:.1f} s, {verdict.extra_starts} extra starts"
+    if verdict.overlap_s:
+        line += f", {verdict.overlap_s:.2f} s of overlap"
     return "; ".join([line, *map(str, verdict.reasons.items()), *verdict.wrong])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from benchmarks.outages.check import Mark, Verdict, judge, read_events, read_marks
+from benchmarks.outages.check import Blow, Mark, Verdict, judge, read_events, read_marks
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "tools"))
@@ -19,6 +19,10 @@ sys.path.insert(0, str(ROOT / "tests" / "tools"))
 from clusters import Cluster, running, slurm  # noqa: E402 - it is no package
 
 PATIENCE_S = 120.0
+CORES = 2
+"""Of a pilot: so many tasks run there at once."""
+TICK_S = 0.05
+LONG = "nap_1"
 NODE = {"CPUS": "4", "MEM": "4000"}
 """More than the machine has: tasks only sleep."""
 
@@ -38,7 +42,7 @@ idle_timeout = "30s"
 [defaults]
 boot = "3s"
 [templates.pilot]
-cores = 2
+cores = {cores}
 ram = "500MB"
 walltime = "{walltime}"
 max_running = {most}
@@ -59,7 +63,12 @@ def mark(what):
     os.write(marks, (" ".join(words) + "\\n").encode())
 
 mark("start")
-time.sleep(least + (most - least) * (number * 0.618034 % 1))
+seconds = least + (most - least) * (number * 0.618034 % 1)
+if task == "{long}" and os.environ["EUCLID_DASK_ATTEMPT"] == "1":
+    seconds = max(seconds, {long_s})
+for _ in range(round(seconds / {tick_s})):
+    time.sleep({tick_s})
+    mark("tick")
 with open(Path(options["workdir"], options["out"]), "w") as output:
     output.write("<done/>" + 4096 * " ")
 mark("end")
@@ -95,7 +104,8 @@ class Size:
 class Stage:
     """What an outage needs of the site: values of its file, and where Slurm and runner are.
 
-    `settings` are those of the cluster's script.
+    `settings` are those of the cluster's script. The first attempt of the task LONG takes at least
+    `long_s`.
     """
 
     walltime: str = "1h"
@@ -105,6 +115,7 @@ class Stage:
     cluster: Callable[[str], Cluster] = slurm
     settings: Mapping[str, str] = field(default_factory=dict)
     runner_host: tuple[str, ...] = ()
+    long_s: float = 0.0
 
 
 @dataclass
@@ -117,25 +128,35 @@ class Scene:
     stage: Stage
     runners: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     began_s: float = 0.0
+    ended_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.workspace.mkdir(exist_ok=True)
         scratch = self.folder / "scratch"
         scratch.mkdir()
         program = self.folder / "program.py"
-        program.write_text(PROGRAM.format(seconds=self.size.seconds, marks=self.folder / "marks"))
+        program.write_text(
+            PROGRAM.format(
+                seconds=self.size.seconds,
+                long=LONG,
+                long_s=self.stage.long_s,
+                tick_s=TICK_S,
+                marks=self.folder / "marks",
+            )
+        )
         (self.folder / "flow.py").write_text(
             SCRIPT.format(
                 python=sys.executable,
                 program=program,
                 tasks=self.size.tasks,
-                declared_s=2 * self.size.seconds[1],
+                declared_s=2 * max(self.size.seconds[1], self.stage.long_s),
             )
         )
         (self.folder / "site.toml").write_text(
             SITE.format(
                 workspace=self.workspace,
                 scratch=scratch,
+                cores=CORES,
                 walltime=self.stage.walltime,
                 pilots=self.stage.pilots,
                 interface=self.stage.interface,
@@ -190,10 +211,11 @@ class Scene:
             )
 
     def wait(self) -> float:
-        """Wait for the end of the run; return how long it all took."""
+        """Wait for the end of the run; return how long it all has taken."""
         most_s = PATIENCE_S + 3 * self.size.outage_s + 2 * self.size.tasks * self.size.seconds[1]
         self.runner.wait(most_s)
-        return monotonic() - self.began_s
+        self.ended_s = self.ended_s or monotonic()
+        return self.ended_s - self.began_s
 
     def end(self) -> None:
         """End what is left."""
@@ -225,11 +247,13 @@ class Scene:
         texts = (path.read_text() for path in sorted(self.folder.glob("std*.?")))
         return [line for text in texts for line in text.splitlines()]
 
-    def verdict(self) -> Verdict:
-        """Return what the run came to."""
-        found = judge(self.size.tasks, self.marks(), self.events())
+    def verdict(self, blow: Blow, *, runners: int = 1) -> Verdict:
+        """Return what the run came to; it is to have taken so many runners."""
+        found = judge(self.size.tasks, self.marks(), self.events(), blow)
         if self.runner.returncode:
             found.wrong.append(f"the runner ended with exit code {self.runner.returncode}")
+        if len(self.runners) != runners:
+            found.wrong.append(f"it took {len(self.runners)} runners")
         return found
 
     def until_under_way(self) -> None:
@@ -242,14 +266,27 @@ class Scene:
     def busy_pilot(self) -> str:
         """Return a pilot on which a task runs."""
         ended = {mark.attempt for mark in self.marks() if mark.what == "end"}
-        runs = [mark.attempt for mark in self.marks() if mark.attempt not in ended][-1]
+        return self.pilot_of(*[m.attempt for m in self.marks() if m.attempt not in ended][-1])
+
+    def pilot_of(self, task: str, attempt: int) -> str:
+        """Return the pilot that an attempt was given to."""
         ordered = self.events("TasksOrdered")
-        return next(str(one["pilot"]) for one in ordered if list(runs) in one["tasks"])
+        return next(str(one["pilot"]) for one in ordered if [task, attempt] in one["tasks"])
+
+    def pilots_on(self, node: str) -> frozenset[str]:
+        """Return the pilots that are on a node."""
+        lines = self.cluster.run("squeue", "-h", "-w", node, "-o", "%i").split()
+        events = self.pilots("PilotSubmitted")
+        return frozenset(str(event["pilot"]) for event in events if event["job"] in lines)
 
     def job_of(self, pilot: str) -> str:
         """Return the job that a pilot is."""
         events = self.pilots("PilotSubmitted")
         return next(str(event["job"]) for event in events if event["pilot"] == pilot)
+
+    def joined(self) -> frozenset[str]:
+        """Return the pilots that have joined so far."""
+        return frozenset(str(event["pilot"]) for event in self.pilots("PilotJoined"))
 
     def node_of(self, pilot: str) -> str:
         """Return the node that a pilot is on."""

@@ -39,9 +39,13 @@ def table(results: Sequence[Result], size: Size) -> str:
         f"{size.outage_s:g} s.\n\n"
     )
     rows = [
-        f"| {OUTAGES[one.name].title} | {one.verdict.extra_starts} | "
-        f"{max(0.0, one.whole_s - undisturbed_s):.0f} | {OUTAGES[one.name].seen} |\n"
+        f"| {_title(one.name, size)} | {one.verdict.extra_starts} | "
+        f"{one.whole_s - undisturbed_s:.0f} | {OUTAGES[one.name].seen} |\n"
         for one in results
         if one.name != NONE.name
     ]
     return about + HEAD + "".join(rows)
+
+
+def _title(name: str, size: Size) -> str:
+    return OUTAGES[name].title.format(tenth_s=size.outage_s / 10)

@@ -1,5 +1,7 @@
 """Runs on a real Slurm, each with an outage in its middle: no task is lost, or done twice.
 
+What each may cost, and what its user is told, is said in `benchmarks.outages.kinds`.
+
 What `python -m benchmarks.outages` does at full size is done here with a few short tasks; the dial
 EUCLID_DASK_OUTAGE_TASKS makes it larger. Most of the time is sleep, so some go on side by side.
 """
@@ -25,8 +27,6 @@ ROOT = Path(__file__).parents[2]
 TASKS = os.environ.get("EUCLID_DASK_OUTAGE_TASKS", "24")
 OUTAGE_S = "8"
 SIDE_BY_SIDE = 3
-UNTOUCHED = {"worker", "runner", "controller", "network"}
-"""Outages that must not cost a single start."""
 
 
 def _disturb(name: str) -> "subprocess.CompletedProcess[str]":
@@ -59,5 +59,3 @@ def test_every_task_is_done_once_whatever_happens(disturbed: Any, name: str) -> 
     assert done.returncode == 0, done.stdout + done.stderr
     (told,) = json.loads(done.stdout)
     assert told["verdict"]["wrong"] == []
-    if name in UNTOUCHED:
-        assert told["extra_starts"] == 0, told["verdict"]["reasons"]
