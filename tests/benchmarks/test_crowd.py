@@ -18,10 +18,12 @@ def test_pilots_that_only_speak_carry_a_run_to_its_end():
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        check=True,
+        check=False,
         timeout=50,
     )
-    figures = json.loads(ended.stdout)["figures"]
+    told = json.loads(ended.stdout)
+    figures, targets = told["figures"], told["targets"]
+    assert ended.returncode == any(figures[name] > most for name, most in targets.items())
     assert (figures["tasks"], figures["pilots"]) == (202, 10)
     assert 0 < figures["planner_ms"] < figures["runner_ms"]
     assert figures["scheduler_ms"] > 0
