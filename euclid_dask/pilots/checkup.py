@@ -3,6 +3,7 @@
 The cheap things are tried here; the rest by a job, which must find its way back.
 """
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -78,8 +79,9 @@ def checkup(site: Site, *, job: bool, patience_s: float) -> Iterator[Check]:
                 return
             yield Check(name="address", ok=True, found=f"pilots are told {listener.address}")
             if job and answered.ok:
-                probe = _Probe(site, batch, folder, listener)
-                yield from probe.checks(name, patience_s)
+                with _asked(folder) as question:
+                    probe = _Probe(site, batch, folder, listener, question)
+                    yield from probe.checks(name, patience_s)
 
 
 def _templates(site: Site) -> Iterator[Check]:
@@ -182,13 +184,27 @@ def _own_address(site: Site) -> str:
 # ---- the job
 
 
+@contextmanager
+def _asked(folder: Path) -> Iterator[str]:
+    """Put a question into the folder, and hold a lock on it."""
+    question = secrets.token_hex(8)
+    with (folder / QUESTION).open("w") as file:
+        file.write(question)
+        file.flush()
+        os.fsync(file.fileno())
+        with suppress(OSError):  # that locks do not work here, the job will find out, too
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield question
+
+
 class _Probe:
     """A job that looks around and answers."""
 
-    def __init__(self, site: Site, batch: BatchSystem, folder: Path, listener: _Listener) -> None:
+    def __init__(
+        self, site: Site, batch: BatchSystem, folder: Path, listener: _Listener, question: str
+    ) -> None:
         self._site, self._batch, self._folder, self._listener = site, batch, folder, listener
-        self._question = secrets.token_hex(8)
-        (folder / QUESTION).write_text(self._question)
+        self._question = question
 
     def checks(self, name: str, patience_s: float) -> Iterator[Check]:
         """Submit the job under this name, wait for its answer, and tell what it says."""
@@ -249,7 +265,8 @@ class _Probe:
     def _told(self, answer: Answer) -> Iterator[Check]:
         host = answer.host
         yield Check(name="job", ok=True, found=f"it ran on {host}")
-        yield from self._files(answer)
+        yield self._files(answer)
+        yield self._locks(answer)
         yield self._network(answer)
         if self._question in self._listener.skews_s:
             yield self._clock(host)
@@ -275,9 +292,9 @@ class _Probe:
             "euclid_dask; see the script below",
         )
 
-    def _files(self, answer: Answer) -> Iterator[Check]:
+    def _files(self, answer: Answer) -> Check:
         seen = answer.seen == self._question
-        yield Check(
+        return Check(
             name="files",
             ok=seen and not answer.exclusive,
             found="both sides see what the other writes and renames; O_EXCL holds"
@@ -285,6 +302,15 @@ class _Probe:
             else answer.exclusive or "the job did not see a file that was written here",
             fix="`workspace` must be the same folder here and on the nodes, on a file system with "
             "O_EXCL and without a long delay (NFS: actimeo)",
+        )
+
+    def _locks(self, answer: Answer) -> Check:
+        return Check(
+            name="locks",
+            ok=not answer.locked,
+            found=answer.locked or "what is locked here is locked on the nodes (flock)",
+            fix="runners on two hosts could work in one workdir at once: mount it with locks for "
+            "all hosts (Lustre: flock, NFS: local_lock=none), or always use the same host",
         )
 
     def _network(self, answer: Answer) -> Check:

@@ -6,6 +6,7 @@ It answers by a file in the folder, which the runner has made and put a file int
 """
 
 import argparse
+import fcntl
 import os
 import socket
 import sys
@@ -26,13 +27,15 @@ _PATIENCE_S: Final = 15.0
 class Answer(Value, frozen=True, kw_only=True):
     """What a node says: `seen` is the text of the runner's file; troubles are "" where all is well.
 
-    `exclusive` tells what is wrong with making a file that may not be there yet, `reached` with the
-    way back to the runner, `unfit` with the host as a place for tasks.
+    `exclusive` tells what is wrong with making a file that may not be there yet, `locked` with a
+    lock that the runner's side holds, `reached` with the way back to the runner, `unfit` with the
+    host as a place for tasks.
     """
 
     host: str
     seen: str = ""
     exclusive: str = ""
+    locked: str = ""
     reached: str = ""
     unfit: tuple[str, ...] = ()
 
@@ -54,6 +57,7 @@ def main(words: Sequence[str] | None = None) -> int:
         host=os.uname().nodename,
         seen=question,
         exclusive=_exclusive(folder / QUESTION),
+        locked=_locked(folder / QUESTION),
         reached=_reached(options.address, question),
         unfit=tuple(
             troubles(workspace=folder, scratch=Path(scratch), disk_bytes=0, source=options.source)
@@ -72,6 +76,18 @@ def _exclusive(there: Path) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return "a file that is there can be made once more (O_EXCL)"
+
+
+def _locked(there: Path) -> str:
+    """Say what happens when a file is to be locked that the runner's side has locked."""
+    try:
+        with there.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return ""
+    except OSError as error:
+        return error.strerror or str(error)
+    return "a file that is locked on another host can be locked once more (flock)"
 
 
 def _reached(address: str, question: str) -> str:

@@ -24,7 +24,18 @@ ram = "200MB"
 walltime = "10min"
 """
 LOOPBACK = '[network]\ninterface = "lo"'
-ALL = ["templates", "workspace", "batch", "address", "submit", "job", "files", "network", "clocks"]
+ALL = [
+    "templates",
+    "workspace",
+    "batch",
+    "address",
+    "submit",
+    "job",
+    "files",
+    "locks",
+    "network",
+    "clocks",
+]
 
 
 class Sites:
@@ -122,3 +133,4 @@ def test_a_node_tells_what_it_does_not_see(tmp_path: Path) -> None:
     assert probe.main(["--folder", str(tmp_path), "--address", "127.0.0.1:1"]) == 0
     answer = json_reader(probe.Answer)((tmp_path / probe.ANSWER).read_bytes())
     assert (answer.seen, answer.exclusive) == ("q", "")
+    assert answer.locked == "a file that is locked on another host can be locked once more (flock)"
