@@ -10,8 +10,10 @@ from euclid_dask.core.attempts import Order, Place
 
 _SOURCED = """\
 euclid_dask_words=("$@"); set --
+trap 'echo "euclid-dask: sourcing the environment ended the shell" >&2' EXIT
 {source}
 euclid_dask_status=$?
+trap - EXIT
 if [ $euclid_dask_status -ne 0 ]; then
   echo "euclid-dask: sourcing the environment failed" >&2
   exit $euclid_dask_status

@@ -92,3 +92,12 @@ def test_a_pasted_command_has_the_same_words(tmp_path: Path) -> None:
     line = pasteable(("run", "--a=b c", "it's"), place)
     assert line.startswith(f"cd {tmp_path} && source x && y && ")
     assert shlex.split(line)[-3:] == ["run", "--a=b c", "it's"]
+
+
+def test_an_environment_that_ends_the_shell_says_so(tmp_path: Path) -> None:
+    setup = tmp_path / "setup.sh"
+    setup.write_text("exit 3\n")
+    words = sourced(("touch", str(tmp_path / "ran")), str(setup))
+    answer = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (answer.returncode, (tmp_path / "ran").exists()) == (3, False)
+    assert answer.stderr == "euclid-dask: sourcing the environment ended the shell\n"
