@@ -240,6 +240,5 @@ def _runner(active: ActiveRun, settings: Settings, site: "Site | None") -> Runne
             "knows nothing of",
             hint=f"go on at its site: --site {active.run.options.site}",
         )
-    return Runner(
-        make_executor(settings.executor, settings.offer()), clock, on_turn=settings.on_turn
-    )
+    executor = make_executor(settings.executor, settings.offer(), settings.scheduler_patience_s)
+    return Runner(executor, clock, on_turn=settings.on_turn)

@@ -13,7 +13,7 @@ from euclid_dask.core.resources import Resources
 from euclid_dask.dsl import LoadedPipeline, PipelineFunction
 from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.loop import OnTurn, Runner
-from euclid_dask.wiring import machine
+from euclid_dask.wiring import PATIENCE_S, machine
 
 if TYPE_CHECKING:
     from euclid_dask.pilots.site import Site
@@ -27,8 +27,10 @@ class Settings:
     """How to run, whatever is run. None means: by the site, or this machine, or as usual.
 
     With `site`, a site file, tasks run on pilots of that site; else `executor` is "auto", "dask",
-    "inline" or the address of a Dask scheduler. `identity_by` says how input files are compared:
-    "mtime" (size and mtime) or "content" (SHA-256). `profiles` is the file with what attempts used.
+    "inline" or the address of a Dask scheduler; one that goes is waited for,
+    `scheduler_patience_s` seconds, then the run is stopped. `identity_by` says how input files are
+    compared: "mtime" (size and mtime) or "content" (SHA-256). `profiles` is the file with what
+    attempts used.
     With `spare_pilots`, SIGTERM stops the runner of a run at a site, but not its pilots.
     Questions for inputs are answered by `registry`, a file or URL, as hosts of `zone` see the
     files; with `answers`, a file that a run or campaign has written, nothing is asked again.
@@ -38,6 +40,7 @@ class Settings:
 
     site: str | Path | None = None
     executor: str = "auto"
+    scheduler_patience_s: float = PATIENCE_S
     cores: float | None = None
     ram_bytes: int | None = None
     policy: str | None = None

@@ -10,7 +10,7 @@ from euclid_dask.api import Settings
 from euclid_dask.core.errors import InputError
 from euclid_dask.planner.policies import POLICIES
 from euclid_dask.runner.isf import is_absent
-from euclid_dask.wiring import parse_size
+from euclid_dask.wiring import PATIENCE_S, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[F], F]
@@ -72,6 +72,14 @@ EXECUTION: Final[Sequence[Option[Any]]] = (
         show_default=True,
         help="inline (threads), dask (embedded), auto (threads, Dask if it takes longer than "
         "seconds), or a scheduler's address.",
+    ),
+    click.option(
+        "--scheduler-patience",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        default=PATIENCE_S,
+        show_default=True,
+        help="How long a scheduler that goes is waited for, before the run is stopped.",
     ),
     *MACHINE,
     click.option(
@@ -182,6 +190,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         progress=False,  # commands have their own, or --quiet
         site=given.get("site"),
         executor=given.get("executor", "auto"),
+        scheduler_patience_s=given.get("scheduler_patience", PATIENCE_S),
         cores=given.get("cores"),
         ram_bytes=parse_size(given["ram"]) if given.get("ram") else None,
         policy=given.get("policy"),

@@ -58,7 +58,17 @@ class AttemptsLost(Value, frozen=True, kw_only=True):
     dead: bool = False
 
 
-News = AttemptStarted | AttemptEnded | AttemptsReturned | AttemptsLost | PilotEvent
+class ExecutorGone(Value, frozen=True, kw_only=True):
+    """News: the executor has given up; no pilot of it will come again. `hint` says what may help.
+
+    What it carried has been answered.
+    """
+
+    reason: str
+    hint: str
+
+
+News = AttemptStarted | AttemptEnded | AttemptsReturned | AttemptsLost | PilotEvent | ExecutorGone
 """What executors and supplies put into the inbox."""
 
 

@@ -47,6 +47,7 @@ from euclid_dask.core.seams import (
     BundleOrder,
     Clock,
     Executor,
+    ExecutorGone,
     News,
 )
 from euclid_dask.core.states import RUN_ENDED
@@ -70,6 +71,7 @@ PATIENCE_S: Final = 0.2
 """The longest wait for news before `on_turn` is called again, in seconds."""
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SPARED: Final = "pilots and their tasks go on; take them over"
 
 Cancels = dict[tuple[RunId, bool], list[tuple[TaskId, int]]]
 """Attempts to cancel, by their run and whether only those that have not been started."""
@@ -99,7 +101,7 @@ class Runner:
         self.fleet = Fleet() if pilots is None else pilots.fleet
         self.runs: dict[RunId, ActiveRun] = {}
         self._on_turn = on_turn
-        self._leaving = ""
+        self._leaving: tuple[str, str] | None = None
         self._turned_s = 0.0
         self._noted = 0
         self._durations: dict[str, Duration] = {}
@@ -112,9 +114,9 @@ class Runner:
         self.runs[active.run.id] = active
         active.run.share(self._durations)
 
-    def leave(self, reason: str) -> None:
+    def leave(self, reason: str, hint: str = _SPARED) -> None:
         """Stop after the next turn; pilots and what runs there are spared, for another runner."""
-        self._leaving = reason
+        self._leaving = reason, hint
 
     def run_until_ended(self) -> None:
         """Carry all runs to their ends.
@@ -129,8 +131,8 @@ class Runner:
                 self.pilots.open(self.inbox)
             self.turn([])
             while not self._all_ended() or self._is_full:
-                if self._leaving:
-                    raise self._left()
+                if self._leaving is not None:
+                    raise self._left(*self._leaving)
                 self.turn(self.inbox.take(PATIENCE_S))
             for active in self.runs.values():
                 write_index(active.workspace.files(active.run.id), active.run)
@@ -139,11 +141,10 @@ class Runner:
                 self.pilots.close(end_pilots=self._all_ended())
             self.executor.close(end_pilots=self._all_ended())
 
-    def _left(self) -> StoppedError:
+    def _left(self, reason: str, hint: str) -> StoppedError:
         workdirs = " ".join(str(active.workdir) for active in self.runs.values())
         return StoppedError(
-            f"the runner was stopped: {self._leaving}",
-            hint=f"pilots and their tasks go on; take them over: euclid-dask resume {workdirs}",
+            f"the runner was stopped: {reason}", hint=f"{hint}: euclid-dask resume {workdirs}"
         )
 
     def _all_ended(self) -> bool:
@@ -230,6 +231,8 @@ class Runner:
                         active.record(
                             CancelRequested(at_s=self.clock.now_s(), reason=reason, now=now)
                         )
+            case ExecutorGone(reason=reason, hint=hint):
+                self.leave(reason, hint)
             case AttemptStarted() | AttemptEnded() | AttemptsReturned() | AttemptsLost():
                 active = self.runs[item.run]
                 for event in events_of(active, item, self.clock.now_s()):

@@ -13,6 +13,9 @@ from euclid_dask.core.seams import Executor
 DASK_AFTER_S: Final = 3.0
 """A run that has ended by then does not wait for Dask to be imported, half a second of CPU."""
 
+PATIENCE_S: Final = 900.0
+"""How long a run waits for the scheduler of somebody else that has gone."""
+
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _NO_LIMIT: Final = 1 << 60
 
@@ -30,11 +33,11 @@ def machine(cores: float | None = None, ram_bytes: int | None = None) -> Resourc
     )
 
 
-def make_executor(kind: str, offer: Resources) -> Executor:
+def make_executor(kind: str, offer: Resources, patience_s: float = PATIENCE_S) -> Executor:
     """Return an executor: "auto", "dask", "inline", or a scheduler's address.
 
     "dask" is embedded, "inline" is without Dask, "auto" begins without it and embeds it if the
-    run goes on for a while.
+    run goes on for a while. A scheduler that goes is waited for, `patience_s` seconds.
 
     Raises:
         InputError: There is no such executor.
@@ -50,7 +53,7 @@ def make_executor(kind: str, offer: Resources) -> Executor:
             return DaskExecutor(offer=offer)
         if kind == "auto":
             return DaskExecutor(offer=offer, after_s=DASK_AFTER_S)
-        return DaskExecutor(address=kind)
+        return DaskExecutor(address=kind, patience_s=patience_s)
     raise InputError(
         f"there is no executor {kind!r}",
         hint="executors: auto, dask, inline, or the address of a Dask scheduler: tcp://host:8786",

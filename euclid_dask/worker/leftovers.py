@@ -45,7 +45,16 @@ def kill_processes(
     return alive
 
 
+def sentence(task: str, command: str) -> str:
+    """Return what to say of a process that is killed; "" if nothing is known: it just died."""
+    if not task and not command:
+        return ""
+    owner = f" of task '{task}'" if task else ""
+    return f"a process{owner} still ran and is killed" + (f": {command}" if command else "")
+
+
 def _tell(process: Process) -> None:
     task = procfs.variable(process.pid, procfs.TASK_MARKER)
-    command = procfs.command_line(process.pid)
-    log.warning("a process of task '%s' still ran and is killed: %s", task, command)
+    told = sentence(task, procfs.command_line(process.pid))
+    if told:
+        log.warning("%s", told)

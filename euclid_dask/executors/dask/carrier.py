@@ -10,6 +10,7 @@ What it does not carry when it comes back, has ended or never arrived: the recor
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -53,9 +54,9 @@ class Contact:
 class Carrier:
     """Sends bundles to Dask workers. All methods belong to the event loop's thread.
 
-    `client` is an asynchronous `distributed.Client`, `topic` names the event stream, `in_process`
-    says that the one worker lives in this process. `adopted` are bundles that an earlier runner
-    sent to supervised pilots.
+    `client` is an asynchronous `distributed.Client`; while no pilot is there, it may be replaced.
+    `topic` names the event stream, `in_process` says that the one worker lives in this process.
+    `adopted` are bundles that an earlier runner sent to supervised pilots.
     """
 
     def __init__(
@@ -65,15 +66,15 @@ class Carrier:
         *,
         topic: str,
         in_process: bool,
-        dashboard_address: str,
+        dashboard_address: str = "",
         adopted: Sequence[BundleOrder] = (),
     ) -> None:
         self.dashboard_address = dashboard_address
         self.subscribed = asyncio.Event()
         self._in_process = in_process
-        self._client = client
+        self.client = client
         self._inbox = inbox
-        self._topic = topic
+        self.topic = topic
         self._ledger = Ledger(inbox)
         self._ledger.depart([Trip(bundle) for bundle in adopted])
         self._contacts: dict[PilotId, Contact] = {}
@@ -174,7 +175,7 @@ class Carrier:
                 continue
             key = _key(trip.bundle)
             sent[key] = trip
-            tasks[key] = (remote.carry, to_json(trip.bundle), self._topic, contact.worker)
+            tasks[key] = (remote.carry, to_json(trip.bundle), self.topic, contact.worker)
             pins[key] = [contact.address]
         if sent:
             self._compute(tasks, pins, sent)
@@ -201,7 +202,7 @@ class Carrier:
         self._sent.clear()
         for trip in self._ending():
             self._ledger.lose(trip, reason)
-        remote.unlisten(self._topic)
+        remote.unlisten(self.topic)
 
     def receive(self, event: tuple[float, Sequence[Any]]) -> None:
         """Take news from the event stream."""
@@ -233,11 +234,11 @@ class Carrier:
         It is one layer: what Dask does with a graph grows with the square of their number.
         """
         self._graphs += 1
-        name = f"{self._topic}-{self._graphs}"
+        name = f"{self.topic}-{self._graphs}"
         annotations = {"workers": pins.__getitem__, "allow_other_workers": False}
         layer = MaterializedLayer(tasks, annotations=annotations)
         graph = HighLevelGraph({name: layer}, {name: set()})
-        futures = self._client.get(graph, list(sent), sync=False, retries=0)
+        futures = self.client.get(graph, list(sent), sync=False, retries=0)
         for future, trip in zip(futures, sent.values(), strict=True):
             self._sent[trip] = future
         if self._sweeping is None:
@@ -309,7 +310,8 @@ class Carrier:
             self._spawn(self._run_there(contact.address, function, keys, *words))
 
     async def _run_there(self, address: str, function: Callable[..., None], *words: Any) -> None:
-        await self._client.run(function, *words, workers=[address], on_error="ignore")
+        with suppress(OSError):  # the scheduler has gone, and takes all pilots along
+            await self.client.run(function, *words, workers=[address], on_error="ignore")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
 
@@ -12,8 +13,9 @@ import dask.config
 from distributed import Client, Scheduler, Worker
 from distributed.utils import silence_logging_cmgr
 
+from euclid_dask.core.amounts import duration_text
 from euclid_dask.core.ids import PilotId
-from euclid_dask.core.seams import BundleOrder, Inbox
+from euclid_dask.core.seams import BundleOrder, ExecutorGone, Inbox
 from euclid_dask.executors.dask import page
 from euclid_dask.executors.dask.carrier import SUBSCRIBED, Carrier, Contact
 from euclid_dask.executors.dask.config import CONFIG
@@ -25,6 +27,7 @@ _BATCH_S: Final = 0.001
 GRACE_S: Final = 30.0
 _SPARE_THREADS: Final = 2
 _LOOK_S: Final = 0.5
+_GONE: Final = "the Dask scheduler has gone"
 _ECHO_S: Final = 0.01
 
 log = logging.getLogger(__name__)
@@ -63,35 +66,35 @@ async def embedded(inbox: Inbox, slots: int) -> AsyncIterator[Carrier]:
 
 @asynccontextmanager
 async def existing(
-    inbox: Inbox, address: str, timeout_s: float, adopted: Sequence[BundleOrder]
+    inbox: Inbox,
+    address: str,
+    *,
+    timeout_s: float,
+    patience_s: float,
+    adopted: Sequence[BundleOrder] = (),
 ) -> AsyncIterator[Carrier]:
-    """Be a client of the scheduler at `address`, whose workers are announced as pilots."""
-    with quiet():
+    """Be a client of the scheduler at `address`, whose workers are announced as pilots.
+
+    If it goes, it is waited for for `patience_s` seconds.
+    """
+    with quiet(logging.CRITICAL):  # what there is to say of a scheduler that goes, we say ourselves
         client = await connect(address, timeout_s)
-        topic = new_topic()
-        carrier = Carrier(
-            client,
-            inbox,
-            topic=topic,
-            in_process=False,
-            dashboard_address=client.dashboard_link,
-            adopted=adopted,
-        )
-        await enrol(client, carrier, topic)
-        watch = asyncio.create_task(_watch_scheduler(client, carrier, topic))
+        carrier = Carrier(client, inbox, topic=new_topic(), in_process=False, adopted=adopted)
+        await enrol(carrier)
+        watch = asyncio.create_task(_watch(carrier, inbox, address, timeout_s, patience_s))
         try:
             yield carrier
         finally:
-            watch.cancel()
+            while not watch.done():  # a client that is closing swallows what cancels it
+                watch.cancel()
+                await asyncio.wait([watch], timeout=_LOOK_S)
             await carrier.close(GRACE_S)
-            if client.status == "running":
-                client.unsubscribe_topic("all")
-                await client.unregister_worker_plugin(Announcer(topic).name)
-            await client.close()
+            await _leave(carrier)
 
 
-async def enrol(client: Any, carrier: Carrier, topic: str) -> None:
+async def enrol(carrier: Carrier) -> None:
     """Have all workers, those that come later too, announce themselves."""
+    client, topic = carrier.client, carrier.topic
     carrier.subscribed.clear()
     client.subscribe_topic("all", carrier.watch)
     client.subscribe_topic(topic, carrier.receive)
@@ -101,25 +104,69 @@ async def enrol(client: Any, carrier: Carrier, topic: str) -> None:
     await client.register_plugin(Announcer(topic))
 
 
-async def _watch_scheduler(client: Any, carrier: Carrier, topic: str) -> None:
-    """Take back all pilots when the scheduler goes; enrol them again when it is back."""
-    gone = False
-    while client.status != "closed":
-        await asyncio.sleep(_LOOK_S)
-        if client.status != "running" and not gone:
-            gone = True
-            log.warning("the Dask scheduler has gone")
-            carrier.leave_all("the Dask scheduler has gone")
-        elif client.status == "running" and gone:
-            gone = False
-            await enrol(client, carrier, topic)
+async def _leave(carrier: Carrier) -> None:
+    """Leave the cluster as it was, if it is there."""
+    client = carrier.client
+    if client.status == "running":
+        client.unsubscribe_topic("all")
+        await client.unregister_worker_plugin(Announcer(carrier.topic).name)
+    await client.close()
+
+
+async def _watch(
+    carrier: Carrier, inbox: Inbox, address: str, timeout_s: float, patience_s: float
+) -> None:
+    """Take back all pilots when the scheduler goes; connect and enrol again when it is back."""
+    is_there = True
+    while is_there:
+        client = carrier.client
+        connection = client.scheduler_comm
+        carrier.dashboard_address = await page.find(client.dashboard_link)
+        while not _is_lost(client, connection):  # noqa: ASYNC110 - Dask tells nobody
+            await asyncio.sleep(_LOOK_S)
+        log.warning("%s; it is waited for, %s at most", _GONE, duration_text(patience_s))
+        carrier.leave_all(_GONE)
+        is_there = await _return(carrier, address, timeout_s, patience_s)
+    reason = f"no Dask scheduler was at {address} for {duration_text(patience_s)}"
+    inbox.put(ExecutorGone(reason=reason, hint="when it is back, go on with the run"))
+
+
+def _is_lost(client: Any, connection: Any) -> bool:
+    """Tell whether a connection to the scheduler is lost, be it that Dask has made another one."""
+    return connection is None or connection is not client.scheduler_comm or connection.closed()
+
+
+async def _return(carrier: Carrier, address: str, timeout_s: float, patience_s: float) -> bool:
+    """Wait for the scheduler, and join it as somebody new; tell whether it came.
+
+    Dask's client would come back for a while only, and by a name that the scheduler may still
+    have to forget, with all that it was told under it.
+    """
+    until_s = monotonic() + patience_s
+    await carrier.client.close()
+    while (left_s := until_s - monotonic()) > 0:
+        try:
+            carrier.client = await connect(address, min(timeout_s, left_s))  # backs off
+            await asyncio.wait_for(enrol(carrier), timeout_s)
+        except OSError:
+            await carrier.client.close()
+            await asyncio.sleep(_LOOK_S)
+        else:
+            log.warning("the Dask scheduler is back")
+            return True
+    return False
 
 
 async def connect(address: str, timeout_s: float) -> Any:
     """Return a client of the scheduler at `address`, on this event loop."""
-    return await Client(  # type: ignore[no-untyped-call]
+    client: Any = Client(  # type: ignore[no-untyped-call]
         address, asynchronous=True, set_as_default=False, timeout=timeout_s
     )
+    try:
+        return await client
+    except asyncio.CancelledError:
+        await client.close()
+        raise
 
 
 def _hasten(scheduler: Scheduler, worker: Worker, client: Any) -> None:

@@ -36,11 +36,12 @@ class DaskExecutor:
     as is all if it does not come up. It is begun `after_s` seconds after `open`, so that a run
     that has ended by then does not wait for Dask at all.
     With `address`, it is the one whose scheduler listens there; each worker is a pilot that
-    offers as many cores and slots as it has threads, or what its supervisor says.
+    offers as many cores and slots as it has threads, or what its supervisor says. When that
+    scheduler goes, it is waited for, `patience_s` seconds each time; then the executor gives up.
     With `server`, a scheduler in this process listens there, and pilots come to it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  of one kind or another
         self,
         *,
         offer: Resources | None = None,
@@ -48,6 +49,7 @@ class DaskExecutor:
         address: str | None = None,
         server: Server | None = None,
         timeout_s: float = 30.0,
+        patience_s: float = 900.0,
         after_s: float = 0.0,
     ) -> None:
         if sum(one is not None for one in (offer, address, server)) != 1:
@@ -59,6 +61,7 @@ class DaskExecutor:
         self._server = server
         self._adopted: tuple[BundleOrder, ...] = ()
         self._timeout_s = timeout_s
+        self._patience_s = patience_s
         self._after_s = after_s
         self._inbox: Inbox | None = None
         self._closing = Event()
@@ -180,7 +183,11 @@ class DaskExecutor:
             opened = server.serving(self._inbox, self._server, self._adopted)
         else:
             opened = cluster.existing(
-                self._inbox, str(self._address), self._timeout_s, self._adopted
+                self._inbox,
+                str(self._address),
+                timeout_s=self._timeout_s,
+                patience_s=self._patience_s,
+                adopted=self._adopted,
             )
         async with opened as carrier:
             self._carrier.set_result(carrier)

@@ -1,10 +1,15 @@
-"""Dask's dashboard, loaded when somebody looks at it, since Bokeh is slow to import."""
+"""Dask's dashboard: ours, loaded when somebody looks at it, as Bokeh is slow; and others'."""
 
 import asyncio
+from http import HTTPStatus
 from importlib import import_module
+from typing import Final
 
 from distributed import Scheduler
 from tornado import web
+from tornado.httpclient import AsyncHTTPClient, HTTPError
+
+_PATIENCE_S: Final = 5.0
 
 
 def serve_when_asked(scheduler: Scheduler) -> None:
@@ -28,3 +33,16 @@ def serve_when_asked(scheduler: Scheduler) -> None:
 
     lazy = web.Application([(r"/.*", Load)])
     application.add_application(lazy)
+
+
+async def find(url: str) -> str:
+    """Return where a scheduler says that its dashboard is, if there is one; else ""."""
+    try:
+        await AsyncHTTPClient().fetch(
+            url, method="HEAD", connect_timeout=_PATIENCE_S, request_timeout=_PATIENCE_S
+        )
+    except HTTPError as error:
+        return url if error.code == HTTPStatus.METHOD_NOT_ALLOWED else ""
+    except OSError:
+        return ""
+    return url

@@ -45,22 +45,21 @@ async def serving(
         page.serve_when_asked(scheduler)
         inner, outer = (listener.contact_address for listener in scheduler.listeners)
         client = await connect(inner, 30.0)
-        topic = new_topic()
         carrier = Carrier(
             client,
             inbox,
-            topic=topic,
+            topic=new_topic(),
             in_process=False,
             dashboard_address=f"http://127.0.0.1:{scheduler.http_server.port}/status",
             adopted=adopted,
         )
-        await enrol(client, carrier, topic)
+        await enrol(carrier)
         write_address(server.folder, outer, scheduler.id)
         try:
             yield carrier
         finally:
             await carrier.close(GRACE_S)
-            for one in ("all", topic):  # else what pilots still tell cannot be delivered
+            for one in ("all", carrier.topic):  # else what pilots still tell cannot be delivered
                 client.unsubscribe_topic(one)
             await client.close()
             await scheduler.close()
