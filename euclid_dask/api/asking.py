@@ -70,7 +70,7 @@ def answer(flow: Flow, questions: Mapping[str, str], settings: Settings, workdir
     try:
         path = freeze(answers, workspace.records / ANSWERS)
         if settings.answers is None or not _is_staged(answers, workdir):
-            warnings = _stage(answers, data_settings(settings), workdir, _owner(path))
+            warnings = _stage(answers, settings.data(), workdir, _owner(path))
         files = {port: str(_port_file(port, it, workdir)) for port, it in answers.asked.items()}
     finally:
         lock.release()
@@ -97,7 +97,7 @@ def collected(flow: Flow, questions: Mapping[str, str], settings: Settings) -> A
     """
     if settings.answers is not None:
         return _as_before(Path(settings.answers), questions)
-    with open_registry(data_settings(settings), read_only=True) as registry:
+    with open_registry(settings.data(), read_only=True) as registry:
         for port, question in questions.items():
             _refuse_unknown(registry, port, question)
         answers = ask(registry, questions, list_inputs(flow))
@@ -127,13 +127,6 @@ def refuse_many(asked: Mapping[str, Answer], where: str = "") -> None:
             )
 
 
-def data_settings(settings: Settings) -> DataSettings:
-    """Return how a run's questions are asked."""
-    return DataSettings(
-        registry=settings.registry, zone=settings.zone, credentials=settings.credentials
-    )
-
-
 def staged(options: RunOptions, workdir: Path) -> Manifest:
     """Return what was staged for the questions of a run."""
     ids = read_answers(workdir / options.answers).products
@@ -150,7 +143,7 @@ def ended(run: Run, workdir: Path, settings: Settings) -> list[str]:
     """
     told = _harm_of(run, workdir, settings)
     if run.state is RunState.DONE:
-        with suppress(EuclidDaskError), open_registry(data_settings(settings)) as registry:
+        with suppress(EuclidDaskError), open_registry(settings.data()) as registry:
             registry.pins.remove(_owner(workdir / run.options.answers))
     return told
 
@@ -165,8 +158,8 @@ def _harm_of(run: Run, workdir: Path, settings: Settings) -> list[str]:
         return []
     told = [f"{one.entry.path}, an input, {one.what} during the run" for one in found]
     try:
-        with open_registry(data_settings(settings)) as registry:
-            _suspect(registry, found, settings.zone, run.id)
+        with open_registry(settings.data()) as registry:
+            _suspect(registry, found, settings.data().zone, run.id)
     except EuclidDaskError as error:
         told.append(f"the registry does not know yet that inputs were changed: {error.message}")
     return told

@@ -18,7 +18,6 @@ from typing import Any, Final
 from euclid_dask.api.asking import (
     ANSWERS,
     collected,
-    data_settings,
     refuse_many,
     refuse_unread,
 )
@@ -223,7 +222,7 @@ def _of_result(one: Group, result: RunResult) -> Row:
 def _groups(call: Call, grouping: Grouping, settings: Settings) -> tuple[Group, ...]:
     answers = collected(call.loaded.flow, call.questions, settings)
     paths = {path for some in (grouping.by, *grouping.links.values()) for path in some}
-    with open_registry(data_settings(settings), read_only=True) as registry:
+    with open_registry(settings.data(), read_only=True) as registry:
         refuse_unread(registry, paths, "--group-by")
         products = registry.products(list(answers.products))
     groups = group(answers, products, grouping.by, grouping.links)

@@ -16,6 +16,7 @@ from euclid_dask.runner.loop import OnTurn, Runner
 from euclid_dask.wiring import PATIENCE_S, machine
 
 if TYPE_CHECKING:
+    from euclid_dask.api.data import DataSettings
     from euclid_dask.pilots.site import Site
 
 Script = str | Path | PipelineFunction | LoadedPipeline
@@ -63,7 +64,7 @@ class Settings:
     profiles: str | Path | None = None
     spare_pilots: bool = False
     registry: str = ""
-    zone: str = "local"
+    zone: str = ""
     credentials: str | Path | None = None
     answers: str | Path | None = None
     progress: bool = True
@@ -77,6 +78,22 @@ class Settings:
     def limit(self) -> Resources | None:
         """Return the largest task that can be placed; None if only the pilots will tell."""
         return None if self.site or "://" in self.executor else self.offer()
+
+    def data(self) -> "DataSettings":
+        """Return which registry is asked, and how hosts see storages: as set here, or by the site.
+
+        Raises:
+            SiteError: The site cannot be read, or is wrong.
+        """
+        from euclid_dask.api.data import DataSettings  # noqa: PLC0415  few runs ask a registry
+
+        site = self.read_site()
+        usual = DataSettings() if site is None else site.data
+        return DataSettings(
+            registry=self.registry or usual.registry,
+            zone=self.zone or usual.zone,
+            credentials=self.credentials or usual.credentials or None,
+        )
 
     def read_site(self) -> "Site | None":
         """Return the site, None if tasks run without one.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from euclid_dask.api import Settings
 from euclid_dask.cli.options import Option
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ DATA: Final[Sequence[Option[Any]]] = (
     click.option(
         "--zone",
         envvar="EUCLID_DASK_ZONE",
-        default="local",
-        show_default=True,
+        default="",
+        show_default="local",
         help="The hosts that see storages as this one does.",
     ),
     click.option(
@@ -37,9 +38,11 @@ DATA: Final[Sequence[Option[Any]]] = (
 
 
 def data_settings(given: Mapping[str, Any]) -> "DataSettings":
-    """Return what these options say."""
-    from euclid_dask.api.data import DataSettings  # noqa: PLC0415  `run` seldom needs a registry
-
-    return DataSettings(
-        registry=given["registry"], zone=given["zone"], credentials=given["credentials"]
+    """Return what these options say, or the site, if one is given."""
+    settings = Settings(
+        site=given.get("site"),
+        registry=given["registry"],
+        zone=given["zone"],
+        credentials=given["credentials"],
     )
+    return settings.data()

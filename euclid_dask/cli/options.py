@@ -213,7 +213,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         profiles=given.get("profiles"),
         spare_pilots=given.get("spare_pilots", False),
         registry=given.get("registry", ""),
-        zone=given.get("zone", "local"),
+        zone=given.get("zone", ""),
         credentials=given.get("credentials"),
         answers=given.get("answers"),
     )

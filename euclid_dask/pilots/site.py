@@ -253,6 +253,21 @@ class Intervals(Value, frozen=True, kw_only=True):
     )
 
 
+class Files(Value, frozen=True, kw_only=True):
+    """Where files are known, and how the hosts of the site see them."""
+
+    registry: Annotated[
+        _Line,
+        Meta(description="a file (SQLite) or postgresql://host/database; empty: the user's own"),
+    ] = ""
+    zone: Annotated[
+        _Name, Meta(description="the name by which ways to storages know the hosts of the site")
+    ] = "local"
+    credentials: Annotated[
+        _Line, Meta(description="file of users and passwords or keys, by name; empty for none")
+    ] = ""
+
+
 class Site(Value, frozen=True, kw_only=True):
     """A data centre: where runs work, its batch system, and the pilots to have there."""
 
@@ -275,6 +290,7 @@ class Site(Value, frozen=True, kw_only=True):
     network: Network = Network()
     intervals: Intervals = Intervals()
     runner: RunnerJob = RunnerJob()
+    data: Files = Files()
 
     @property
     def rules(self) -> Rules:
@@ -401,7 +417,12 @@ def _check(page: Page, site: Site) -> None:
     if site.policy not in POLICIES:
         hint = did_you_mean(site.policy, POLICIES, "policies")
         page.wrong(("policy",), f"there is no policy '{site.policy}'; {hint}")
-    paths = {("workspace",): site.workspace, ("pilots", "scratch"): site.pilots.scratch or "/"}
+    paths = {
+        ("workspace",): site.workspace,
+        ("pilots", "scratch"): site.pilots.scratch or "/",
+        ("data", "registry"): "/" if "://" in site.data.registry else site.data.registry or "/",
+        ("data", "credentials"): site.data.credentials or "/",
+    }
     for key, path in paths.items():
         if not path.startswith(("/", "$")):
             page.wrong(key, f"'{path}' is not an absolute path")

@@ -290,8 +290,12 @@ walltime = "2h"
 """
 
 
-def test_a_submitted_run_asks_before_and_its_job_does_not(store: Store) -> None:
-    (store.folder / "site.toml").write_text(SITE.format(folder=store.folder))
+def test_a_submitted_run_asks_before_and_its_job_does_not(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = SITE.format(folder=store.folder) + f'[data]\nregistry = "{store.data.registry}"\n'
+    (store.folder / "site.toml").write_text(site)
+    monkeypatch.delenv("EUCLID_DASK_REGISTRY")
     words = ("--workdir", "w", "--site", "site.toml", "--dry-run")
     found = call("submit", "many.py", f"frames={QUESTION}", *words)
     assert found.exit_code == 0, found.output
@@ -326,6 +330,13 @@ def test_a_registry_that_another_process_writes_keeps_no_run_from_going_on(store
     assert result.state == "done"
     (warning,) = result.warnings
     assert "nothing keeps the inputs of this run from being removed" in warning
+
+
+def test_a_site_says_in_which_zone_its_hosts_are(store: Store) -> None:
+    site = SITE.format(folder=store.folder) + '[data]\nzone = "moon"\n'
+    (store.folder / "site.toml").write_text(site)
+    words = ("run", "many.py", f"frames={QUESTION}", "--workdir", "w", "--site", "site.toml")
+    assert "hosts of the zone moon cannot get the files" in call(*words).stderr
 
 
 def test_a_dry_run_lists_the_products_and_leaves_nothing(store: Store) -> None:

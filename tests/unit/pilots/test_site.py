@@ -142,6 +142,7 @@ def test_a_site_has_rules_for_its_pilots(read: Read) -> None:
         ('"1d"', '"1d"\n[network]\nport = 65536', "8: network.port: 65536 is not a whole"),
         ('"1d"', '"1d"\n[defaults]\nquue = ""', "8: defaults.quue: there is no such key; did"),
         ('"1d"', '"1d"\n[environments]\nA = ""\na = ""', "9: environments.a: is there twice"),
+        ('"1d"', '"1d"\n[data]\nregistry = "r.db"', "8: data.registry: 'r.db' is not an absolute"),
         ("cores = 8\n", "", "3: templates.medium: 'cores' is missing: a number above 0"),
         ("= 8", "= 8 8", "4: not TOML: "),
         ("[templates.medium]", "[[templates.medium]]", "3: templates.medium: a list is not a"),
