@@ -127,6 +127,11 @@ def products_of(numbers: range) -> list[tuple[str, str, int, list[str]]]:
     ]
 
 
+def header_of(release: str) -> str:
+    """Return the header of a product as JSON."""
+    return json.dumps({"DataSetRelease": release, "ProdSDC": "SDC-CH"}, separators=(",", ":"))
+
+
 def register(registry: Registry, numbers: range) -> None:
     """Register files, replicas and products in one transaction."""
     rows = rows_of(numbers)
@@ -160,11 +165,17 @@ def register(registry: Registry, numbers: range) -> None:
     )
 
 
-def import_rates(files: int, take: Callable[[range], None]) -> dict[str, float]:
-    """Return how many files a second are taken, in the first and last twentieth and in all."""
+def import_rates(files: int, take: Callable[[range], None], first: int = 0) -> dict[str, float]:
+    """Return how many files a second are taken, in the first and last twentieth and in all.
+
+    Args:
+        files: How many.
+        take: Takes those of some numbers.
+        first: Their first number; what is before is there.
+    """
     times: list[tuple[int, float]] = []
     gc.collect()
-    for numbers in batches(0, files):
+    for numbers in batches(first, first + files):
         began = perf_counter()
         take(numbers)
         times.append((len(numbers), perf_counter() - began))
@@ -314,7 +325,7 @@ class Plain:
         self._many(
             "p_products",
             [
-                (key, id_, "DpdVisRawFrame", release, json.dumps({"DataSetRelease": release}))
+                (key, id_, "DpdVisRawFrame", release, header_of(release))
                 for key, id_, release, _, _ in products
             ],
         )

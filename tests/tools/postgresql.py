@@ -21,8 +21,9 @@ _PATIENCE_S = 60.0
 class PostgreSQL:
     """A server; its superuser is `test`, and needs no password on loopback."""
 
-    def __init__(self, programs: Path, directory: Path) -> None:
+    def __init__(self, programs: Path, directory: Path, *, fsync: bool = False) -> None:
         self._programs = programs
+        self._fsync = "on" if fsync else "off"
         self._directory = directory
         self._port = _free_port()
         self._server: subprocess.Popen[bytes] | None = None
@@ -53,13 +54,13 @@ class PostgreSQL:
         return self.run("psql", "-tAqc", statement, self.url(database)).strip()
 
     def start(self) -> None:
-        """Start the server, without syncing: the machine does not lose its power in a test."""
+        """Start the server."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self._port,
             "unix_socket_directories": "",
-            "fsync": "off",
-            "full_page_writes": "off",
+            "fsync": self._fsync,
+            "full_page_writes": self._fsync,
             "shared_buffers": "32MB",
             "max_connections": 50,
         }
@@ -114,8 +115,11 @@ def _free_port() -> int:
 
 
 @contextmanager
-def postgresql() -> Iterator[PostgreSQL]:
-    """Have a server run; skip the test where PostgreSQL is not installed."""
+def postgresql(*, fsync: bool = False) -> Iterator[PostgreSQL]:
+    """Have a server run; skip the test where PostgreSQL is not installed.
+
+    It does not sync unless asked to: the machine does not lose its power in a test.
+    """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not found:
         skip_or_fail("PostgreSQL is not installed (apt-get install postgresql)")
@@ -123,7 +127,7 @@ def postgresql() -> Iterator[PostgreSQL]:
     try:
         if os.geteuid() == 0:
             shutil.chown(directory, "nobody", "nogroup")
-        server = PostgreSQL(found[-1], directory)
+        server = PostgreSQL(found[-1], directory, fsync=fsync)
         server.start()
         try:
             yield server
