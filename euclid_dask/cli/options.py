@@ -121,7 +121,7 @@ LIMITS: Final[Sequence[Option[Any]]] = (
         type=click.Choice(["mtime", "content"]),
         default="mtime",
         show_default=True,
-        help="How input files are compared with those of earlier runs.",
+        help="How inputs, and outputs that are there, are compared with those of earlier runs.",
     ),
     click.option(
         "--enforce-ram/--no-enforce-ram",

@@ -54,13 +54,15 @@ class Fingerprint(Value, frozen=True, kw_only=True):
     """A file as it stood: path relative to the workdir, size in bytes, mtime in nanoseconds.
 
     `named` is a digest of the same of all files that a list or product names, "" if it names none
-    (or if it was not noted, in old journals).
+    (or if it was not noted, in old journals). `content` is the identity of its content and of
+    theirs, where files are compared by it.
     """
 
     path: str
     size: int
     mtime_ns: int
     named: str = ""
+    content: str = ""
 
 
 class Sample(Value, frozen=True, kw_only=True, array_like=True):
@@ -127,8 +129,8 @@ class Place(Value, frozen=True, kw_only=True):
 
     `workdir` and `records` are absolute; `logdir` is relative to the workdir. `source` is a shell
     text sourced before the command, "" for none; `environment` is added to the pilot's own.
-    `enforce_ram` and `enforce_walltime` say whether an excess is fatal.
-    `grace_s` is the time between SIGTERM and SIGKILL.
+    `enforce_ram` and `enforce_walltime` say whether an excess is fatal, `digests` whether outputs
+    are noted by content too. `grace_s` is the time between SIGTERM and SIGKILL.
     """
 
     run: RunId
@@ -141,6 +143,7 @@ class Place(Value, frozen=True, kw_only=True):
     enforce_walltime: bool = True
     grace_s: float = 3.0
     sample_interval_s: float = 1.0
+    digests: bool = False
 
 
 class Receipt(Value, frozen=True, kw_only=True):

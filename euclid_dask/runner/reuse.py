@@ -13,7 +13,7 @@ from euclid_dask.planner.nodes import Made, Task
 from euclid_dask.planner.retention import lasting
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.active import ActiveRun
-from euclid_dask.worker.fingerprints import named_identity
+from euclid_dask.worker.fingerprints import file_identity, named_identity
 
 
 def reuse(active: ActiveRun, effect: ReuseTask, at_s: float) -> TaskReused | None:
@@ -44,17 +44,27 @@ def gone(workdir: str, outputs: Mapping[str, Fingerprint]) -> str:
     """Return a sentence on the first output that is missing or not as it was made, "" if none.
 
     The files that an output names belong to it; one that was not there then need not be there.
+    Times of change do not matter where the content was noted.
     """
     for port, made in outputs.items():
         try:
             found = os.stat(f"{workdir}/{made.path}")  # noqa: PTH116  a hot path
         except OSError:
             return f"its output {port} ({made.path}) is gone"
-        if (found.st_size, found.st_mtime_ns) != (made.size, made.mtime_ns):
-            return f"its output {port} ({made.path}) was changed"
-        if made.named and made.named != named_identity(Path(workdir), made.path):
+        is_same = (found.st_size, found.st_mtime_ns) == (made.size, made.mtime_ns)
+        if is_same and made.named in ("", named_identity(Path(workdir), made.path)):
+            continue
+        if found.st_size == made.size and _has_content(workdir, made):
+            continue
+        if is_same:
             return f"a file named by its output {port} ({made.path}) is gone or was changed"
+        return f"its output {port} ({made.path}) was changed"
     return ""
+
+
+def _has_content(workdir: str, made: Fingerprint) -> bool:
+    """Tell whether a file, and those that it names, are byte for byte what was noted of them."""
+    return bool(made.content) and made.content == file_identity(Path(workdir), made.path, "content")
 
 
 def why_again(before: Run, after: Run, task: Task) -> str:

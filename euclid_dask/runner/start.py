@@ -307,6 +307,7 @@ def place_of(request: RunRequest, workspace: Workspace, run: RunId) -> Place:
         enforce_walltime=request.enforce_walltime,
         grace_s=request.grace_s,
         sample_interval_s=request.sample_interval_s,
+        digests=request.identity_by == "content",
     )
 
 

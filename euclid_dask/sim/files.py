@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from euclid_dask.core.attempts import Fingerprint, Order, Place
-from euclid_dask.worker.fingerprints import closure, named_identity
+from euclid_dask.worker.fingerprints import closure, fingerprint
 from euclid_dask.worker.lists import write_list
 
 Lists = dict[str, tuple[object, ...]]
@@ -55,12 +55,8 @@ class AllFiles:
                 _write_entries(place, text, lists[output.port])
             else:
                 path.write_text(text)
-            stat = path.stat()
-            found[output.port] = Fingerprint(
-                path=output.path,
-                size=stat.st_size,
-                mtime_ns=stat.st_mtime_ns,
-                named=named_identity(Path(place.workdir), output.path),
+            found[output.port] = fingerprint(
+                Path(place.workdir), output.path, path.stat(), digest=place.digests
             )
         return found
 

@@ -33,6 +33,7 @@ def begin(
         inputs={name: given.get(name) for name in flow.body.inputs},
         workdir=workdir,
         options=options or RunOptions(),
+        identity_by=options.identity_by if options else "mtime",
         traces=world,
     )
     return start_run(request, world.agenda, software="simulation")

@@ -188,7 +188,7 @@ class _Work:
             os.close(record)
         self._see_through(child, on_start)
         try:
-            return check_outputs(order, self._place.workdir)
+            return check_outputs(order, self._place.workdir, digest=self._place.digests)
         except AttemptError as error:  # perhaps by what was left behind, had it lived on
             told = "; ".join((error.failure.message, *self._warnings))
             raise AttemptError(replace(error.failure, message=told)) from None

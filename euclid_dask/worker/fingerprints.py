@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from euclid_dask.core.attempts import Fingerprint
 from euclid_dask.core.errors import EuclidDaskError
 from euclid_dask.core.events import IdentityBy
 from euclid_dask.worker.lists import is_list_file, read_list
@@ -40,6 +41,17 @@ def list_identity(workdir: Path, path: str, by: IdentityBy = "mtime") -> str:
     """
     entries = same_text(read_list(workdir / path))
     return f"list {_digest([entries, *_named(workdir, path, by)], 16)}"
+
+
+def fingerprint(workdir: Path, path: str, found: os.stat_result, *, digest: bool) -> Fingerprint:
+    """Return how a file stands, of which `found` is known; with `digest`, by content too."""
+    return Fingerprint(
+        path=path,
+        size=found.st_size,
+        mtime_ns=found.st_mtime_ns,
+        named=named_identity(workdir, path),
+        content=file_identity(workdir, path, "content") if digest else "",
+    )
 
 
 def named_identity(workdir: Path, path: str) -> str:

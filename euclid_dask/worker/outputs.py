@@ -16,7 +16,7 @@ from euclid_dask.core.attempts import Failure, FailureKind, Fingerprint, Order, 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.xmlstream import XmlError
 from euclid_dask.worker.failures import AttemptError, name_of
-from euclid_dask.worker.fingerprints import named_identity
+from euclid_dask.worker.fingerprints import fingerprint
 from euclid_dask.worker.lists import parse_list
 from euclid_dask.worker.products import file_names
 
@@ -35,8 +35,8 @@ class _BadOutputError(Exception):
     """What is wrong with an output, as the end of a sentence."""
 
 
-def check_outputs(order: Order, workdir: str) -> dict[str, Fingerprint]:
-    """Return the fingerprints of an attempt's outputs, by port.
+def check_outputs(order: Order, workdir: str, *, digest: bool = False) -> dict[str, Fingerprint]:
+    """Return the fingerprints of an attempt's outputs, by port; with `digest`, by content too.
 
     Raises:
         AttemptError: naming every output that is not what it should be.
@@ -45,7 +45,8 @@ def check_outputs(order: Order, workdir: str) -> dict[str, Fingerprint]:
     complaints: list[str] = []
     for output in order.outputs:
         try:
-            found[output.port] = _check(output, workdir)
+            status = _check(output, workdir)
+            found[output.port] = fingerprint(Path(workdir), output.path, status, digest=digest)
         except _BadOutputError as error:
             complaints.append(f"output '{output.port}' ({output.path}) {error}")
     if complaints:
@@ -54,7 +55,7 @@ def check_outputs(order: Order, workdir: str) -> dict[str, Fingerprint]:
     return found
 
 
-def _check(output: OutputArgument, workdir: str) -> Fingerprint:
+def _check(output: OutputArgument, workdir: str) -> os.stat_result:
     path = os.path.join(workdir, output.path)  # noqa: PTH118
     try:
         status = os.stat(path)  # noqa: PTH116
@@ -70,12 +71,7 @@ def _check(output: OutputArgument, workdir: str) -> Fingerprint:
         _check_content(output, path, status.st_size)
     except OSError as error:
         raise _BadOutputError(f"cannot be read: {error.strerror}") from None
-    return Fingerprint(
-        path=output.path,
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        named=named_identity(Path(workdir), output.path),
-    )
+    return status
 
 
 def _missing(path: str) -> str:

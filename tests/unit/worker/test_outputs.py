@@ -117,3 +117,11 @@ def test_a_large_xml_file_is_checked_in_constant_memory(directory: Path) -> None
     before = getrusage(RUSAGE_SELF).ru_maxrss
     check_outputs(_order("xml"), str(directory.parent))
     assert getrusage(RUSAGE_SELF).ru_maxrss - before < 20_000
+
+
+def test_an_output_is_noted_by_content_if_that_is_asked_for(directory: Path) -> None:
+    (directory / "out.txt").write_text("abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    noted = check_outputs(_order("txt"), str(directory.parent), digest=True)
+    assert noted["out"].content == f"sha256:{digest}"
+    assert check_outputs(_order("txt"), str(directory.parent))["out"].content == ""
