@@ -17,7 +17,7 @@ from euclid_dask.core.values import replace
 from euclid_dask.dataflow.check import NOWHERE, Problem, Severity
 from euclid_dask.dataflow.check import check as check_flow
 from euclid_dask.dataflow.names import did_you_mean
-from euclid_dask.dataflow.select import select, template
+from euclid_dask.dataflow.select import inputs_of, select, template
 from euclid_dask.dataflow.steps import tasks
 from euclid_dask.dsl import LoadedPipeline, PipelineFunction
 from euclid_dask.dsl import load as load_script
@@ -189,7 +189,7 @@ def read_call(
     data = read_isf(isf)
     repository = pkgrepo or data.settings.get("pkgRepository")
     loaded = load(script, repository)
-    ports: dict[str, str | None] = {**data.ports}
+    ports: dict[str, str | None] = {**_unused(loaded.flow, settings), **data.ports}
     ports |= _ports(loaded.flow, inputs)
     folder = folder_of(loaded.flow, workdir, data)
     found = report(
@@ -210,6 +210,15 @@ def read_call(
         repository=repository,
         warnings=tuple(str(problem) for problem in found.warnings),
     )
+
+
+def _unused(flow: Flow, settings: Settings) -> dict[str, None]:
+    """Return the inputs that only tasks use that are left out: they may be absent."""
+    if not (settings.until or settings.from_ or settings.skip):
+        return {}
+    chosen = select(flow, until=settings.until, start=settings.from_, skip=settings.skip)
+    used = inputs_of(flow, chosen)
+    return {name: None for name in flow.body.inputs if name not in used}
 
 
 def _ports(flow: Flow, inputs: Mapping[str, str | Path | None]) -> dict[str, str | None]:

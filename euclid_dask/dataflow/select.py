@@ -5,17 +5,31 @@ name of a task, block or executable, which means all that have it.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.flow import Flow
 from euclid_dask.dataflow.graph import Graph
 from euclid_dask.dataflow.names import did_you_mean
-from euclid_dask.dataflow.steps import tasks
+from euclid_dask.dataflow.steps import branch_prefix, tasks, unfold
 
 BRANCH: Final = ".iterations.*"
 """What stands for all branches of a split in a template path."""
+
+
+def inputs_of(flow: Flow, chosen: Collection[str]) -> frozenset[str]:
+    """Return the inputs of the pipeline that tasks use, or that are among its outputs.
+
+    `chosen` are the template paths of the tasks; a list is used by all tasks of its branches.
+    """
+    whole = unfold(flow)
+    used = [one for one in whole.results.values() if not one.path]
+    for step in whole.steps:
+        inside = branch_prefix(step.path)
+        if step.path in chosen or any(path.startswith(inside) for path in chosen):
+            used += [one for one in (step.iterable, *step.suppliers.values()) if one is not None]
+    return frozenset(one.port for one in used if not one.path)
 
 
 def select(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from euclid_dask import Executable, Input, Output, api, parallel, pipeline
-from euclid_dask.core.errors import InputError
+from euclid_dask.core.errors import InputError, PipelineError
 from euclid_dask.core.ids import TaskId
 from euclid_dask.core.states import TaskState
 from euclid_dask.report.terminal import outcome
@@ -154,6 +154,37 @@ def test_a_part_behind_what_was_made_runs_again_and_counts_what_it_left_out(
     assert "1 of 8 tasks done, 7 omitted" in text
     assert "done by an earlier run" not in text
     assert json.loads((tmp_path / "w/m/out.txt").read_text())[2] == "ps.iterations.3.b/out.txt"
+
+
+two = Executable(
+    COPY, inputs=[Input("one"), Input("more")], outputs=[Output("out", mime_type="txt")]
+)
+
+
+@pipeline(outputs=("o", "rest"))
+def two_inputs(x, items, y):
+    return two(one=a(one=x), more=y), ps(e=items)
+
+
+def test_inputs_of_what_is_left_out_need_not_be_given(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w/given.txt").write_text("stand-in")
+    (tmp_path / "y.txt").write_text("y")
+    result = two_inputs.run(
+        workdir=tmp_path / "w",
+        settings=api.Settings(executor="inline", from_=("two",)),
+        given={"a.out": "given.txt"},
+        y=tmp_path / "y.txt",
+    )
+    assert (result.state, result.outputs["o"].read_text()) == ("done", "stand-in")
+
+
+def test_inputs_of_what_runs_must_be_given(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="the input 'y' is not given") as told:
+        two_inputs.run(
+            workdir=tmp_path / "w", settings=api.Settings(executor="inline", from_=("two",))
+        )
+    assert "'x'" not in str(told.value)
 
 
 def test_what_was_left_out_is_the_reason_to_run_again(tmp_path: Path) -> None:
