@@ -38,7 +38,8 @@ class Blow:
     """What an outage may explain: attempts on these pilots, from one time to another.
 
     `reasons` is the pattern of why they were lost, `most` how many of them there can have been.
-    An attempt may write for `overlap_s` after its task has begun again.
+    If they `may_end`, they may be lost though they come to their ends. An attempt may write for
+    `overlap_s` after its task has begun again.
     """
 
     pilots: frozenset[str] = frozenset()
@@ -46,6 +47,7 @@ class Blow:
     until_s: float = 0.0
     reasons: str = ""
     most: int = 0
+    may_end: bool = False
     overlap_s: float = 0.0
 
 
@@ -133,6 +135,7 @@ def _unexplained(
         for task, attempt in event["tasks"]
     }
     first, last = {}, {}
+    ended = {mark.attempt: mark.at_s for mark in marks if mark.what == "end"}
     for mark in marks:
         first.setdefault(mark.attempt, mark.at_s)
         last[mark.attempt] = mark.at_s
@@ -144,6 +147,8 @@ def _unexplained(
             yield f"{_name(attempt)} had ended before anything happened: {reason}"
         elif first[attempt] > blow.until_s + BLINK_S:
             yield f"{_name(attempt)} was started when all was over: {reason}"
+        elif not blow.may_end and ended.get(attempt, 0.0) > blow.since_s + BLINK_S:
+            yield f"{_name(attempt)} came to its end, and was lost: {reason}"
         if not re.search(blow.reasons, reason):
             yield f"{_name(attempt)} was lost for another reason: {reason}"
 

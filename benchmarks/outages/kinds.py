@@ -40,9 +40,10 @@ class Outage:
     """A way to disturb a run.
 
     `disturb` returns the pilots that it happens to: what runs there meanwhile may be lost, for
-    `reasons`, and may write for `overlap_s` when it has been started elsewhere. What `lasts` may
-    happen to all pilots at any time. The run takes so many `runners`; `says` are patterns of what
-    they tell if it takes at least `says_after_s`, and `seen` is that for people.
+    `reasons`, also if it comes to its end where it `may_end`, and may write for `overlap_s` when it
+    has been started elsewhere. What `lasts` may happen to all pilots at any time. The run takes so
+    many `runners`; `says` are patterns of what they tell if it takes at least `says_after_s`, and
+    `seen` is that for people.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Outage:
     says: tuple[str, ...] = ()
     says_after_s: float = 0.0
     reasons: str = ""
+    may_end: bool = False
     overlap_s: float = 0.0
     lasts: bool = False
     runners: int = 1
@@ -71,6 +73,7 @@ class Outage:
             until_s=until_s,
             reasons=self.reasons,
             most=CORES * len(pilots),
+            may_end=self.may_end,
             overlap_s=self.overlap_s,
         )
 
@@ -175,7 +178,7 @@ def _lease(_folder: Path, size: Size) -> AbstractContextManager[Stage]:
 
 
 def _short_lease(_folder: Path, _size: Size) -> AbstractContextManager[Stage]:
-    return nullcontext(Stage(pilots='lease = "2s"', settings=NOTICES_SOON, long_s=30.0))
+    return nullcontext(Stage(pilots='lease = "2s"', settings=NOTICES_SOON, long_s=60.0))
 
 
 def _short_walltime(_folder: Path, size: Size) -> AbstractContextManager[Stage]:
@@ -237,6 +240,7 @@ OUTAGES = {
         Outage(
             name="node-hang",
             title="a node hangs: all processes stopped, then continued",
+            may_end=True,
             disturb=_hang,
             reasons=GIVEN_UP,
             setting=lambda _folder, _size: nullcontext(Stage(settings=NOTICES_SOON)),
@@ -245,6 +249,7 @@ OUTAGES = {
         Outage(
             name="node-hang-long",
             title="a node hangs until its tasks have begun elsewhere, then goes on",
+            may_end=True,
             disturb=_until_replaced("freeze-node", "thaw-node"),
             reasons=GIVEN_UP,
             overlap_s=5.0,
@@ -290,6 +295,7 @@ OUTAGES = {
         Outage(
             name="walltime",
             title="pilots reach their walltime",
+            may_end=True,
             disturb=_nothing,
             lasts=True,
             reasons="walltime",
@@ -308,6 +314,7 @@ OUTAGES = {
         Outage(
             name="disk",
             title="the disk of the workspace is full, then freed",
+            may_end=True,
             disturb=_fill,
             reasons="a disk is full|disk quota|No space left",
             says=("^the disk of the workdir is full", "^there is space again: the run goes on"),

@@ -95,6 +95,15 @@ def test_a_start_in_vain_that_the_outage_does_not_explain_is_wrong() -> None:
     assert wrong(marks, events) == "attempt 1 of a was lost for another reason: nobody knows"
 
 
+def test_an_attempt_that_is_lost_though_it_came_to_its_end_is_wrong() -> None:
+    marks, events = again()
+    marks.append(mark("end", "a", 1, 15.0))
+    told = "attempt 1 of a came to its end, and was lost: gone"
+    assert judge(1, marks, events, BLOW).wrong == [told]
+    may_end = Blow(pilots=BLOW.pilots, since_s=10.0, until_s=20.0, most=1, may_end=True)
+    assert judge(1, marks, events, may_end).wrong == []
+
+
 def test_more_starts_in_vain_than_there_can_have_been_are_wrong() -> None:
     three = [again(task) for task in "abc"]
     marks = [mark for marks, _ in three for mark in marks]
