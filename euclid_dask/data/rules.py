@@ -155,7 +155,9 @@ class _Chooser:
         self._meant = [room.storage for room in rooms if is_meant(room.storage)]
         self._free = {room.storage.name: room.free_bytes for room in rooms}
         self._replicas = replicas
-        self._before = before
+        self._before: dict[str, set[str]] = {}  # by file, since each is asked for once
+        for target in before:
+            self._before.setdefault(target.file, set()).add(target.storage)
 
     def choose(self, group: Sequence[Wanted]) -> tuple[list[str], str]:
         """Return the storages for a group, and why there are too few, "" when there are not."""
@@ -173,7 +175,7 @@ class _Chooser:
 
     def _keeping(self, group: Sequence[Wanted]) -> set[str]:
         """Return the storages that have all of a group, or are to have it since before."""
-        targets = {one.storage for one in self._before if one.file == group[0].file}
+        targets = self._before.get(group[0].file, set())
         having = set.intersection(*(self._having(one.file) for one in group))
         return {
             one.name
@@ -188,7 +190,7 @@ class _Chooser:
     def _rank(self, name: str, group: Sequence[Wanted]) -> tuple[bool, int, int, int, str]:
         prefer = self._rule.prefer
         return (
-            Target(file=group[0].file, storage=name) not in self._before,
+            name not in self._before.get(group[0].file, set()),
             self._lacking_bytes(name, group),
             prefer.index(name) if name in prefer else len(prefer),
             -(self._free[name] or 0),
