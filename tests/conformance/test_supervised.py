@@ -603,6 +603,24 @@ def test_a_pilot_whose_lease_was_taken_away_before_never_begins(rig: Rig, capfd:
     assert not list(rig.folder.rglob(PILOT))
 
 
+def test_a_pilot_that_cannot_have_its_lease_says_so_in_a_sentence(rig: Rig, capfd: Any) -> None:
+    (rig.folder / "leases" / PILOT).mkdir(parents=True)
+    rig.start_pilot("--lease=60")
+    assert rig.supervisors[0].wait(30) == 2
+    said = capfd.readouterr().err
+    assert f"{SPEAKER}cannot be a pilot: " in said
+    assert "Traceback" not in said
+
+
+def test_a_pilot_joins_no_scheduler_without_tls(rig: Rig, capfd: Any) -> None:
+    (rig.folder / "scheduler.json").write_text('{"address": "tcp://127.0.0.1:1"}')
+    rig.start_pilot()
+    said = []
+    rig._wait_until(
+        lambda: said.append(capfd.readouterr().err) or "which is not encrypted" in "".join(said)
+    )
+
+
 def test_a_task_of_a_pilot_that_is_given_up_stands_still_in_time_whatever_its_grace_period(
     rig: Rig,
 ) -> None:

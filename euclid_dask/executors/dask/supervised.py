@@ -43,6 +43,8 @@ def main() -> None:
         with dask.config.set(CONFIG):
             asyncio.run(_live(options))
         status = 0
+    except WorkdirError as error:
+        sys.stderr.write(f"{error.message}\n")
     finally:
         sys.stderr.flush()
         os._exit(status)
