@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from euclid_dask.core.errors import SiteError
@@ -250,6 +250,7 @@ sites = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(sites, st.booleans())
 def test_a_site_is_written_so_that_it_is_read_as_the_same(
     tmp_path_factory: Any, site: Site, complete: bool
