@@ -23,7 +23,8 @@ class ActiveRun:
     """A run in this process. `known` is work of earlier runs in the workdir.
 
     `old` are finished tasks and splits whose outputs an earlier process made and nobody has looked
-    at since; `lists_seen` are splits of which all that made the entries of their lists was.
+    at since; `lists_seen` are splits of which all that made the entries of their lists was, and
+    `ports_seen` outputs of tasks of which others were not.
     `earlier` are the runs before, oldest first. `adopted` are bundles of an earlier runner on
     pilots that may live. `retention` knows which temporary outputs are needed, `removal` what goes
     with them.
@@ -38,6 +39,7 @@ class ActiveRun:
     known: Known = field(default_factory=Known)
     old: set[TaskId | SplitId] = field(default_factory=set)
     lists_seen: set[SplitId] = field(default_factory=set)
+    ports_seen: set[tuple[TaskId, str]] = field(default_factory=set)
     cancelled: set[CancelAttempt] = field(default_factory=set)
     earlier: tuple[EarlierRun, ...] = ()
     adopted: tuple[BundleOrder, ...] = ()

@@ -109,7 +109,9 @@ def after_failure(active: ActiveRun, task: Task) -> Missed | None:
 def look_again(active: ActiveRun, task_id: TaskId) -> None:
     """Have outputs of a task be looked at when something needs them again, as some have gone."""
     active.old.add(task_id)
-    scope: Scope | None = active.run.tasks[task_id].scope
+    task = active.run.tasks[task_id]
+    active.ports_seen -= {(task_id, port.name) for port in task.spec.outputs}
+    scope: Scope | None = task.scope
     while scope is not None:
         if scope.split is not None:
             active.lists_seen.discard(scope.split.id)
@@ -147,7 +149,7 @@ def _look(active: ActiveRun, made: Made, missed: Missed, *, again: bool = False)
                 f"task '{task.id}' is left out, and its output {made.port} ({path}) is needed and "
                 f"not there; give it with --given {task.id}.{made.port}=FILE, or run the task too"
             )
-    elif task.is_finished and (again or task.id in active.old):
+    elif task.is_finished and (again or _is_old(active, made)):
         outputs = task.outputs or {}
         looked_at = {
             port: one
@@ -156,9 +158,15 @@ def _look(active: ActiveRun, made: Made, missed: Missed, *, again: bool = False)
         }
         if len(looked_at) == len(outputs):
             active.old.discard(task.id)
+        active.ports_seen.add((task.id, made.port))
         reason = gone(active.place.workdir, looked_at)
         if reason:
             missed[task.id] = reason
+
+
+def _is_old(active: ActiveRun, made: Made) -> bool:
+    """Tell whether nobody has looked at an output since an earlier process made it."""
+    return made.task.id in active.old and (made.task.id, made.port) not in active.ports_seen
 
 
 def _is_there(active: ActiveRun, value: Resolved) -> bool:

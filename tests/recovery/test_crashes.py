@@ -453,7 +453,9 @@ def check_results(run: Run, workdir: Path, left_alone: Path) -> None:
         if made.is_made and is_result(run, made):
             paths += [file.path for file in lasting(run, made, made.outputs or {}).values()]
     for name in {name for path in paths for name in closure(left_alone, path)}:
-        assert (workdir / name).read_text() == (left_alone / name).read_text()
+        text = (workdir / name).read_text()
+        # what a part is run for may be temporary in the whole, where it is gone
+        assert not (left_alone / name).exists() or text == (left_alone / name).read_text()
 
 
 def let_a_second_pass(world: World) -> None:
