@@ -1,12 +1,15 @@
 """A run that is crashed anywhere and resumed ends as one that is left alone."""
 
 import json
+import os
+import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +18,7 @@ from euclid_dask.core.events import RunEvent, RunOptions, TaskErred, TaskSucceed
 from euclid_dask.core.flow import Body, Flow, Node, Source
 from euclid_dask.core.ids import RunId, TaskId
 from euclid_dask.core.resources import GB, Resources
-from euclid_dask.core.seams import BundleOrder
+from euclid_dask.core.seams import BundleOrder, News
 from euclid_dask.core.states import RunState, TaskState
 from euclid_dask.core.values import replace
 from euclid_dask.dataflow.steps import tasks as all_tasks
@@ -25,6 +28,7 @@ from euclid_dask.runner.active import ActiveRun
 from euclid_dask.runner.again import dependents
 from euclid_dask.runner.earlier import Asked
 from euclid_dask.runner.history import replay
+from euclid_dask.runner.inbox import CancelNews
 from euclid_dask.runner.journal import Journal, read_journal
 from euclid_dask.runner.loop import Runner
 from euclid_dask.runner.recovery import resume_run
@@ -41,6 +45,9 @@ Dump = Callable[[Run], dict[str, Any]]
 
 FAST = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """A folder in memory, where waiting for the disk takes no time."""
+
+HALFWAY = 60
+"""A point of the small runs here at which some of their work is done."""
 
 POINTS_LIMIT = 100_000
 """At more points than this no run here can be crashed: it hangs."""
@@ -209,6 +216,59 @@ class SabotagedExecutor(SimulatedExecutor):
             super().close(end_pilots=end_pilots)
 
 
+class Death(Saboteur):
+    """A saboteur that knows every change of the disk, too: the last one before is the last of all.
+
+    While it is armed (`with`), Python tells it what is opened to be written, made, moved, linked
+    and removed; what tasks do in the meantime is none of its business.
+    """
+
+    armed: "Death | None" = None
+    is_listening = False
+
+    def __enter__(self) -> Self:
+        if not Death.is_listening:  # for ever: Python forgets no hook
+            sys.addaudithook(listen)
+            Death.is_listening = True
+        Death.armed = self
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        Death.armed = None
+        return kind is Crash
+
+    def change(self) -> None:
+        if self.crashed:
+            raise Crash
+        self.point()
+
+
+CHANGES = {f"os.{name}" for name in ("rename", "remove", "rmdir", "mkdir", "link", "symlink")}
+
+
+def listen(event: str, details: tuple[Any, ...]) -> None:
+    death = Death.armed
+    if death is not None and (
+        event in CHANGES
+        or (
+            event == "open"
+            and (details[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        )
+    ):
+        death.change()
+
+
+class TasksInbox(VirtualInbox):
+    """An inbox in whose waits tasks run; these do not die with the runner."""
+
+    def take(self, timeout_s: float | None) -> list[News | CancelNews]:
+        death, Death.armed = Death.armed, None
+        try:
+            return super().take(timeout_s)
+        finally:
+            Death.armed = death
+
+
 def tear(journal: Path, before: int, part: float) -> None:
     """Cut off some of what was written behind `before`."""
     size = journal.stat().st_size
@@ -222,7 +282,7 @@ def carry_out(world: World, active: ActiveRun, saboteur: Saboteur, validate: Val
     runner = Runner(
         SabotagedExecutor(world, saboteur),
         SabotagedClock(world, saboteur),
-        inbox=VirtualInbox(world),
+        inbox=TasksInbox(world),
         on_turn=lambda _runner: validate(active.run),
     )
     runner.add(active)
@@ -423,6 +483,83 @@ def test_at_every_point_only_what_was_in_flight_is_started_once_more(validate: V
         point += 1
     assert point > 50
     assert in_flight_ever > 50
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with TemporaryDirectory(dir=FAST) as name:
+        yield Path(name)
+
+
+def small_flow() -> Flow:
+    """Return a flow with an input, temporary outputs, and lists that we write."""
+    branch = body(task("work", image=arg("item")), inputs=("item",), result=out("work"))
+    return flow(
+        body(
+            task("first", raw=arg("raw")),
+            task("make", early=out("first")),
+            split("each", branch, over="item", item=out("make", "items")),
+            task("last", all=out("each", "tuplelist")),
+            inputs=("raw",),
+            result=out("last"),
+            every=out("each", "tuplelist"),
+        ),
+        temporary=("first", "make"),
+    )
+
+
+def small_world() -> World:
+    made = World(lambda *_: Outcome(lists={"items": ("1.txt", ["2.txt"])}), files=AllFiles())
+    made.add_pilot("p", Resources(cores=1, ram_bytes=8 * GB))
+    return made
+
+
+def die(dies_in: str, death: Death, start: Callable[[], ActiveRun], world: World) -> None:
+    """Begin a run, carry it out or resume it, and die there."""
+    active = None if dies_in == "begin" else start()
+    if active is not None and dies_in == "resume":
+        carry_out(world, active, Saboteur(HALFWAY), lambda _: None)
+    elif active is not None and dies_in == "restore":
+        carry_out(world, active, Saboteur(), lambda _: None)
+        (joined,) = active.run.splits.values()
+        (active.workdir / joined.list_path).unlink()
+    with death:
+        if active is None:
+            start().close()
+        elif dies_in == "run":
+            carry_out(world, active, death, lambda _: None)
+        else:
+            take_up(world, active.workdir, None).close()
+
+
+@pytest.mark.parametrize(
+    ("dies_in", "least"), [("begin", 10), ("run", 60), ("resume", 2), ("restore", 3)]
+)
+def test_a_runner_that_dies_at_any_change_of_the_disk_leaves_what_can_go_on(
+    dies_in: str, least: int, folder: Path, validate: Validate, dump: Dump
+) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / "raw.fits").write_text("pixels")
+    (folder / "raw.xml").write_text("<r><FileName>raw.fits</FileName></r>")
+
+    def start() -> ActiveRun:
+        return begin(world, small_flow(), workdir, {"raw": str(folder / "raw.xml")})
+
+    world, workdir = small_world(), folder / "calm"
+    carry_out(world, start(), Saboteur(), validate)
+    for point in range(POINTS_LIMIT):
+        world, workdir, death = small_world(), folder / f"wild{point}", Death(point)
+        die(dies_in, death, start, world)
+        if not death.crashed:
+            break
+        let_a_second_pass(world)
+        active = start() if dies_in == "begin" else take_up(world, workdir, None)
+        carry_out(world, active, Saboteur(), validate)
+        assert active.run.state is RunState.DONE
+        assert contents(workdir) == contents(folder / "calm")
+        assert dump(replay(active.journal.path)) == dump(active.run)
+        check_history(world, active)
+    assert point >= least
 
 
 # ---- files that are lost or changed
