@@ -128,7 +128,8 @@ async def _watch(
         carrier.leave_all(_GONE)
         is_there = await _return(carrier, address, timeout_s, patience_s)
     reason = f"no Dask scheduler was at {address} for {duration_text(patience_s)}"
-    inbox.put(ExecutorGone(reason=reason, hint="when it is back, go on with the run"))
+    hint = f"when it is back, go on with the run, with --executor {address}"
+    inbox.put(ExecutorGone(reason=reason, hint=hint))
 
 
 def _is_lost(client: Any, connection: Any) -> bool:
