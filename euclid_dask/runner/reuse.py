@@ -52,7 +52,7 @@ def gone(workdir: str, outputs: Mapping[str, Fingerprint]) -> str:
         except OSError:
             return f"its output {port} ({made.path}) is gone"
         is_same = (found.st_size, found.st_mtime_ns) == (made.size, made.mtime_ns)
-        if is_same and made.named in ("", named_identity(Path(workdir), made.path)):
+        if is_same and (not made.named or made.named == named_identity(Path(workdir), made.path)):
             continue
         if found.st_size == made.size and _has_content(workdir, made):
             continue
