@@ -186,7 +186,8 @@ _CLIENT = dedent("""
         time.sleep(0.01)
     executor.start([BundleOrder(pilot=Box.pilot, place=place, orders=(order("a"), order("b")))])
     try:
-        time.sleep(60)
+        for _ in range(1200):  # a signal that comes before a sleep is heard after it
+            time.sleep(0.05)
     except KeyboardInterrupt:
         executor.close()
         print("closed", flush=True)

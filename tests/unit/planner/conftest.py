@@ -1,6 +1,6 @@
 """A run without a runner: events by hand, decisions looked at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import pytest
@@ -162,11 +162,12 @@ def bench(validate: Callable[[Run], None]) -> MakeBench:
         needs: dict[str, Resources] | None = None,
         inputs: dict[str, InputFile] | None = None,
         run: str = "r",
+        temporary: Collection[str] = (),
         **options: object,
     ) -> Bench:
         started = RunStarted(
             run=RunId(run),
-            flow=flow(top, needs),
+            flow=flow(top, needs, temporary=temporary),
             inputs=inputs or {},
             place=PLACE,
             options=RunOptions(**options),  # type: ignore[arg-type]
