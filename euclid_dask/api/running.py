@@ -1,7 +1,7 @@
 """Runs from their beginning to their end, in this process."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from euclid_dask.api.settings import Script, Settings
 from euclid_dask.core.errors import InputError, PipelineError
 from euclid_dask.core.events import CancelRequested
 from euclid_dask.core.flow import Flow
+from euclid_dask.core.ids import TaskId
 from euclid_dask.core.states import RUN_ENDED, RunState, TaskState
 from euclid_dask.core.values import replace
 from euclid_dask.dataflow.check import too_large
@@ -120,11 +121,21 @@ def resume(
     if before.state is RunState.DONE and not told:
         moved_to_now(before, workspace)
         return RunResult(before, workspace.workdir, (f"{known} is done already",))
-    if not before.options.site and any(not task.is_finished for task in before.tasks.values()):
-        _refuse_too_large(before.flow, settings)
+    if not before.options.site:
+        _refuse_too_large(_rest(before, tasks), settings)
     active = resume_run(workspace, known, SystemClock())
     moved_to_now(active.run, workspace)
     return carry_out(active, settings, told)
+
+
+def _rest(run: Run, again: Collection[TaskId]) -> Flow:
+    """Return the flow of a run with the executables of what is still to run, or to run `again`."""
+    if not all(split.expanded for split in run.splits.values()):
+        return run.flow  # what a split holds is not known yet
+    left = [task for task in run.tasks.values() if task.id in again or not task.is_finished]
+    names = {task.node.executable for task in left}
+    specs = {name: spec for name, spec in run.flow.executables.items() if name in names}
+    return replace(run.flow, executables=specs)
 
 
 def _refuse_too_large(flow: Flow, settings: Settings) -> None:
