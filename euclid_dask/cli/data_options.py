@@ -36,6 +36,14 @@ DATA: Final[Sequence[Option[Any]]] = (
     ),
 )
 
+values_option: Final = click.option(
+    "--value",
+    "values",
+    multiple=True,
+    metavar="PATH",
+    help="Texts of products to find them by, besides their headers, as Data.TileIndex.",
+)
+
 
 def data_settings(given: Mapping[str, Any]) -> "DataSettings":
     """Return what these options say, or the site, if one is given."""

@@ -8,7 +8,7 @@ import click
 
 from euclid_dask.api.data import ingest
 from euclid_dask.cli.bars import bytes_bar
-from euclid_dask.cli.data_options import DATA, data_settings
+from euclid_dask.cli.data_options import DATA, data_settings, values_option
 from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import json_option, with_options
 from euclid_dask.report.words import counted, size
@@ -29,13 +29,7 @@ registered. The data files of a product are looked for in `data` beside it, besi
 @click.argument(
     "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option(
-    "--value",
-    "values",
-    multiple=True,
-    metavar="PATH",
-    help="Texts of products to find them by, besides their headers, as Data.TileIndex.",
-)
+@values_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be registered.")
 @with_options(DATA)
 @json_option

@@ -8,7 +8,7 @@ import click
 
 from euclid_dask.api.folders import put
 from euclid_dask.cli.bars import bytes_bar
-from euclid_dask.cli.data_options import DATA, data_settings
+from euclid_dask.cli.data_options import DATA, data_settings, values_option
 from euclid_dask.cli.exits import DONE, FAILED
 from euclid_dask.cli.options import json_option, with_options
 from euclid_dask.core.values import to_json
@@ -32,13 +32,7 @@ already are registered by `ingest`, without a copy.
     "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @click.option("--to", "storage", required=True, metavar="STORAGE", help="Where to.")
-@click.option(
-    "--value",
-    "values",
-    multiple=True,
-    metavar="PATH",
-    help="Texts of products to find them by, besides their headers, as Data.TileIndex.",
-)
+@values_option
 @click.option("--dry-run", is_flag=True, help="Look at everything, and copy nothing.")
 @with_options(DATA)
 @json_option

@@ -7,7 +7,7 @@ import click
 
 from euclid_dask.api.registering import Choices, register
 from euclid_dask.cli.bars import bytes_bar
-from euclid_dask.cli.data_options import DATA, data_settings
+from euclid_dask.cli.data_options import DATA, data_settings, values_option
 from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import json_option, run_argument, with_options, workdir_argument
 from euclid_dask.cli.registering import registered_text
@@ -29,13 +29,7 @@ it again. `clean` removes what is registered only when it has good copies elsewh
 @click.command("register", epilog=EPILOG)
 @workdir_argument
 @run_argument
-@click.option(
-    "--value",
-    "values",
-    multiple=True,
-    metavar="PATH",
-    help="Texts of products to find them by, besides their headers, as Data.TileIndex.",
-)
+@values_option
 @click.option("--no-copy", is_flag=True, help="Leave the copies that rules want to `move`.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be registered.")
 @with_options(DATA)
