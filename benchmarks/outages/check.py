@@ -38,12 +38,13 @@ class Blow:
     """What an outage may explain: attempts on these pilots, from one time to another.
 
     `reasons` is the pattern of why they were lost, `most` how many of them there can have been.
-    If they `may_end`, they may be lost though they come to their ends. An attempt may write for
-    `overlap_s` after its task has begun again.
+    None of them comes to its end after `struck_s`, when it had happened, unless they `may_end`. An
+    attempt may write for `overlap_s` after its task has begun again.
     """
 
     pilots: frozenset[str] = frozenset()
     since_s: float = 0.0
+    struck_s: float = 0.0
     until_s: float = 0.0
     reasons: str = ""
     most: int = 0
@@ -147,7 +148,7 @@ def _unexplained(
             yield f"{_name(attempt)} had ended before anything happened: {reason}"
         elif first[attempt] > blow.until_s + BLINK_S:
             yield f"{_name(attempt)} was started when all was over: {reason}"
-        elif not blow.may_end and ended.get(attempt, 0.0) > blow.since_s + BLINK_S:
+        elif not blow.may_end and ended.get(attempt, 0.0) > blow.struck_s + BLINK_S:
             yield f"{_name(attempt)} came to its end, and was lost: {reason}"
         if not re.search(blow.reasons, reason):
             yield f"{_name(attempt)} was lost for another reason: {reason}"

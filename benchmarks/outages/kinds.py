@@ -61,7 +61,7 @@ class Outage:
 
     def happen(self, scene: Scene) -> Blow:
         """Have it happen, and the run end; return what it explains."""
-        since_s = time()
+        since_s = scene.struck_s = time()
         pilots = self.disturb(scene)
         until_s = time()
         scene.wait()
@@ -70,6 +70,7 @@ class Outage:
         return Blow(
             pilots=pilots,
             since_s=since_s,
+            struck_s=scene.struck_s,
             until_s=until_s,
             reasons=self.reasons,
             most=CORES * len(pilots),
@@ -92,6 +93,7 @@ def _nothing(_scene: Scene) -> Pilots:
 def _scancel(scene: Scene) -> Pilots:
     pilot = scene.busy_pilot()
     scene.cluster.run("scancel", scene.job_of(pilot))
+    scene.struck_s = time()
     return frozenset({pilot})
 
 
@@ -99,6 +101,7 @@ def _crash(scene: Scene) -> Pilots:
     node = scene.node_of(scene.busy_pilot())
     pilots = scene.pilots_on(node)
     scene.cluster.act("kill-node", node)
+    scene.struck_s = time()
     return pilots
 
 
@@ -120,6 +123,7 @@ def _until_replaced(act: str, undo: str) -> Callable[[Scene], Pilots]:
         node = scene.node_of(scene.pilot_of(LONG, 1))
         pilots = scene.pilots_on(node)
         scene.cluster.act(act, node)
+        scene.struck_s = time()
         try:
             wait_for(lambda: any(m.attempt == (LONG, 2) for m in scene.marks()), scene.runner)
         finally:
@@ -137,6 +141,7 @@ def _kill_worker(scene: Scene) -> Pilots:
 def _kill_supervisor(scene: Scene) -> Pilots:
     pilot = scene.busy_pilot()
     os.kill(scene.process_of(pilot, SUPERVISOR), signal.SIGKILL)
+    scene.struck_s = time()
     return frozenset({pilot})
 
 

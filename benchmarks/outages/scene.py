@@ -120,7 +120,7 @@ class Stage:
 
 @dataclass
 class Scene:
-    """A run on the pilots of a Slurm, to be disturbed."""
+    """A run on the pilots of a Slurm, to be disturbed; `struck_s` is when it was."""
 
     folder: Path
     cluster: Cluster
@@ -128,6 +128,7 @@ class Scene:
     stage: Stage
     runners: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     began_s: float = 0.0
+    struck_s: float = 0.0
     ended_s: float = 0.0
 
     def __post_init__(self) -> None:

@@ -4,7 +4,9 @@ from typing import Any
 
 from benchmarks.outages.check import Blow, Mark, judge
 
-BLOW = Blow(pilots=frozenset({"p"}), since_s=10.0, until_s=20.0, reasons="^gone$", most=2)
+BLOW = Blow(
+    pilots=frozenset({"p"}), since_s=10.0, struck_s=12.0, until_s=20.0, reasons="^gone$", most=2
+)
 Begun = tuple[list[Mark], list[dict[str, Any]]]
 
 
@@ -97,6 +99,7 @@ def test_a_start_in_vain_that_the_outage_does_not_explain_is_wrong() -> None:
 
 def test_an_attempt_that_is_lost_though_it_came_to_its_end_is_wrong() -> None:
     marks, events = again()
+    assert judge(1, [*marks, mark("end", "a", 1, 13.0)], events, BLOW).wrong == []
     marks.append(mark("end", "a", 1, 15.0))
     told = "attempt 1 of a came to its end, and was lost: gone"
     assert judge(1, marks, events, BLOW).wrong == [told]

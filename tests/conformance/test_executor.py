@@ -125,14 +125,14 @@ def test_a_cancelled_attempt_of_a_running_bundle_is_never_started(opened: Any) -
         opened.order("doomed", "touch ran"),
         opened.order("rest", "touch ran"),
     )
-    opened.start(opened.bundle(*orders))
+    opened.start(opened.bundle(*orders), opened.bundle(opened.order("witness", "sleep 60")))
     opened.box.until(_started("waits"))
-    opened.cancel("doomed")
-    opened.start(opened.bundle(opened.order("after", "true")))
-    opened.box.until_answered("after")
+    opened.box.until(_started("witness"))
+    opened.cancel("doomed", "witness")
+    opened.box.until_answered("witness")
     (opened.workdir / "go").touch()
     answers = opened.box.until_answered("rest")
-    del answers["after"]
+    del answers["witness"]
     assert answers == {"waits": ["done"], "doomed": ["cancelled"], "rest": ["returned"]}
     assert not (opened.workdir / "ran").exists()
 
