@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from euclid_dask.api.data import DataSettings, Way, add_storage
 from euclid_dask.cli.app import app
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -46,3 +47,21 @@ def test_another_simulation_in_the_same_workdir_is_refused(workdir: Path) -> Non
     assert found.exit_code == 2
     assert "holds another simulation" in found.stderr
     assert "give another --workdir" in found.stderr
+
+
+def test_the_same_pixels_made_again_are_another_product_of_the_registry(
+    workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = tmp_path / "r.sqlite"
+    monkeypatch.setenv("EUCLID_DASK_REGISTRY", str(registry))
+    (tmp_path / "archive").mkdir()
+    way = Way(storage="A", zone="local", root=(tmp_path / "archive").as_uri())
+    add_storage(DataSettings(registry=str(registry)), way)
+    for words in (("register",), ("rerun", "--executor=inline"), ("register",)):
+        tasks = ("vis_coadd",) if words[0] == "rerun" else ()
+        done = CliRunner().invoke(app, [*words, str(workdir), *tasks])
+        assert done.exit_code == 0, done.output
+    found = json.loads(CliRunner().invoke(app, ["find", "DpdVisStackedFrame", "--json"]).stdout)
+    assert len(found["products"]) == 2
+    one, other = (workdir / "data").glob("vis_coadd-coadd-*.fits")
+    assert one.read_bytes() == other.read_bytes()

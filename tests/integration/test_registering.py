@@ -392,6 +392,18 @@ def test_an_id_that_stands_for_other_content_is_refused(site: Site) -> None:
         register(other, None, site.data)
 
 
+def test_ids_that_a_pipeline_repeats_are_refused_with_what_to_do(site: Site) -> None:
+    program = PROGRAM.replace("{work.name}-", "").replace("pixels of", "pixels of {work.name}")
+    (site.folder / "program.py").write_text(program)
+    for name in ("w", "other"):
+        site.run(site.folder / name)
+    register(site.folder / "w", None, site.data)
+    refused = site.call("register", "other")
+    assert refused.exit_code == 2
+    assert "'stack-image.fits' is taken by" in refused.stderr
+    assert "give each new product an id and each new file a name of its own" in refused.stderr
+
+
 def test_a_run_is_registered_as_soon_as_it_is_done(site: Site) -> None:
     site.run(site.folder / "first")  # writes the script
     words = ("run", "night.py", "--executor", "inline", "--workdir", "w", "raws=raw/raws.json")

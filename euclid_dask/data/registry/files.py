@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import Connection, select, update
 
@@ -13,6 +14,10 @@ from euclid_dask.data.registry.rows import AnyRow, add_rows, batches, is_one_of,
 from euclid_dask.data.registry.schema import file_checksums, files
 from euclid_dask.data.states import FILE, FileCue
 
+ONE_CONTENT: Final = (
+    "a name and an id stand for one content, for ever: have the program that writes it give each "
+    "new product an id and each new file a name of its own, as with euclid_files.new_name"
+)
 _MOST_BYTES = 2**63 - 1
 
 
@@ -87,7 +92,7 @@ def _additions(file: File, row: AnyRow, known: Mapping[str, Checksum]) -> Iterab
         raise InputError(
             f"the file name {shown(file.name)} is taken by a file of {row.size} bytes; "
             f"this one has {file.size}",
-            hint="a name stands for one content, for ever: give this file another name",
+            hint=ONE_CONTENT,
         )
     given = {checksum.algorithm: checksum for checksum in file.checksums}
     common = given.keys() & known.keys()
@@ -96,7 +101,7 @@ def _additions(file: File, row: AnyRow, known: Mapping[str, Checksum]) -> Iterab
             raise InputError(
                 f"the file name {shown(file.name)} is taken by other content: its {algorithm} is "
                 f"{known[algorithm].value}, that of this one is {given[algorithm].value}",
-                hint="a name stands for one content, for ever: give this file another name",
+                hint=ONE_CONTENT,
             )
     if given and known and not common:
         raise InputError(

@@ -19,7 +19,7 @@ from euclid_dask.data.model import (
 )
 from euclid_dask.data.names import shown
 from euclid_dask.data.provenance import said_links
-from euclid_dask.data.registry.files import put_checksums
+from euclid_dask.data.registry.files import ONE_CONTENT, put_checksums
 from euclid_dask.data.registry.rows import (
     AnyRow,
     add_rows,
@@ -73,7 +73,7 @@ def _put(
         if _said(product) != _said(_kept(new[key][1])):
             raise InputError(
                 f"product {shown(key)} is known with other content",
-                hint="another product has another id",
+                hint=ONE_CONTENT,
             )
     _add_to_known(connection, {key: (known[key], _kept(new[key][1])) for key in known})
     fresh = {key: pair for key, pair in new.items() if key not in known}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from files import write_text
 from program import Call, VisError
@@ -55,8 +56,8 @@ def _now() -> str:
 
 
 def write_product(path: Path, product_type: str, files: Mapping[str, str]) -> None:
-    """Write a product whose id is its own path's name."""
-    write_text(path, product_text(product_type, path.stem.upper(), files))
+    """Write a product with an id that no other has, however often its pipeline runs."""
+    write_text(path, product_text(product_type, f"{path.stem.upper()}-{uuid4()}", files))
 
 
 def product_files(path: Path, workdir: Path) -> list[Path]:
@@ -87,8 +88,8 @@ def data_file(path: Path, workdir: Path) -> Path:
 
 
 def new_data_file(call: Call, port: str) -> Path:
-    """Return where in `data/` the file of an output product goes: one name a task and port."""
+    """Return where in `data/` the file of an output product goes: each call gives another name."""
     folder = call.workdir / "data"
     folder.mkdir(exist_ok=True)
     stem = Path(call.paths[port]).with_suffix("").as_posix().replace("/", "-")
-    return folder / f"{stem}.fits"
+    return folder / f"{stem}-{uuid4()}.fits"
