@@ -13,7 +13,14 @@ from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.states import PILOT_COMING, PilotState, RunState, TaskState
 from euclid_dask.planner.estimates import Estimate
-from euclid_dask.planner.fitting import amounts, misfit, shortfalls, time_needed
+from euclid_dask.planner.fitting import (
+    amounts,
+    forgotten_s,
+    misfit,
+    shortfalls,
+    time_expected,
+    time_needed,
+)
 from euclid_dask.planner.fleet import Fleet, Pilot
 from euclid_dask.planner.nodes import Split, Task
 from euclid_dask.planner.provisioning import paused_until, spare
@@ -60,6 +67,8 @@ class Why(StrEnum):
     """The template that would hold it is off."""
     PAUSED = "paused"
     """The template that would hold it is paused, since its pilots do not start."""
+    LATE = "late"
+    """Pilots of the template that would hold it came so late that they had too little time left."""
     CAP = "cap"
     """There are as many pilots as there may be, of the template that would hold it or of all."""
     SOON = "soon"
@@ -156,7 +165,7 @@ class _Question:
                 Reason(Why.NO_PILOT, f"no pilot is there that holds {amounts(self.needs)}")
             )
         for template in self.fleet.templates.values():
-            if not [*shortfalls(self.needs, template, self.fleet)]:
+            if not [*shortfalls(self.needs, template, self.fleet.rules)]:
                 found += self._of_template(template)
         return [*found, *self._of_limits()]
 
@@ -229,6 +238,13 @@ class _Question:
             text = f"template {name!r} is paused for {_time(until_s - self.now_s)}"
             text += f": {starts.failures} pilots did not start, the last one said: {starts.reason}"
             yield Reason(Why.PAUSED, text)
+        needed_s = time_needed(self.expected, self.fleet.rules)
+        left_s = time_expected(template, self.fleet, self.now_s)
+        if left_s < needed_s:
+            again_s = forgotten_s(template, self.fleet.starts[name], self.fleet.rules)
+            text = f"pilots of template {name!r} had {_time(left_s)} left at most when they joined"
+            text += f", the task needs {_time(needed_s)}"
+            yield Reason(Why.LATE, f"{text}; another one is tried in {_time(again_s - self.now_s)}")
         states = Counter(p.state for p in self.fleet.pilots.values() if p.template == name)
         waiting = states[PilotState.REQUESTED] + states[PilotState.QUEUED]
         if states.total() >= template.max_running:

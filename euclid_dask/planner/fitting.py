@@ -9,7 +9,7 @@ from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.rules import Rules
 from euclid_dask.core.values import replace
 from euclid_dask.planner.estimates import Estimate
-from euclid_dask.planner.fleet import Fleet, Pilot
+from euclid_dask.planner.fleet import Fleet, Pilot, Starts
 from euclid_dask.planner.rooms import ROUNDING
 
 
@@ -20,17 +20,35 @@ def time_needed(expected: Estimate | None, rules: Rules) -> float:
     return rules.kappa * expected.q90_s + min(rules.margin_s, expected.q90_s)
 
 
-def time_offered(template: PilotTemplate, fleet: Fleet) -> float:
-    """Return the seconds that a pilot of this template has left when it joins.
+def time_offered(template: PilotTemplate) -> float:
+    """Return the seconds that a pilot of this template is to have left when it joins.
 
-    That is what the best one had so far; before the first, its walltime without its start and
-    end.
+    That is its walltime without its start and end. It alone says what the template holds: pilots
+    that come late for a while make nothing impossible.
     """
-    starts = fleet.starts.get(template.name)
-    if starts is not None and starts.left_s is not None:
-        return starts.left_s
     walltime_s = template.offer.walltime_s
     return walltime_s - template.boot_s - template.farewell_s if walltime_s else inf
+
+
+def time_expected(template: PilotTemplate, fleet: Fleet, now_s: float) -> float:
+    """Return the seconds that the next pilot of this template probably has left when it joins.
+
+    That is what the best one had so far, until that is `forgotten_s`.
+    """
+    starts = fleet.starts.get(template.name)
+    if starts is None or starts.left_s is None:
+        return time_offered(template)
+    if now_s >= forgotten_s(template, starts, fleet.rules):
+        return max(starts.left_s, time_offered(template))
+    return starts.left_s
+
+
+def forgotten_s(template: PilotTemplate, starts: Starts, rules: Rules) -> float:
+    """Return until when it counts how much time pilots of this template had left.
+
+    After that one is requested also for what needs more, as far as the template offers that.
+    """
+    return starts.joined_s + min(rules.pause_s, template.offer.walltime_s or inf)
 
 
 class Shortfall(NamedTuple):
@@ -51,7 +69,7 @@ class Shortfall(NamedTuple):
         return f"{self.word} {_down(self.may)}{self.unit}"
 
 
-def shortfalls(needs: Resources, template: PilotTemplate, fleet: Fleet) -> Iterator[Shortfall]:
+def shortfalls(needs: Resources, template: PilotTemplate, rules: Rules) -> Iterator[Shortfall]:
     """Yield what a pilot of this template has too little of for a task of these needs."""
     offer = template.offer
     if needs.cores > offer.cores + ROUNDING:
@@ -62,8 +80,8 @@ def shortfalls(needs: Resources, template: PilotTemplate, fleet: Fleet) -> Itera
     if offer.disk_bytes and needs.disk_bytes > offer.disk_bytes:
         has = offer.disk_bytes / GB
         yield Shortfall("disk", " GB", has, needs.disk_bytes / GB, has)
-    offered_s = time_offered(template, fleet)
-    wanted_s = declared_time(needs, fleet.rules)
+    offered_s = time_offered(template)
+    wanted_s = declared_time(needs, rules)
     if wanted_s > offered_s + ROUNDING:
         lost_s = offer.walltime_s - offered_s
         yield Shortfall(
@@ -71,7 +89,7 @@ def shortfalls(needs: Resources, template: PilotTemplate, fleet: Fleet) -> Itera
             " h",
             offer.walltime_s / 3600,
             (wanted_s + lost_s) / 3600,
-            _longest(offered_s, fleet.rules) / 3600,
+            _longest(offered_s, rules) / 3600,
         )
 
 
@@ -107,10 +125,10 @@ def largest(wish: Resources, *, at_least: Resources, fleet: Fleet) -> Resources:
     ram = [float(at_least.ram_bytes)]
     walltime = [at_least.walltime_s] if fleet.templates else [inf]
     for template in (one for one in fleet.templates.values() if one.enabled):
-        if not [*shortfalls(others, template, fleet)]:
+        if not [*shortfalls(others, template, fleet.rules)]:
             ram.append(template.offer.ram_bytes)
-        if not [*shortfalls(replace(wish, walltime_s=0), template, fleet)]:
-            walltime.append(_longest(time_offered(template, fleet), fleet.rules))
+        if not [*shortfalls(replace(wish, walltime_s=0), template, fleet.rules)]:
+            walltime.append(_longest(time_offered(template), fleet.rules))
     joined = [pilot for pilot in fleet.pilots.values() if pilot.joined_s is not None]
     ram += [pilot.offer.ram_bytes for pilot in joined if pilot.size.holds(others)]
     if not fleet.templates and not (joined and fleet.complete):
@@ -125,7 +143,7 @@ def largest(wish: Resources, *, at_least: Resources, fleet: Fleet) -> Resources:
 def nothing_larger(wish: Resources, fleet: Fleet) -> str:
     """Return why a task does not get what it needs for a second try, and the smallest fix."""
     if fleet.templates:
-        found = {t.name: [*shortfalls(wish, t, fleet)] for t in fleet.templates.values()}
+        found = {t.name: [*shortfalls(wish, t, fleet.rules)] for t in fleet.templates.values()}
         name, fixes, _ = _smallest_fix(found, fleet)
         return (
             f"a second try would need {amounts(wish)}, and no template holds that. "
@@ -144,7 +162,7 @@ def _misfit(needs: Resources, fleet: Fleet) -> str:
         return ""
     if not fleet.templates:
         return _larger_than(joined, needs) if joined and fleet.complete else ""
-    found = {t.name: [*shortfalls(needs, t, fleet)] for t in fleet.templates.values()}
+    found = {t.name: [*shortfalls(needs, t, fleet.rules)] for t in fleet.templates.values()}
     if any(t.enabled and not found[t.name] for t in fleet.templates.values()):
         return ""
     name, fixes, limits = _smallest_fix(found, fleet)

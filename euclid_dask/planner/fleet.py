@@ -65,18 +65,20 @@ class Starts:
     """How pilots of one template have started: their waits, and failures since the last success.
 
     `wait_s` is the usual time from the request until a pilot has joined, None before the first;
-    `left_s` the longest time that one had left then, inf if it does not end.
+    `left_s` the longest time that one had left then, inf if it does not end. The last one has
+    `joined_s`.
     """
 
     wait_s: float | None = None
     left_s: float | None = None
+    joined_s: float = 0.0
     failures: int = 0
     failed_s: float = 0.0
     reason: str = ""
 
-    def succeeded(self, wait_s: float, left_s: float) -> None:
+    def succeeded(self, at_s: float, wait_s: float, left_s: float) -> None:
         """Take into account that a pilot joined."""
-        self.failures = 0
+        self.failures, self.joined_s = 0, at_s
         self.wait_s = wait_s if self.wait_s is None else (self.wait_s + wait_s) / 2
         self.left_s = left_s if self.left_s is None else max(self.left_s, left_s)
 
@@ -156,7 +158,8 @@ class Fleet:
         before = self.pilots.get(event.pilot, now)
         if before.requested_s is not None and before.joined_s is None:
             left_s = inf if event.until_s is None else event.until_s - event.at_s
-            self._starts(before).succeeded(event.at_s - before.requested_s, left_s)
+            wait_s = event.at_s - before.requested_s
+            self._starts(before).succeeded(event.at_s, wait_s, left_s)
         self.touched.add(event.pilot)
         if before.joined_s is None:
             self._call(event.host, before.host)

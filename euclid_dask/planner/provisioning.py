@@ -19,7 +19,7 @@ from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.states import PilotState, RunState, TaskState
 from euclid_dask.planner.estimates import Estimate
-from euclid_dask.planner.fitting import time_needed, time_offered
+from euclid_dask.planner.fitting import time_expected, time_needed
 from euclid_dask.planner.fleet import Fleet, Pilot
 from euclid_dask.planner.nodes import Task
 from euclid_dask.planner.ready import Shape
@@ -95,7 +95,7 @@ class Provisioning:
         needless: dict[PilotId, float] = {}
         for state in (PilotState.STARTING, PilotState.QUEUED, PilotState.REQUESTED):
             coming = [pilot for pilot in fleet.pilots.values() if pilot.state is state]
-            loads = _offer(wants, [_imagined(pilot, fleet) for pilot in coming])
+            loads = _offer(wants, [_imagined(pilot, fleet, now_s) for pilot in coming])
             if state is PilotState.STARTING:
                 continue
             for pilot in coming:
@@ -120,7 +120,8 @@ class Provisioning:
             for number in range(min(left, requestable(template, fleet, now_s))):
                 pilot = PilotId(f"{template.name}#{number}")
                 size = Size.of(template.offer, template.slots)
-                imagined.append(_Imagined(pilot, size, time_offered(template, fleet)))
+                left_s = time_expected(template, fleet, now_s)
+                imagined.append(_Imagined(pilot, size, left_s))
                 templates[pilot] = template
         loads = _offer(wants, imagined)
         for pilot in sorted(loads, key=lambda one: not loads[one].is_vital):
@@ -288,9 +289,10 @@ def _absorb(wants: Sequence[_Want], fleet: Fleet, runs: Sequence[Run], now_s: fl
 # ---- what is offered
 
 
-def _imagined(pilot: Pilot, fleet: Fleet) -> _Imagined:
+def _imagined(pilot: Pilot, fleet: Fleet, now_s: float) -> _Imagined:
     template = fleet.templates.get(pilot.template)
-    return _Imagined(pilot.id, pilot.size, time_offered(template, fleet) if template else 0.0)
+    left_s = time_expected(template, fleet, now_s) if template else 0.0
+    return _Imagined(pilot.id, pilot.size, left_s)
 
 
 def _offer(wants: Sequence[_Want], pilots: Sequence[_Imagined]) -> dict[PilotId, _Load]:
@@ -369,8 +371,8 @@ def _idle(fleet: Fleet, wants: Sequence[_Want], now_s: float) -> Iterator[PilotE
 
 def _is_denied(template: PilotTemplate, fleet: Fleet, wants: Sequence[_Want], now_s: float) -> bool:
     """Tell whether something waits that could run on a pilot of `template`, and nowhere else."""
-    size, offered_s = Size.of(template.offer, template.slots), time_offered(template, fleet)
+    size, left_s = Size.of(template.offer, template.slots), time_expected(template, fleet, now_s)
     return requestable(template, fleet, now_s) > 0 and any(
-        want.count and want.is_stuck and size.holds(want.needs) and want.needed_s <= offered_s
+        want.count and want.is_stuck and size.holds(want.needs) and want.needed_s <= left_s
         for want in wants
     )

@@ -210,6 +210,18 @@ def test_a_template_whose_pilots_do_not_start_is_paused(run: Any) -> None:
     )
 
 
+def test_pilots_that_come_too_late_are_told_with_their_numbers(run: Any) -> None:
+    run.fleet.apply(PilotRequested(pilot=PilotId("light-1"), template="light", at_s=0.0))
+    join(run, "light-1", until_s=50.0 + 1800.0)
+    run.fleet.apply(PilotLeft(pilot=PilotId("light-1"), reason="idle", at_s=90.0))
+    assert why(run)[Why.LATE] == (
+        "pilots of template 'light' had 30 min left at most when they joined, "
+        "the task needs 61 min; another one is tried in 9 min"
+    )
+    run.now_s = 650.0
+    assert Why.LATE not in why(run)
+
+
 def test_many_pilots_are_told_in_one_sentence(run: Any) -> None:
     for number in range(5):
         join(run, f"p{number}", until_s=run.now_s + 7200.0)

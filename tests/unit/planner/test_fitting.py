@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from euclid_dask.core.events import PilotJoined, PilotRequested
+from euclid_dask.core.events import PilotJoined, PilotLeft, PilotRequested
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.values import replace
 from euclid_dask.planner import Fleet
-from euclid_dask.planner.fitting import misfit
+from euclid_dask.planner.fitting import largest, misfit, time_expected
 
 HOUR = 3600.0
 LIGHT = PilotTemplate(
@@ -100,13 +100,38 @@ def test_a_template_that_is_off_is_the_smallest_fix_if_it_would_hold_the_task() 
     assert misfit(task(), fleet) == ""
 
 
-def test_what_a_pilot_had_left_when_it_joined_is_what_its_template_offers() -> None:
-    fleet = Fleet(templates={"light": LIGHT})
-    assert misfit(task(hours=1.9), fleet) == ""
-    fleet.apply(PilotRequested(pilot=PilotId("light-1"), template="light", at_s=0.0))
-    joined: Any = {"offer": Resources(cores=0.5), "slots": 8, "at_s": 10.0}
+def late(template: PilotTemplate = LIGHT) -> Fleet:
+    """Return pilots of which one came so late that it had an hour left, and was gone at once."""
+    fleet = Fleet(templates={template.name: template})
+    fleet.apply(PilotRequested(pilot=PilotId("light-1"), template=template.name, at_s=0.0))
+    joined: Any = {"offer": template.offer, "slots": 8, "at_s": 10.0}
     fleet.apply(PilotJoined(pilot=PilotId("light-1"), until_s=10.0 + HOUR, **joined))
-    assert "Give 'light' walltime 2.92 h (now 2 h)" in misfit(task(hours=1.9), fleet)
+    fleet.apply(PilotLeft(pilot=PilotId("light-1"), reason="it had nothing to do", at_s=70.0))
+    return fleet
+
+
+def test_a_pilot_that_comes_late_makes_no_task_impossible() -> None:
+    fleet = late()
+    assert misfit(task(hours=1.9), fleet) == ""
+    second_try = largest(task(hours=9), at_least=task(hours=1), fleet=fleet)
+    assert second_try.walltime_s == 2 * HOUR - LIGHT.boot_s - fleet.rules.margin_s
+
+
+@pytest.mark.parametrize(("walltime_s", "lasts_s"), [(2 * HOUR, 600.0), (500.0, 500.0)])
+def test_how_late_pilots_came_counts_for_a_while(walltime_s: float, lasts_s: float) -> None:
+    template = replace(LIGHT, offer=replace(LIGHT.offer, walltime_s=walltime_s))
+    fleet = late(template)
+    assert time_expected(template, fleet, 10.0 + lasts_s - 1.0) == HOUR
+    offered_s = walltime_s - LIGHT.boot_s
+    assert time_expected(template, fleet, 10.0 + lasts_s) == max(HOUR, offered_s)
+
+
+def test_before_the_first_pilot_its_template_tells_what_it_will_have_left() -> None:
+    fleet = Fleet(templates={"light": LIGHT})
+    assert time_expected(LIGHT, fleet, 0.0) == 2 * HOUR - LIGHT.boot_s
+    fleet.apply(PilotRequested(pilot=PilotId("light-1"), template="light", at_s=0.0))
+    fleet.apply(PilotLeft(pilot=PilotId("light-1"), reason="no scratch", at_s=70.0))
+    assert time_expected(LIGHT, fleet, 80.0) == 2 * HOUR - LIGHT.boot_s
 
 
 def test_a_template_without_a_walltime_holds_any_task() -> None:

@@ -155,6 +155,7 @@ def test_starts_are_learned_from() -> None:
     fleet = fleet_of(requested(), joined(), requested("light-2"), joined("light-2", 200.0))
     starts = fleet.starts["light"]
     assert (starts.wait_s, starts.left_s, starts.failures) == (150.0, 3500.0, 0)
+    assert starts.joined_s == 200.0
     fleet.apply(joined(at_s=900.0))  # again: it was away
     assert starts.wait_s == 150.0
     fleet.apply(requested("light-3"))

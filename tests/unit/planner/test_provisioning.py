@@ -229,6 +229,27 @@ def test_a_pilot_that_is_about_to_end_gets_a_successor(bench: MakeBench) -> None
     assert requested(look.at(100.0)) == ["light"]
 
 
+def test_what_pilots_were_too_late_for_is_tried_again_after_a_while(bench: MakeBench) -> None:
+    needs = Resources(cores=1, walltime_s=3 * HOUR)
+    look = Look(singles(bench, 2, needs), template("light", 2), pause_s=900.0)
+    assert requested(look.at(10.0)) == ["light"]
+    look.request("light-1", at_s=10.0)
+    look.join("light-1", at_s=100.0, until_s=100.0 + 2 * HOUR)
+    assert decide([look.run.run], look.fleet, {}, 100.0) == [], "it is too short for them"
+    reason = "it has too little time left for what waits"
+    assert look.at(111.0) == []
+    assert retired(look.at(172.0)) == {"light-1": reason}
+    look.fleet.apply(PilotLeft(pilot=PilotId("light-1"), reason=reason, at_s=180.0))
+    assert decide([look.run.run], look.fleet, {}, 180.0) == [], "none is refused"
+    assert requested(look.at(999.0)) == []
+    assert requested(look.at(1009.0)) == ["light"]
+    look.request("light-2", at_s=1009.0)
+    for now_s in (1020.0, 1100.0):
+        assert look.at(now_s) == [], "it may come in time"
+    look.join("light-2", at_s=1101.0, until_s=1101.0 + 3.9 * HOUR)
+    assert len(decide([look.run.run], look.fleet, {}, 1101.0)) == 2
+
+
 def test_a_task_that_can_follow_its_maker_asks_for_nothing(bench: MakeBench) -> None:
     top = body(task("a"), task("b", x=out("a")), task("c", x=out("a")), r=out("b"))
     run = bench(top, needs=dict.fromkeys("abc", Resources(cores=2, walltime_s=600.0)))
