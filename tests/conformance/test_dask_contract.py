@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import urlopen
 
 import psutil
@@ -99,7 +100,7 @@ def test_the_death_of_a_worker_loses_only_what_it_carried(
     bench.box.until(_left(bench.pilots[0].pilot))
     assert find_living("sleep\x0071") == []
     (bench.workdir / "go").touch()
-    answers = bench.box.until_answered("safe")
+    answers = bench.box.until_answered("doomed", "behind", "safe")
     assert answers == {"doomed": ["lost"], "behind": ["lost"], "safe": ["done"]}
     assert not any(isinstance(one, AttemptEnded) and one.receipt.failure for one in bench.box.seen)
 
@@ -150,7 +151,7 @@ def test_a_lost_scheduler_takes_its_pilots_and_their_bundles(
     two_mortal_pilots: Any, own_cluster: Any
 ) -> None:
     bench = two_mortal_pilots
-    bench.start(bench.bundle(bench.order("t", "sleep 60")))
+    bench.start(bench.bundle(bench.order("t", "sleep 600")))
     bench.box.until(_started("t"))
     own_cluster.close()
     for joined in bench.pilots:
@@ -174,19 +175,22 @@ _CLIENT = dedent("""
         command=("sh", "-c", "sleep 72 & sleep 72", "sh"), needs=Resources())
 
     class Box:
-        pilot = None
+        pilot, started = None, False
         def put(self, news):
             if isinstance(news, PilotJoined) and Box.pilot is None:
                 Box.pilot = news.pilot
             if isinstance(news, AttemptStarted):
-                print("started", flush=True)
+                Box.started = True
 
     executor.open(Box())
     while Box.pilot is None:
         time.sleep(0.01)
     executor.start([BundleOrder(pilot=Box.pilot, place=place, orders=(order("a"), order("b")))])
     try:
-        for _ in range(1200):  # a signal that comes before a sleep is heard after it
+        while not Box.started:
+            time.sleep(0.01)
+        print("started", flush=True)  # from here on a signal is heard here
+        for _ in range(12000):  # a signal that comes before a sleep is heard after it
             time.sleep(0.05)
     except KeyboardInterrupt:
         executor.close()
@@ -242,7 +246,12 @@ def test_the_dashboard_answers_on_this_host_only(bench: Any) -> None:
     assert {host for host, _ in made} == {"127.0.0.1"}
     assert urlsplit(executor.dashboard_address).port in {port for _, port in made}
     with urlopen(executor.dashboard_address) as page:
-        assert "Dask" in page.read().decode()
+        text = page.read().decode()
+    links = re.findall(r'(?:href|src)="(statics/[^"]*|info)"', text)
+    assert {Path(link).suffix for link in links} >= {".css", ".svg", ""}
+    for link in links:
+        with urlopen(urljoin(executor.dashboard_address, link)) as part:
+            assert part.read()
 
 
 def _listening() -> set[tuple[str, int]]:
@@ -267,7 +276,7 @@ def test_what_is_started_before_the_cluster_is_up_is_answered_like_the_rest(benc
 def test_an_early_bundle_is_cancelled_when_the_cluster_is_up(bench: Any) -> None:
     executor = DaskExecutor(offer=Resources(cores=2))
     bench.open(executor)
-    bench.start(bench.bundle(bench.order("early", "sleep 60")))
+    bench.start(bench.bundle(bench.order("early", "sleep 600")))
     executor.wait_until_up()
     bench.cancel("early")
     assert bench.box.until_answered("early") == {"early": ["cancelled"]}
@@ -323,11 +332,11 @@ def test_an_executor_is_embedded_or_has_an_address() -> None:
         DaskExecutor()
 
 
-def test_cancel_ends_an_attempt_within_a_second(two_pilots: Any) -> None:
-    two_pilots.start(two_pilots.bundle(two_pilots.order("t", "sleep 60")))
+def test_cancel_ends_an_attempt_at_once(two_pilots: Any) -> None:
+    two_pilots.start(two_pilots.bundle(two_pilots.order("t", "sleep 600")))
     two_pilots.box.until(_started("t"))
     two_pilots.cancel("t")
-    two_pilots.box.until(lambda news: isinstance(news, AttemptEnded), 5.0)
+    two_pilots.box.until(lambda news: isinstance(news, AttemptEnded))
     assert not any(isinstance(news, AttemptsLost) for news in two_pilots.box.seen)
 
 

@@ -6,10 +6,15 @@ from importlib import import_module
 from typing import Final
 
 from distributed import Scheduler
+from distributed.http import get_handlers
 from tornado import web
 from tornado.httpclient import AsyncHTTPClient, HTTPError
 
 _PATIENCE_S: Final = 5.0
+_PARTS: Final = tuple(
+    f"distributed.http.{part}" for part in ("scheduler.info", "scheduler.json", "health", "statics")
+)
+"""What the dashboard's pages link to, styles and images among them."""
 
 
 def serve_when_asked(scheduler: Scheduler) -> None:
@@ -27,7 +32,9 @@ def serve_when_asked(scheduler: Scheduler) -> None:
                     module = await asyncio.to_thread(
                         import_module, "distributed.dashboard.scheduler"
                     )
+                    routes = get_handlers(scheduler, list(_PARTS))
                     application.applications.remove(lazy)
+                    application.add_application(web.Application(routes))
                     module.connect(application, scheduler.http_server, scheduler, prefix="/")
             self.redirect(str(self.request.uri))
 
