@@ -6,13 +6,13 @@ Rule: what was asked is asked before the run; the run knows files of its workdir
 answers' file. Whatever is cut off on the way can be done again: what is there is not done again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from euclid_dask.api.copies import MOST_ROUNDS, carried
+from euclid_dask.api.copies import QUIET, Progress, brought
 from euclid_dask.api.data import DataSettings, open_registry
 from euclid_dask.api.settings import Settings
 from euclid_dask.core.errors import EuclidDaskError, InputError, RegistryError
@@ -70,7 +70,7 @@ def answer(flow: Flow, questions: Mapping[str, str], settings: Settings, workdir
     try:
         path = freeze(answers, workspace.records / ANSWERS)
         if settings.answers is None or not _is_staged(answers, workdir):
-            warnings = _stage(answers, settings.data(), workdir, _owner(path))
+            warnings = _stage(answers, settings, workdir, _owner(path))
         files = {port: str(_port_file(port, it, workdir)) for port, it in answers.asked.items()}
     finally:
         lock.release()
@@ -210,8 +210,9 @@ def refuse_unread(registry: Registry, wanted: Iterable[str], what: str) -> None:
         )
 
 
-def _stage(answers: Answers, data: DataSettings, workdir: Path, owner: str) -> str:
+def _stage(answers: Answers, settings: Settings, workdir: Path, owner: str) -> str:
     """Have the products and their files in the workdir; return a warning, "" for none."""
+    data = settings.data()
     xmls = {key: one.xml for key, one in answers.products.items()}
     with open_registry(data, read_only=True) as registry:
         wanted = wanted_files(registry, xmls)
@@ -219,7 +220,7 @@ def _stage(answers: Answers, data: DataSettings, workdir: Path, owner: str) -> s
         is_near = not _copies(registry, wanted, data.zone)
     warning = _pin(wanted, data, owner)
     if not is_near:
-        _bring(wanted, data)
+        _bring(wanted, data, settings.copying or (lambda: nullcontext(QUIET)))
     with open_registry(data, read_only=True) as registry:
         found = sources(registry, wanted, data.zone)
     stage(found, workdir, zone=data.zone)
@@ -266,13 +267,14 @@ def _copies(registry: Registry, wanted: Sequence[Wanted], zone: str) -> list[tup
         ) from error
 
 
-def _bring(wanted: Sequence[Wanted], data: DataSettings) -> None:
+def _bring(
+    wanted: Sequence[Wanted],
+    data: DataSettings,
+    copying: Callable[[], AbstractContextManager[Progress]],
+) -> None:
     """Have files copied to where hosts of the zone see them, in as many hops as it takes."""
-    with open_registry(data) as registry:
-        for _ in range(MOST_ROUNDS):
-            if not (copies := _copies(registry, wanted, data.zone)):
-                return
-            carried(registry, data, copies, lambda _: None)
+    with open_registry(data) as registry, copying() as progress:
+        brought(registry, data, lambda: _copies(registry, wanted, data.zone), progress)
 
 
 def _port_file(port: str, answer: Answer, workdir: Path) -> Path:

@@ -43,10 +43,12 @@ class Progress:
     """What is called while copies are made.
 
     Attributes:
+        begins: Told of how many files are copied next, and of their bytes.
         wrote: Told of the bytes of each block, and of all, from any thread.
         waits: Told why it waits, each second.
     """
 
+    begins: Watch = lambda _, __: None
     wrote: Watch = lambda _, __: None
     waits: Callable[[str], None] = lambda _: None
 
@@ -88,23 +90,40 @@ def replicate(
         InputError: A file or the storage is not known, or there is no way.
         StoppedError: Some copies could not be made; the others are there.
     """
-    made: Copies = []
     with open_registry(settings, read_only=dry_run) as registry:
         registry.storages.get(storage)
         refuse_unknown(registry, names)
         if closure:
             names = sorted({*names, *registry.named_by(names)})
-        total = 0
-        for _ in range(MOST_ROUNDS):
-            copies = copies_to_storage(registry, names, storage)
-            if dry_run or not copies:
-                return copies if dry_run else made
-            files = registry.files([name for name, _ in copies])
-            total += sum(files[name].size for name, _ in copies)
-            wrote = partial(_told, progress.wrote, total)
-            made += carried(registry, settings, copies, wrote, progress.waits)
+        following = partial(copies_to_storage, registry, names, storage)
+        return following() if dry_run else brought(registry, settings, following, progress)
+
+
+def brought(
+    registry: Registry,
+    settings: DataSettings,
+    following: Callable[[], Copies],
+    progress: Progress = QUIET,
+) -> Copies:
+    """Have copies made, the next hop of each file at a time, until none follows; return them.
+
+    Raises:
+        InputError: There is no way for a file.
+        StoppedError: Some copies could not be made; the others are there.
+    """
+    made: Copies = []
+    total = 0
+    for _ in range(MOST_ROUNDS):
+        if not (copies := following()):
+            return made
+        files = registry.files([name for name, _ in copies])
+        some = sum(files[name].size for name, _ in copies)
+        progress.begins(len(copies), some)
+        total += some
+        wrote = partial(_told, progress.wrote, total)
+        made += carried(registry, settings, copies, wrote, progress.waits)
     raise StoppedError(
-        f"after {MOST_ROUNDS} rounds of copies {storage} still has not all of the files",
+        f"after {MOST_ROUNDS} rounds of copies some files are still not where they are wanted",
         hint="call it again: what is there is not copied again",
     )
 

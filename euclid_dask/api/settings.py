@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from euclid_dask.runner.loop import OnTurn, Runner
 from euclid_dask.wiring import PATIENCE_S, machine
 
 if TYPE_CHECKING:
+    from euclid_dask.api.copies import Progress
     from euclid_dask.api.data import DataSettings
     from euclid_dask.pilots.site import Site
 
@@ -35,6 +37,7 @@ class Settings:
     With `spare_pilots`, SIGTERM stops the runner of a run at a site, but not its pilots.
     Questions for inputs are answered by `registry`, a file or URL, as hosts of `zone` see the
     files; with `answers`, a file that a run or campaign has written, nothing is asked again.
+    Copies that must be made first are told to what `copying` opens meanwhile.
     A run shows its `progress` in a notebook or a terminal, unless it has hooks: `on_start` and
     `on_turn`, called when it begins and whenever something has happened.
     """
@@ -67,6 +70,7 @@ class Settings:
     zone: str = ""
     credentials: str | Path | None = None
     answers: str | Path | None = None
+    copying: "Callable[[], AbstractContextManager[Progress]] | None" = None
     progress: bool = True
     on_start: "Callable[[ActiveRun, Runner], None] | None" = None
     on_turn: OnTurn | None = None

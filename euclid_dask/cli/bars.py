@@ -2,6 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from euclid_dask.report.words import counted, printable, size
+
+if TYPE_CHECKING:
+    from euclid_dask.api.copies import Progress as CopyProgress
 
 
 @contextmanager
@@ -16,6 +24,26 @@ def bytes_bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int | None],
     with Progress(*columns, console=console, transient=True, disable=disabled) as bar:
         task = bar.add_task(what, total=None)
         yield lambda some, total: bar.update(task, advance=some, total=total)
+
+
+@contextmanager
+def copying(*, quiet: bool) -> "Iterator[CopyProgress]":
+    """Show a bar of bytes of copies on a terminal; tell anywhere what begins, and why it waits."""
+    from euclid_dask.api.copies import Progress  # noqa: PLC0415  few commands copy
+
+    told: set[str] = set()
+
+    def say(line: str) -> None:
+        if line not in told and not quiet:
+            click.echo(printable(line), err=True)
+        told.add(line)
+
+    with bytes_bar("copying", quiet=quiet) as watch:
+        yield Progress(
+            begins=lambda files, some: say(f"copying {counted(files, 'file')} ({size(some)})"),
+            wrote=watch,
+            waits=lambda why: say(f"waits: {why}"),
+        )
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """Options that several commands share, and what their values mean."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
 from euclid_dask.api import Settings
+from euclid_dask.cli.bars import copying
 from euclid_dask.core.errors import InputError
 from euclid_dask.planner.policies import POLICIES
 from euclid_dask.runner.isf import is_absent
@@ -216,6 +218,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         zone=given.get("zone", ""),
         credentials=given.get("credentials"),
         answers=given.get("answers"),
+        copying=partial(copying, quiet=given.get("quiet", False)),
     )
 
 

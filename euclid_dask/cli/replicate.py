@@ -1,17 +1,16 @@
 """`replicate`: have files copied to a storage."""
 
 import json
-from collections.abc import Callable
 from typing import Any, Final
 
 import click
 
-from euclid_dask.api.copies import Progress, replicate
-from euclid_dask.cli.bars import bytes_bar
+from euclid_dask.api.copies import replicate
+from euclid_dask.cli.bars import copying
 from euclid_dask.cli.data_options import DATA, data_settings
 from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import json_option, with_options
-from euclid_dask.report.words import counted, printable
+from euclid_dask.report.words import counted
 
 EPILOG: Final = """\
 \b
@@ -33,14 +32,14 @@ the disk. Killed at any moment, call it again: what is there is not copied again
 @json_option
 def command(names: tuple[str, ...], storage: str, **given: Any) -> int:
     """Copy files to a STORAGE, on the way with the fewest copies."""
-    with bytes_bar("copying", quiet=given["as_json"]) as watch:
+    with copying(quiet=given["as_json"]) as progress:
         copies = replicate(
             data_settings(given),
             names,
             storage,
             closure=given["closure"],
             dry_run=given["dry_run"],
-            progress=Progress(wrote=watch, waits=_once(quiet=given["as_json"])),
+            progress=progress,
         )
     if given["as_json"]:
         told = [{"file": name, "to": goal} for name, goal in copies]
@@ -54,15 +53,3 @@ def command(names: tuple[str, ...], storage: str, **given: Any) -> int:
         what = "copy was" if len(copies) == 1 else "copies were"
         click.echo(f"{len(copies)} {what} made for {counted(len(names), 'name')}")
     return DONE
-
-
-def _once(*, quiet: bool) -> Callable[[str], None]:
-    """Return what tells why one waits, when it is told for the first time."""
-    told: set[str] = set()
-
-    def say(why: str) -> None:
-        if why not in told and not quiet:
-            click.echo(f"waits: {printable(why)}", err=True)
-        told.add(why)
-
-    return say

@@ -4,7 +4,8 @@ import csv
 import json
 import shlex
 import shutil
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from raw_frames import OBSERVATION, PIXELS, frame_xml
 from euclid_dask import Executable, Input, Output, api, parallel, pipeline
 from euclid_dask.api import Settings
 from euclid_dask.api.campaigns import Grouping, plan_campaign, run_campaign
+from euclid_dask.api.copies import Progress
 from euclid_dask.api.data import DataSettings, Way, add_storage, ingest
 from euclid_dask.api.lineage import known
 from euclid_dask.cli.app import app
@@ -23,6 +25,7 @@ from euclid_dask.core.errors import EuclidDaskError, InputError
 from euclid_dask.data.model import ReplicaState
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.stage import MANIFEST
+from euclid_dask.report.words import size as words_size
 
 QUESTION = f"query: DpdVisRawFrame where {OBSERVATION} == 31283"
 pixels = Executable(PIXELS, inputs=[Input("frame")], outputs=[Output("pixels", mime_type="txt")])
@@ -267,6 +270,38 @@ def test_what_the_zone_does_not_see_is_copied_once_and_a_broken_copy_goes_on(sto
     with Registry(store.data.registry, read_only=True) as registry:
         queued = sorted((one.file, one.destination) for one in registry.transfers.active())
     assert queued == [(name, "NEAR") for name in ("a.fits", "a.xml", "b.fits", "b.xml")]
+
+
+def test_copies_that_a_run_waits_for_are_told(store: Store) -> None:
+    near = store.folder / "near"
+    near.mkdir()
+    add_storage(store.data, Way(storage="NEAR", zone="near", root=f"file://{near}"))
+    root = f"fsspec+file://{store.archive}"  # no file system that tasks see
+    add_storage(store.data, Way(storage="ARCHIVE", zone="near", root=root, write=0))
+    words = ("run", "many.py", f"frames={QUESTION}", "--zone", "near")
+    done = call(*words, "--workdir", "w")
+    assert done.exit_code == 0, done.stderr
+    size = sum(path.stat().st_size for path in near.rglob("[ab].*"))
+    assert f"copying 4 files ({words_size(size)})\n" in done.stderr
+    again = call(*words, "--workdir", "w2")
+    assert again.exit_code == 0, again.stderr
+    assert "copying" not in again.stderr
+
+
+def test_bytes_of_copies_before_a_run_are_told_to_its_caller(store: Store) -> None:
+    near = store.folder / "near"
+    near.mkdir()
+    add_storage(store.data, Way(storage="NEAR", zone="near", root=f"file://{near}"))
+    root = f"fsspec+file://{store.archive}"
+    add_storage(store.data, Way(storage="ARCHIVE", zone="near", root=root, write=0))
+    told: list[tuple[int, int]] = []
+    progress = Progress(wrote=lambda some, total: told.append((some, total)))
+    settings = replace(store.settings, zone="near", copying=lambda: nullcontext(progress))
+    result = api.run(of_many, workdir=store.folder / "w", settings=settings, frames=QUESTION)
+    assert result.state == "done"
+    size = sum(path.stat().st_size for path in near.rglob("[ab].*"))
+    assert sum(some for some, _ in told) == size
+    assert {total for _, total in told} == {size}
 
 
 def test_an_input_that_a_task_changed_is_told_and_read_no_more(store: Store) -> None:
