@@ -14,6 +14,7 @@ import pytest
 from file_servers import FileServer
 from line_faults import Fault, Mode, Relay, relay
 from memory_driver import MemoryDriver
+from ports import free_ports
 
 from euclid_dask.data.credentials import Credential
 from euclid_dask.data.model import ErrorClass
@@ -181,7 +182,7 @@ def test_the_next_copy_uses_a_new_line(server, filled, broken, tmp_path):
 
 @pytest.mark.parametrize("server", READ, indirect=True)
 def test_a_server_that_is_not_there_is_a_matter_of_the_network(server):
-    nobody = server.through(file_servers.free_port())
+    nobody = server.through(free_ports())
     assert kind_of(nobody.driver("x")) is ErrorClass.NETWORK
 
 
@@ -243,7 +244,7 @@ def _kill_with_children(pid: int) -> None:
 def test_what_an_ftp_server_answers_tells_the_kind(server, filled, broken, tmp_path, told, kind):
     broken.answers = dict([told.split(" ", 1)])
     target = FileDriver(tmp_path)
-    with closing(server.through(broken.port).driver(filled, timeout_s="2")) as source:
+    with closing(server.through(broken.port).driver(filled, timeout_s="60")) as source:
         assert outcome(source, target) is kind
     assert list(target.walk()) == []
 
@@ -260,7 +261,7 @@ def test_what_an_ftp_server_answers_tells_the_kind(server, filled, broken, tmp_p
 @pytest.mark.parametrize("server", ["ftp"], indirect=True)
 def test_an_ftp_server_that_takes_no_file_has_none(server, place, broken, direct, told, kind):
     broken.answers = dict([told.split(" ", 1)])
-    with closing(server.through(broken.port).driver(place, timeout_s="2")) as target:
+    with closing(server.through(broken.port).driver(place, timeout_s="60")) as target:
         assert outcome(holding(), target) is kind
     assert seen(direct) == []
 
@@ -268,5 +269,5 @@ def test_an_ftp_server_that_takes_no_file_has_none(server, place, broken, direct
 @pytest.mark.parametrize("server", ["ftp"], indirect=True)
 def test_another_host_that_an_ftp_server_names_is_not_connected(server, filled, broken, tmp_path):
     broken.passive_host = "192,0,2,77"
-    with closing(server.through(broken.port).driver(filled, timeout_s="2")) as source:
+    with closing(server.through(broken.port).driver(filled, timeout_s="60")) as source:
         assert outcome(source, FileDriver(tmp_path)) is None

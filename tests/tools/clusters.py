@@ -2,14 +2,14 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from random import SystemRandom
+
+from ports import free_ports
 
 TOOLS = Path(__file__).resolve().parent
 GRID_ENGINE = Path("/usr/lib/gridengine")
@@ -82,17 +82,3 @@ def sge(folder: str) -> Cluster:
             "LD_LIBRARY_PATH": str(GRID_ENGINE),
         },
     )
-
-
-def free_ports(count: int) -> int:
-    """Return the first of so many ports in a row that nobody listens on."""
-    for _ in range(100):
-        first = SystemRandom().randrange(20_000, 30_000)
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise AssertionError("no free ports")

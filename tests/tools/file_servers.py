@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from batch_clusters import skip_or_fail
 from certificates import certificate
+from ports import free_ports
 
 from euclid_dask.core.seams import Clock
 from euclid_dask.data.credentials import NOBODY, Credential
@@ -89,13 +90,6 @@ def program(name: str) -> str:
     return str(found)
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def served(folder: Path, port: int, command: Sequence[str]) -> Iterator[int]:
     """Have a server run that listens on a port; give its process id."""
@@ -124,7 +118,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _await(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -139,7 +133,7 @@ def _await(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
 def sftp(folder: Path, port: int = 0, extra: str = "") -> Iterator[FileServer]:
     """Have OpenSSH's server run, for this user and with a key."""
     sshd, keygen = program("sshd"), program("ssh-keygen")
-    port = port or free_port()
+    port = port or free_ports()
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
     for name in ("hostkey", "id"):
@@ -192,7 +186,7 @@ http {{
 @contextmanager
 def nginx(folder: Path) -> Iterator[tuple[FileServer, FileServer]]:
     """Have nginx run; give it as http and as WebDAV."""
-    binary, data, port = program("nginx"), _data(folder), free_port()
+    binary, data, port = program("nginx"), _data(folder), free_ports()
     user = "user root;" if os.geteuid() == 0 else ""
     text = NGINX.format(folder=folder, data=data, port=port, user=user)
     (folder / "nginx.conf").write_text(text)
@@ -206,7 +200,7 @@ def nginx(folder: Path) -> Iterator[tuple[FileServer, FileServer]]:
 @contextmanager
 def wsgidav(folder: Path) -> Iterator[FileServer]:
     """Have WsgiDAV run, which answers otherwise than nginx."""
-    binary, data, port = program("wsgidav"), _data(folder), free_port()
+    binary, data, port = program("wsgidav"), _data(folder), free_ports()
     command = [binary, "--host", "127.0.0.1", "--port", str(port), "--root", str(data)]
     command += ["--auth", "anonymous", "--server", "cheroot", "-q"]
     with served(folder, port, command) as pid:
@@ -217,7 +211,7 @@ def wsgidav(folder: Path) -> Iterator[FileServer]:
 def ftp(folder: Path) -> Iterator[FileServer]:
     """Have pyftpdlib's server run."""
     pytest.importorskip("pyftpdlib")
-    data, port = _data(folder), free_port()
+    data, port = _data(folder), free_ports()
     command = [sys.executable, "-W", "ignore", "-m", "pyftpdlib", "-i", "127.0.0.1"]
     command += ["-p", str(port), "-w", "-d", str(data), "-u", USER.user, "-P", USER.password]
     with served(folder, port, command) as pid:
@@ -227,7 +221,7 @@ def ftp(folder: Path) -> Iterator[FileServer]:
 @contextmanager
 def vsftpd(folder: Path, *, tls: bool = False) -> Iterator[FileServer]:
     """Have vsftpd run, with what anybody may write; with TLS it wants one session for all."""
-    binary, data, port = program("vsftpd"), _data(folder), free_port()
+    binary, data, port = program("vsftpd"), _data(folder), free_ports()
     if os.geteuid() != 0:
         skip_or_fail("vsftpd needs root")
     (folder / "empty").mkdir()
@@ -258,7 +252,7 @@ def vsftpd(folder: Path, *, tls: bool = False) -> Iterator[FileServer]:
 @contextmanager
 def s3(folder: Path) -> Iterator[FileServer]:
     """Have moto's server run, with one bucket."""
-    binary, port = program("moto_server"), free_port()
+    binary, port = program("moto_server"), free_ports()
     with served(folder, port, [binary, "-H", "127.0.0.1", "-p", str(port)]) as pid:
         server = FileServer(scheme="s3+http", port=port, path="/bucket", credential=USER, pid=pid)
         line = http.client.HTTPConnection("127.0.0.1", port)

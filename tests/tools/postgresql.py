@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 import psutil
 from batch_clusters import skip_or_fail
+from ports import free_ports
 
 _PATIENCE_S = 60.0
 
@@ -25,7 +25,7 @@ class PostgreSQL:
         self._programs = programs
         self._fsync = "on" if fsync else "off"
         self._directory = directory
-        self._port = _free_port()
+        self._port = free_ports()
         self._server: subprocess.Popen[bytes] | None = None
         # the programs of the server refuse to run as root
         normal = {"user": "nobody", "group": "nogroup", "extra_groups": ()}
@@ -106,12 +106,6 @@ def _lives(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
