@@ -14,14 +14,15 @@ import pytest
 from euclid_dask.core.attempts import FailureKind, Order, Place, Receipt
 from euclid_dask.core.ids import PilotId, RunId, TaskId
 from euclid_dask.core.resources import Resources
-from euclid_dask.core.seams import AttemptEnded, BundleOrder, News
+from euclid_dask.core.seams import AttemptEnded, AttemptStarted, BundleOrder, News
 from euclid_dask.core.values import replace
 from euclid_dask.worker import procfs
-from euclid_dask.worker.bundle import run_bundle
+from euclid_dask.worker.bundle import cancel, run_bundle
 
 LOTS = Resources(cores=1, ram_bytes=10_000_000_000)
 DETACHED = "(setsid sh -c '({command}; :) & exit' &)"
 QUIET = "</dev/null >/dev/null 2>&1"
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -44,6 +45,21 @@ def second() -> Iterator[str]:
     yield text
     for pid in sleepers(text):
         os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def until_asleep(place: Place, second: str) -> Iterator[str]:
+    """Return what a script says to wait until somebody sleeps for that second."""
+    asleep = Path(place.workdir, "asleep")
+
+    def tell() -> None:
+        wait_until(lambda: sleepers(second))
+        asleep.touch()
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    yield f"while [ ! -e {asleep} ]; do sleep 0.01; done"
+    thread.join()
 
 
 def shell(script: str, task: str = "task", **needs: float) -> Order:
@@ -76,7 +92,7 @@ def sleepers(second: str) -> list[int]:
 
 
 def wait_until(condition: Callable[[], Any]) -> None:
-    until_s = monotonic() + 20
+    until_s = monotonic() + PATIENCE_S
     while not condition():
         assert monotonic() < until_s, "it never became true"
         sleep(0.01)
@@ -99,16 +115,16 @@ class Meanwhile:
 
     def end(self) -> Receipt:
         self.gate.touch()
-        self.thread.join(20)
+        self.thread.join(PATIENCE_S)
         return self.receipts[0]
 
 
 @pytest.mark.parametrize("ends_after_s", [0, 0.2])
 def test_a_daemon_that_a_task_leaves_is_killed_and_named(
-    place: Place, second: str, ends_after_s: float
+    place: Place, second: str, until_asleep: str, ends_after_s: float
 ) -> None:
     daemon = DETACHED.format(command=f"sleep {second}")
-    receipt = receipt_of(place, shell(f"{daemon}; sleep 0.05; sleep {ends_after_s}"))
+    receipt = receipt_of(place, shell(f"{daemon}; {until_asleep}; sleep 0.1; sleep {ends_after_s}"))
     assert receipt.failure is None
     assert sleepers(second) == []
     [warning] = receipt.warnings
@@ -117,9 +133,9 @@ def test_a_daemon_that_a_task_leaves_is_killed_and_named(
 
 
 def test_a_daemon_without_environment_and_logs_is_killed_and_named(
-    place: Place, second: str
+    place: Place, second: str, until_asleep: str
 ) -> None:
-    script = f"(env -i setsid setsid sleep {second} {QUIET} &); sleep 0.1"
+    script = f"(env -i setsid setsid sleep {second} {QUIET} &); {until_asleep}"
     receipt = receipt_of(place, shell(script))
     assert sleepers(second) == []
     assert receipt.warnings == (f"left 1 process behind; killed: sleep {second}",)
@@ -130,7 +146,7 @@ def test_an_orphan_dies_with_its_attempt_and_no_other_does(
     place: Place, second: str, daemon: str
 ) -> None:
     other = Meanwhile(place)
-    script = f"(setsid {daemon.format(second)} &); sleep 20"
+    script = f"(setsid {daemon.format(second)} &); sleep 300"
     receipt = receipt_of(place, shell(script, walltime_s=0.3))
     alive = sleepers(second)
     ended = other.end()
@@ -141,10 +157,10 @@ def test_an_orphan_dies_with_its_attempt_and_no_other_does(
 
 
 def test_an_orphan_that_cannot_be_told_apart_dies_with_the_last_that_may_have_left_it(
-    place: Place, second: str
+    place: Place, second: str, until_asleep: str
 ) -> None:
     other = Meanwhile(place)
-    script = f"(env -i setsid sleep {second} {QUIET} &); sleep 0.1"
+    script = f"(env -i setsid sleep {second} {QUIET} &); {until_asleep}"
     receipt = receipt_of(place, shell(script))
     alive = sleepers(second)
     ended = other.end()
@@ -156,6 +172,8 @@ def test_an_orphan_that_cannot_be_told_apart_dies_with_the_last_that_may_have_le
 
 def test_an_orphan_of_another_attempt_is_left_alone(place: Place, second: str) -> None:
     other = Meanwhile(place, f"(setsid sleep {second} {QUIET} &);")
+    wait_until(lambda: sleepers(second))
+    sleep(0.02)
     receipt = receipt_of(place, shell("sleep 0.05"))
     alive = sleepers(second)
     other.end()
@@ -164,28 +182,41 @@ def test_an_orphan_of_another_attempt_is_left_alone(place: Place, second: str) -
     assert sleepers(second) == []
 
 
-def test_what_ends_by_itself_in_a_moment_is_not_killed(place: Place) -> None:
+def test_what_ends_by_itself_in_a_moment_is_not_killed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("euclid_dask.worker.process._LINGER_S", PATIENCE_S)
     receipt = receipt_of(place, shell("(sleep 0.05; echo late) & exit 0"))
     assert receipt.warnings == ()
     assert Path(place.workdir, "logs/task/stdout.log").read_text() == "late\n"
 
 
 def test_the_ram_of_a_daemon_counts(place: Place) -> None:
-    eat = "import time; x = bytearray(200_000_000); time.sleep(20)"
+    eat = "import time; x = bytearray(200_000_000); time.sleep(300)"
     daemon = DETACHED.format(command=f'python3 -c "{eat}"')
-    receipt = receipt_of(place, shell(f"{daemon}; sleep 20", ram_bytes=100_000_000))
+    receipt = receipt_of(place, shell(f"{daemon}; sleep 300", ram_bytes=100_000_000))
     assert receipt.failure is not None
     assert receipt.failure.kind is FailureKind.MEMORY
 
 
 def test_a_tree_is_given_the_time_to_save_its_work(place: Place) -> None:
-    patient = replace(place, grace_s=10.0)
-    child = "trap 'sleep 0.3; echo saved > saved; exit' TERM; while :; do sleep 0.02; done"
-    began_s = monotonic()
-    receipt = receipt_of(patient, shell(f'sh -c "{child}"; exit', walltime_s=0.2))
-    assert receipt.failure is not None
+    patient = replace(place, grace_s=3600.0)  # when all have ended, nobody waits
+    trap = "trap 'sleep 0.3; echo saved > saved; exit' TERM; touch trapped"
+    order = shell(f'sh -c "{trap}; while :; do sleep 0.02; done"; exit')
+    news: list[News] = []
+
+    def cancel_when_trapped(one: News) -> None:
+        news.append(one)
+        if isinstance(one, AttemptStarted):
+            wait_until(Path(place.workdir, "trapped").exists)
+            cancel(place.run, order.task, 1)
+
+    bundle = BundleOrder(pilot=PilotId("p"), place=patient, orders=(order,))
+    run_bundle(bundle, cancel_when_trapped)
+    ended = news[-1]
+    assert isinstance(ended, AttemptEnded)
+    assert ended.receipt.failure is not None
     assert Path(place.workdir, "saved").read_text() == "saved\n"
-    assert monotonic() - began_s < 5.0, "when all have ended, nobody waits"
 
 
 def test_a_process_that_took_over_a_pid_is_not_signalled() -> None:
@@ -196,7 +227,7 @@ def test_a_process_that_took_over_a_pid_is_not_signalled() -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(0.2)
         procfs.send(process, signal.SIGKILL)
-        assert child.wait(10) == -signal.SIGKILL
+        assert child.wait(PATIENCE_S) == -signal.SIGKILL
 
 
 # The other children of this process
@@ -214,7 +245,7 @@ def test_an_exit_code_that_somebody_waits_for_is_not_taken(place: Place) -> None
     ours = subprocess.Popen(["sh", "-c", script], cwd=place.workdir, start_new_session=True)
     sleep(0.02)
     receipt_of(place, shell("sleep 0.3"))
-    assert ours.wait(10) == 7
+    assert ours.wait(PATIENCE_S) == 7
 
 
 def test_a_child_in_the_session_of_this_process_is_left_alone(place: Place, second: str) -> None:
