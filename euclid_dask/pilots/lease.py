@@ -118,7 +118,7 @@ class Leases(Value, frozen=True, kw_only=True):
                 touched_ns = os.fstat(file.fileno()).st_mtime_ns
                 lasts_s = float(file.read() or self.lasts_s)
         except OSError as error:
-            if error.errno not in _TAKEN_AWAY or not path.parent.is_dir():
+            if error.errno not in _TAKEN_AWAY or not _is_gone(path):
                 raise
             return Seen(touched_ns=0, lasts_s=self.lasts_s, is_returned=not self.lasts_s)
         return Seen(
@@ -196,7 +196,7 @@ class Lease:
             try:
                 self._touch()
             except OSError as error:
-                self.is_taken_away = error.errno in _TAKEN_AWAY and self._path.parent.is_dir()
+                self.is_taken_away = error.errno in _TAKEN_AWAY and _is_gone(self._path)
         self._wake()
 
     def _guard(self) -> None:
@@ -220,6 +220,24 @@ class Lease:
         if self._lasts_s:
             self._until_s = now_s + self._lasts_s
             self._touched.set()
+
+
+def _is_gone(path: Path) -> bool:
+    """Tell whether a lease that was missed is not in its folder, and that is there.
+
+    It is looked for in the folder as opened: one that has just come back is not taken for empty.
+    """
+    try:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.close(os.open(path.name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder))
+    except OSError as error:
+        return error.errno in _TAKEN_AWAY
+    finally:
+        os.close(folder)
+    return False
 
 
 def _now_s() -> float:

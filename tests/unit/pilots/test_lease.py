@@ -1,11 +1,13 @@
 """The lease of a pilot: kept while its file can be touched, taken away with it."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from math import inf
 from pathlib import Path
 from threading import Event
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,7 @@ LASTS_S = 0.2
 
 
 def until(condition: Callable[[], bool]) -> None:
-    until_s = monotonic() + 30.0
+    until_s = monotonic() + 60.0
     while not condition():
         assert monotonic() < until_s, "not in time"
         sleep(0.01)
@@ -58,8 +60,8 @@ def test_a_lease_that_was_taken_away_never_comes_back(
 ) -> None:
     assert not lease.is_taken_away
     leases.take_away(P)
-    assert tasks.woken.wait(30.0)
-    assert lease.is_taken_away
+    until(lambda: lease.is_taken_away)
+    assert tasks.woken.wait(60.0)
     assert not lease.is_held
     lease.release()
     assert list((leases.records / "leases").iterdir()) == []
@@ -69,16 +71,54 @@ def test_a_lease_that_was_taken_away_never_comes_back(
 def test_tasks_are_stopped_when_the_lease_is_over_and_go_on_with_it(
     tmp_path: Path, lease: Lease, tasks: Tasks
 ) -> None:
-    assert lease.is_held
+    until(lambda: lease.is_held)
     folder = (tmp_path / "leases").rename(tmp_path / "gone")
     until(lambda: True in tasks.holds)
     assert not lease.is_held
     tasks.woken.clear()
     folder.rename(tmp_path / "leases")
-    assert tasks.woken.wait(30.0)
-    until(lambda: lease.is_held)
-    assert tasks.holds[-1] is False
+    assert tasks.woken.wait(60.0)
+    until(lambda: lease.is_held and tasks.holds[-1] is False)
     assert not lease.is_taken_away
+
+
+def test_a_lease_whose_folder_comes_back_just_after_it_was_missed_is_not_taken_away(
+    tmp_path: Path, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_back, opened, path = Event(), os.open, lease_path(tmp_path, P)
+
+    def away_for_a_moment(which: Any, flags: int, *words: Any, **options: Any) -> int:
+        if which != path or is_back.is_set():
+            return opened(which, flags, *words, **options)
+        gone = path.parent.rename(tmp_path / "gone")
+        try:
+            return opened(which, flags, *words, **options)
+        finally:
+            gone.rename(path.parent)
+            is_back.set()
+
+    monkeypatch.setattr(os, "open", away_for_a_moment)
+    assert is_back.wait(60.0)
+    before = path.stat().st_mtime_ns
+    until(lambda: lease.is_taken_away or path.stat().st_mtime_ns != before)
+    assert not lease.is_taken_away
+
+
+@pytest.mark.parametrize("lasts_s", [0.0, 60.0])
+def test_a_lease_that_is_there_again_when_it_was_missed_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lasts_s: float
+) -> None:
+    leases = Leases(records=tmp_path, lasts_s=lasts_s)
+    leases.offer(P)
+
+    def missed(*_: Any, **__: Any) -> None:
+        raise FileNotFoundError(errno.ENOENT, "missed")
+
+    monkeypatch.setattr(Path, "open", missed)
+    with pytest.raises(FileNotFoundError):
+        leases.look(P)
+    monkeypatch.undo()
+    assert leases.look(P).is_offered
 
 
 def test_tasks_are_stopped_though_a_touch_of_the_lease_hangs(
