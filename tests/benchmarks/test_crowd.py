@@ -19,7 +19,7 @@ def test_pilots_that_only_speak_carry_a_run_to_its_end():
         stdout=subprocess.PIPE,
         text=True,
         check=False,
-        timeout=50,
+        timeout=200,
     )
     told = json.loads(ended.stdout)
     figures, targets = told["figures"], told["targets"]

@@ -45,7 +45,7 @@ def shell(folder: Path, line: str, **environment: str) -> "subprocess.CompletedP
         encoding="utf-8",
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=100,
     )
 
 
@@ -94,6 +94,6 @@ def test_files_in_the_current_folder_are_not_modules_that_we_import(tmp_path: Pa
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=100,
     )
     assert (told.returncode, told.stderr) == (0, "")

@@ -246,7 +246,7 @@ def test_a_get_that_is_killed_goes_on(centre: Centre) -> None:
     words = [sys.executable, "-m", "euclid_dask", "get", "frame-1", "--to", "w"]
     part = Path("w/data/.frame-1.fits.part-get")
     running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 50
+    until = time.monotonic() + 100
     while running.poll() is None and time.monotonic() < until:
         if part.exists() and part.stat().st_size:
             running.send_signal(signal.SIGKILL)

@@ -41,7 +41,7 @@ def explain(folder: Path, *words: str) -> str:
 
 
 def wait_until(condition: Callable[[], Any]) -> None:
-    until_s = monotonic() + 30
+    until_s = monotonic() + 100
     while not condition():
         assert monotonic() < until_s, "it never became true"
         sleep(0.05)

@@ -93,7 +93,7 @@ def test_a_killed_runner_is_resumed_and_repeats_only_what_was_in_flight(
         assert code == 0
         break
     else:
-        assert start(tmp_path, mode).wait(60) == 0
+        assert start(tmp_path, mode).wait(100) == 0
 
     workspace = Workspace(tmp_path / "w")
     (run_id,) = workspace.runs()

@@ -11,7 +11,7 @@ import fake_archive
 import pytest
 from fake_archive import PASSWORD, USER, FakeArchive
 
-CONTENT = bytes(range(256)) * 1000
+CONTENT = bytes(range(256)) * 10_000
 XML = (
     b'<x:DpdVisRawFrame xmlns:x="http://euclid.esa.org/schema/dpd/vis/raw"><Header><ProductId>1'
     b"</ProductId></Header><Data><S filestatus='COMMITTED'><FileName>a.fits</FileName></S></Data>"
@@ -48,7 +48,7 @@ def test_a_retrieval_that_is_cut_off_goes_on(
 ) -> None:
     part = tmp_path / "w/data/.a.fits.part-get"
     first = _get(tmp_path)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while not (part.exists() and part.stat().st_size > 30_000):
         assert time.monotonic() < deadline
         assert first.poll() is None

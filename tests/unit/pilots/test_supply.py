@@ -38,7 +38,7 @@ class Bench:
         self.inbox.put(news)
 
     def until(self, wanted: Callable[[PilotEvent], bool]) -> PilotEvent:
-        while not wanted(news := self.inbox.get(timeout=10)):
+        while not wanted(news := self.inbox.get(timeout=60)):
             pass
         return news
 
@@ -76,8 +76,8 @@ def test_pilots_are_taken_over_when_it_opens(bench: Bench) -> None:
     bench.batch.made[JobId("1")] = Job(id=JobId("1"), name=PREFIX + P, state=JobState.QUEUED)
     bench.leases.offer(Q)
     bench.supply.open(bench, {P: JobId("1"), Q: JobId("2")})
-    assert isinstance(bench.inbox.get(timeout=10), PilotQueued)
-    left = bench.inbox.get(timeout=10)
+    assert isinstance(bench.inbox.get(timeout=60), PilotQueued)
+    left = bench.inbox.get(timeout=60)
     assert isinstance(left, PilotLeft)
     assert left.pilot == Q
 

@@ -18,5 +18,5 @@ def test_the_reader_waits_for_the_first_news() -> None:
     inbox = QueueInbox()
     writer = Thread(target=lambda: inbox.put(CancelNews(reason="x")))
     writer.start()
-    assert inbox.take(10.0) == [CancelNews(reason="x")]
+    assert inbox.take(60.0) == [CancelNews(reason="x")]
     writer.join()

@@ -74,8 +74,9 @@ def test_a_second_lock_is_refused_and_names_who_has_it(workspace: Workspace) -> 
 
 
 def test_who_looks_whether_a_workdir_is_locked_does_not_keep_a_runner_out(
-    workspace: Workspace,
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("euclid_dask.runner.workspace.LOCK_TRIES", 600)
     Lock.take(workspace).release()
     with (workspace.records / "lock").open() as looking:
         fcntl.flock(looking, fcntl.LOCK_EX)
