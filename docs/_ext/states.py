@@ -8,7 +8,8 @@
 
 The body places the states on a grid ("." is an empty cell); arrows and words come from
 `euclid_dask.core.states`. A state without a place, or a place without a state, is an error.
-The directives `failure-kinds` and `stages` list the members of other enums in the same way.
+The directives `failure-kinds`, `stages` and `reasons` list the members of other enums in the same
+way.
 """
 
 import ast
@@ -26,6 +27,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from euclid_dask.core import attempts, states
+from euclid_dask.planner import explain
 from euclid_dask.report import stages
 
 Table = Mapping[tuple[StrEnum, StrEnum], StrEnum]
@@ -91,6 +93,15 @@ class Stages(SphinxDirective):
         """Return the list."""
         self.env.note_dependency(str(stages.__file__))
         return [meanings(stages.Stage)]
+
+
+class Reasons(SphinxDirective):
+    """What the kinds of reasons mean why a task does not run."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the list."""
+        self.env.note_dependency(str(explain.__file__))
+        return [meanings(explain.Why)]
 
 
 def grid(lines: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -280,4 +291,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("states", States)
     app.add_directive("failure-kinds", FailureKinds)
     app.add_directive("stages", Stages)
+    app.add_directive("reasons", Reasons)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

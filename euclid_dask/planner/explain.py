@@ -23,7 +23,7 @@ from euclid_dask.planner.fitting import (
 )
 from euclid_dask.planner.fleet import Fleet, Pilot
 from euclid_dask.planner.nodes import Split, Task
-from euclid_dask.planner.provisioning import paused_until, spare
+from euclid_dask.planner.provisioning import paused_until, rate_left, spare
 from euclid_dask.planner.ready import Shape
 from euclid_dask.planner.rooms import ROUNDING, Usage, total
 from euclid_dask.planner.run import Run
@@ -71,6 +71,10 @@ class Why(StrEnum):
     """Pilots of the template that would hold it came so late that they had too little time left."""
     CAP = "cap"
     """There are as many pilots as there may be, of the template that would hold it or of all."""
+    RATE = "rate"
+    """As many pilots were requested just now as may be at once; more are in a few seconds."""
+    LITTLE_USE = "little use"
+    """What waits would use so little of one more pilot that it is not worth one."""
     SOON = "soon"
     """It can start; the next turn of the runner starts it."""
     STATE = "state"
@@ -245,6 +249,10 @@ class _Question:
             text = f"pilots of template {name!r} had {_time(left_s)} left at most when they joined"
             text += f", the task needs {_time(needed_s)}"
             yield Reason(Why.LATE, f"{text}; another one is tried in {_time(again_s - self.now_s)}")
+        if (share := self.fleet.little_used.get(name)) is not None:
+            least = f"{self.fleet.rules.min_use:.0%}"
+            text = f"what waits would use {share:.0%} of one more pilot of template {name!r}"
+            yield Reason(Why.LITTLE_USE, f"{text}, and one is requested for {least} or more")
         states = Counter(p.state for p in self.fleet.pilots.values() if p.template == name)
         waiting = states[PilotState.REQUESTED] + states[PilotState.QUEUED]
         if states.total() >= template.max_running:
@@ -262,6 +270,9 @@ class _Question:
         elif more_queued <= 0:
             text = f"no more than {rules.max_queued} pilots may be queued (limits.max_queued)"
             yield Reason(Why.CAP, text)
+        elif self.fleet.templates and rate_left(self.fleet, self.now_s) <= 0:
+            text = f"no more than {rules.requests} pilots are requested within {rules.every_s:g} s"
+            yield Reason(Why.RATE, text)
 
 
 def _some(texts: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ allocation of HyperQueue.) What the pilots at hand will have done before a new o
 not offered.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -66,7 +66,6 @@ class Provisioning:
         self._looked_s = -inf
         self._changes = -1
         self._needless: dict[PilotId, float] = {}
-        self._requests: deque[float] = deque()
         self._denied_s = inf
 
     def decide(self, runs: Sequence[Run], fleet: Fleet, now_s: float) -> list[PilotEffect]:
@@ -110,10 +109,7 @@ class Provisioning:
         self, fleet: Fleet, wants: Sequence[_Want], now_s: float
     ) -> Iterator[PilotEffect]:
         """Offer what is left to imagined pilots; yield requests for those that get enough."""
-        rules, requests = fleet.rules, self._requests
-        while requests and requests[0] <= now_s - rules.every_s:
-            requests.popleft()
-        left = int(max(0, min(rules.requests - len(requests), *spare(fleet))))
+        left = int(max(0, min(rate_left(fleet, now_s), *spare(fleet))))
         imagined: list[_Imagined] = []
         templates: dict[PilotId, PilotTemplate] = {}
         for template in fleet.templates.values():
@@ -124,11 +120,14 @@ class Provisioning:
                 imagined.append(_Imagined(pilot, size, left_s))
                 templates[pilot] = template
         loads = _offer(wants, imagined)
+        fleet.little_used.clear()
         for pilot in sorted(loads, key=lambda one: not loads[one].is_vital):
             load, template = loads[pilot], templates[pilot]
-            if left and (load.is_vital or _use(load.used, template.offer) >= rules.min_use):
+            share = _use(load.used, template.offer)
+            if share < fleet.rules.min_use and not load.is_vital:
+                fleet.little_used[template.name] = share
+            elif left:
                 left -= 1
-                requests.append(now_s)
                 yield RequestPilot(template=template.name)
 
     def _in_the_way(
@@ -167,6 +166,13 @@ def spare(fleet: Fleet) -> tuple[float, float]:
     mine = [pilot for pilot in fleet.pilots.values() if pilot.template]
     waiting = sum(p.state in {PilotState.REQUESTED, PilotState.QUEUED} for p in mine)
     return (rules.max_running or inf) - len(mine), (rules.max_queued or inf) - waiting
+
+
+def rate_left(fleet: Fleet, now_s: float) -> int:
+    """Return how many pilots more may be requested now, as so many were just before."""
+    rules = fleet.rules
+    asked = [p.requested_s for p in fleet.pilots.values() if p.requested_s is not None]
+    return rules.requests - sum(at_s > now_s - rules.every_s for at_s in asked)
 
 
 def requestable(template: PilotTemplate, fleet: Fleet, now_s: float) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from euclid_dask.core.states import RUN_ENDED, TaskState
-from euclid_dask.planner import Fleet, Run, Task
+from euclid_dask.planner import Fleet, Provisioning, Run, Task
 from euclid_dask.planner.explain import Reason, Why, explain, standing
 from euclid_dask.planner.fitting import amounts
 from euclid_dask.planner.placing import place
@@ -63,7 +63,9 @@ def rows(
     differs only in the numbers of branches is one reason.
     """
     if is_carried:
-        place([run], fleet, {}, now_s)  # for the reservations: what it answers is not done
+        # for what they remember in the fleet: what they answer is not done
+        place([run], fleet, {}, now_s)
+        Provisioning().decide([run], fleet, now_s)
     known: dict[Shape, tuple[Reason, ...]] = {}
     found: dict[tuple[TaskState, tuple[str, ...]], Row] = {}
     for task in tasks:

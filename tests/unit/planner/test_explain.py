@@ -18,7 +18,7 @@ from euclid_dask.core.ids import PilotId
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.rules import Rules
-from euclid_dask.planner import Fleet
+from euclid_dask.planner import Fleet, Provisioning
 from euclid_dask.planner.explain import Why, explain
 from euclid_dask.sim.flows import arg, body, out, split, task
 
@@ -190,6 +190,28 @@ def test_the_limits_of_all_templates_are_told(run: Any) -> None:
     assert why(run)[Why.CAP] == "no more than 1 pilots may be queued (limits.max_queued)"
     run.fleet.rules = Rules(max_running=1, max_queued=1)
     assert why(run)[Why.CAP] == "no more than 1 pilots may be there (limits.max_running)"
+
+
+def test_that_more_pilots_are_requested_in_a_few_seconds_is_told(run: Any) -> None:
+    run.fleet.templates = {"light": template(max_running=9, max_queued=9)}
+    run.fleet.rules = Rules(requests=2)
+    for name in ("light-1", "light-2"):
+        run.fleet.apply(PilotRequested(pilot=PilotId(name), template="light", at_s=95.0))
+    assert why(run)[Why.RATE] == "no more than 2 pilots are requested within 10 s"
+    run.now_s = 105.0
+    assert Why.RATE not in why(run)
+
+
+def test_that_what_waits_is_not_worth_one_more_pilot_is_told(run: Any) -> None:
+    offer = Resources(cores=16, ram_bytes=80 * GB, walltime_s=0)
+    run.fleet.templates = {"light": template(offer=offer)}
+    join(run, "light-1", offer=Resources(cores=2, ram_bytes=80 * GB, disk_bytes=GB))
+    run.order("b", pilot="light-1")
+    Provisioning().decide([run.run], run.fleet, run.now_s)
+    assert why(run)[Why.LITTLE_USE] == (
+        "what waits would use 12% of one more pilot of template 'light', "
+        "and one is requested for 25% or more"
+    )
 
 
 def test_a_template_that_is_off(run: Any) -> None:

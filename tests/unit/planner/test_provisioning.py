@@ -152,7 +152,8 @@ def test_no_pilot_goes_for_what_would_not_come_or_is_away_for_a_moment(bench: Ma
 def test_so_many_requests_are_made_at_most_in_a_while(bench: MakeBench) -> None:
     look = Look(singles(bench, 99), template("light", 2, max_running=9, max_queued=9), requests=2)
     assert len(requested(look.at(100.0))) == 2
-    look.request("light-1")
+    look.request("light-1", at_s=100.0)
+    look.request("light-2", at_s=100.0)
     assert requested(look.at(105.0)) == []
     assert len(requested(look.at(116.0))) == 2
 
@@ -191,6 +192,11 @@ def test_no_pilot_is_requested_for_little_unless_it_would_run_nowhere_else(
     assert requested(look.at(100.0)) == ["heavy"]
     look.request("heavy-1", "heavy")
     assert requested(look.at(120.0)) == []  # two tasks more are too little for another one
+    assert look.fleet.little_used == {"heavy": 0.125}
+    look.run.succeed("t0")
+    look.run.succeed("t1")
+    assert requested(look.at(140.0)) == []
+    assert look.fleet.little_used == {}
 
 
 def test_what_pilots_will_have_done_before_others_join_asks_for_nothing(bench: MakeBench) -> None:

@@ -20,9 +20,11 @@ from euclid_dask.core.events import (
 )
 from euclid_dask.core.flow import Body
 from euclid_dask.core.ids import PilotId, RunId, SplitId, TaskId
+from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.states import RunState
 from euclid_dask.planner import Fleet, Run
+from euclid_dask.planner.explain import Why
 from euclid_dask.report.reasons import history, not_well, rows
 from euclid_dask.sim.flows import arg, body, flow, out, split, task
 
@@ -131,6 +133,16 @@ def test_what_a_split_that_failed_blocks_is_told_with_its_reason() -> None:
 def test_without_a_runner_nothing_goes_on() -> None:
     run = begin(body(task("a"), r=out("a")))
     assert told(run, is_carried=False) == ["a: ready: no runner is at work"]
+
+
+def test_why_no_more_pilots_are_requested_is_told() -> None:
+    offer = Resources(cores=16, ram_bytes=64 * GB, walltime_s=0)
+    made = fleet()
+    made.templates = {"big": PilotTemplate(name="big", offer=offer, slots=64, max_running=2)}
+    run = begin(body(task("a", "x"), task("b", "x"), r=out("a")))
+    order(run, "a")
+    (row,) = rows(run, [run.tasks["b"]], made, NOW_S, is_carried=True)
+    assert [reason.why for reason in row.reasons] == [Why.CORES, Why.LITTLE_USE]
 
 
 def test_a_row_is_an_object_too() -> None:
