@@ -186,6 +186,9 @@ def serve(
 
     Returns:
         What was done, if it looked once.
+
+    Raises:
+        RegistryError: Another process serves a registry in SQLite until it is interrupted.
     """
     clock, worker = SystemClock(), worker_name()
     with open_registry(settings) as registry:
@@ -205,7 +208,8 @@ def serve(
         with closing(mover), closing(cleaner):
             server = Server(Ruling(registry) if with_rules else None, mover, cleaner, clock)
             if not once:
-                server.serve(tell, threading.Event().wait)
+                with registry.database.served():
+                    server.serve(tell, threading.Event().wait)
             return server.look()
 
 

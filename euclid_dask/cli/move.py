@@ -28,7 +28,7 @@ Examples:
 It copies what is queued and this zone can bring, removes what is to be removed, and applies all
 rules now and every 5 minutes. What fails in a way that may pass is tried again. It may be killed at
 any moment; who comes next goes on. SIGTERM ends it. Several may serve one registry in PostgreSQL;
-one in SQLite is its own until it ends, and other commands that write are refused meanwhile.
+one in SQLite is served by one, and other commands write to it meanwhile.
 """
 
 

@@ -501,7 +501,7 @@ def test_a_claim_waits_for_no_other_that_looks_at_a_storage_of_one_writer(
     def look(connection: Connection) -> bool:
         connection.exec_driver_sql("SELECT id FROM storages WHERE name = 'F' FOR UPDATE")
         looked_at.set()
-        return done.wait(5)
+        return done.wait(60)
 
     with Registry(server_addresses()) as registry, ThreadPoolExecutor(1) as pool:
         for name in ("A", "B"):
@@ -510,7 +510,7 @@ def test_a_claim_waits_for_no_other_that_looks_at_a_storage_of_one_writer(
         add(registry)
         registry.transfers.enqueue([("a.fits", "B"), ("a.fits", "F")])
         other = pool.submit(registry.database.write, look)
-        assert looked_at.wait(20)
+        assert looked_at.wait(60)
         claimed = registry.transfers.claim("mover", 10, LEASE_S)
         done.set()
         assert other.result()
@@ -691,21 +691,21 @@ def test_a_replica_that_cannot_be_removed_is_suspect(registry: Registry) -> None
     assert state(registry) == FileState.COMMITTED
 
 
-def race_of_deletions(registry: Registry, rounds: int) -> None:
+def race_of_deletions(registry: Registry, other: Registry, rounds: int) -> None:
     """Delete both replicas of each of many files at once, as two that do not know each other."""
     names = [f"f{number}.fits" for number in range(rounds)]
     add(registry, "AB", names)
     for name in names:
 
-        def removal(storage: str, name: str = name) -> Callable[[], None]:
+        def removal(mine: Registry, storage: str, name: str = name) -> Callable[[], None]:
             def work() -> None:
-                registry.deletions.request([(name, storage)], "not needed")
-                for deletion in registry.deletions.claim(storage, 10, LEASE_S):
-                    registry.deletions.finish(deletion)
+                mine.deletions.request([(name, storage)], "not needed")
+                for deletion in mine.deletions.claim(storage, 10, LEASE_S):
+                    mine.deletions.finish(deletion)
 
             return work
 
-        in_parallel([removal("A"), removal("B")])
+        in_parallel([removal(registry, "A"), removal(other, "B")])
     for deletion in registry.deletions.claim("last", 10 * rounds, LEASE_S):
         registry.deletions.finish(deletion)
     left = registry.locate(names)
@@ -714,7 +714,7 @@ def race_of_deletions(registry: Registry, rounds: int) -> None:
 
 def test_two_deletions_of_two_replicas_leave_one(registry: Registry) -> None:
     rounds = 100 if registry.database._engine.dialect.name == "postgresql" else 30
-    race_of_deletions(registry, int(os.environ.get("EUCLID_DASK_RACES", rounds)))
+    race_of_deletions(registry, registry, int(os.environ.get("EUCLID_DASK_RACES", rounds)))
 
 
 def test_a_pin_and_a_deletion_at_once_do_not_both_win(registry: Registry) -> None:
@@ -1022,11 +1022,41 @@ def test_many_read_while_one_writes(address: str) -> None:
         assert [one.name for one in reader.storages.all()] == ["A"]
 
 
-def test_a_second_process_does_not_write_to_sqlite(sqlite: Addresses) -> None:
+def test_processes_write_to_sqlite_in_turns(tmp_path: Path) -> None:
+    address = str(tmp_path / "new.sqlite")
+
+    def writer(number: int) -> Callable[[], None]:
+        def work() -> None:
+            for step in range(10):
+                with Registry(address) as registry:
+                    registry.storages.put(Storage(name=f"S{number}.{step}", marker="m"))
+
+        return work
+
+    assert in_parallel([writer(number) for number in range(4)]) == [None] * 4
+    with Registry(address, read_only=True) as reader:
+        assert len(reader.storages.all()) == 40
+
+
+def test_two_processes_that_delete_two_replicas_in_sqlite_leave_one(sqlite: Addresses) -> None:
     address = sqlite()
-    with Registry(address), pytest.raises(RegistryError, match="another process writes"):
-        Registry(address)
-    Registry(address).close()
+    with Registry(address) as one, Registry(address) as other:
+        for name in ("A", "B"):
+            one.storages.put(Storage(name=name, marker=name))
+        race_of_deletions(one, other, 30)
+        check(one)
+
+
+def test_one_process_serves_a_registry_in_sqlite_and_others_write(sqlite: Addresses) -> None:
+    address = sqlite()
+    with Registry(address) as one, Registry(address) as other, one.database.served():
+        refused = pytest.raises(RegistryError, match="another `euclid-dask move` serves")
+        with refused, other.database.served():
+            pass
+        other.storages.put(Storage(name="A", marker="a"))
+        assert [storage.name for storage in one.storages.all()] == ["A"]
+    with other.database.served():
+        pass
 
 
 def test_a_reader_changes_nothing(sqlite: Addresses) -> None:

@@ -4,7 +4,8 @@ import csv
 import json
 import shlex
 import shutil
-from contextlib import nullcontext
+import sqlite3
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -359,9 +360,17 @@ def test_inputs_stay_until_their_run_is_done(store: Store) -> None:
     assert owners() == []
 
 
-def test_a_registry_that_another_process_writes_keeps_no_run_from_going_on(store: Store) -> None:
-    with Registry(store.data.registry):
+def test_a_run_goes_on_while_another_process_has_the_registry_open(store: Store) -> None:
+    with Registry(store.data.registry) as registry, registry.database.served():
         result = store.run(of_one, frame="query: DpdVisRawFrame where Header.ProductId == c")
+    assert (result.state, result.warnings) == ("done", ())
+
+
+def test_a_registry_that_takes_no_pins_keeps_no_run_from_going_on(store: Store) -> None:
+    full = "CREATE TRIGGER full BEFORE INSERT ON pins BEGIN SELECT RAISE(ABORT, 'full'); END"
+    with closing(sqlite3.connect(store.data.registry)) as database:
+        database.execute(full)
+    result = store.run(of_one, frame="query: DpdVisRawFrame where Header.ProductId == c")
     assert result.state == "done"
     (warning,) = result.warnings
     assert "nothing keeps the inputs of this run from being removed" in warning

@@ -1,14 +1,15 @@
-"""The database of a registry: opened, locked, and asked in transactions.
+"""The database of a registry: opened, and asked in transactions.
 
 Rule 1: a transaction is one call of `read` or `write`, and nothing is done in it but SQL.
 Rule 2: what is written by `write` may be done twice: it is, when PostgreSQL asks for it.
+Rule 3: in SQLite processes write in turns, a transaction at a time; only one serves it for ever.
 """
 
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -24,11 +25,13 @@ T = TypeVar("T")
 _AGAIN: Final = frozenset({"40001", "40P01"})
 """PostgreSQL's codes for a serialisation failure and a deadlock: do it again."""
 _TRIES: Final = 10
+TURN_S: Final = 60
+"""How long SQLite lets one process wait for the transactions of others, in seconds."""
 _SQLITE: Final[Mapping[str, str]] = {
+    "busy_timeout": str(1000 * TURN_S),
     "journal_mode": "WAL",
     "synchronous": "FULL",
     "foreign_keys": "ON",
-    "busy_timeout": "30000",
     "cache_size": "-32768",
     "temp_store": "MEMORY",
     "case_sensitive_like": "ON",
@@ -50,9 +53,9 @@ class _BrokenError(Exception):
 class Database:
     """A registry's database; its methods may be called from any thread."""
 
-    def __init__(self, engine: Engine, lock: int | None = None) -> None:
+    def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
         self._engine = engine
-        self._lock = lock
+        self._read_only = read_only
         self._turn = threading.Lock()  # SQLite has one writer, and lets the others wait unfairly
 
     def read(self, work: Callable[[Connection], T]) -> T:
@@ -96,37 +99,48 @@ class Database:
 
         Else it takes an order that it gets for free for more than a condition that few rows meet.
         """
-        if self._lock is not None:
+        if is_sqlite(self._engine.dialect) and not self._read_only:
             with suppress(RegistryError):  # a full disk, at the end: it goes without
                 self.write(lambda it: it.exec_driver_sql("ANALYZE"))
 
+    @contextmanager
+    def served(self) -> Iterator[None]:
+        """Be the process that serves the queues for ever; in SQLite one does, and is enough.
+
+        Raises:
+            RegistryError: Another process serves them.
+        """
+        if not is_sqlite(self._engine.dialect):
+            yield
+            return
+        lock = _locked(Path(str(self._engine.url.database)))
+        try:
+            yield
+        finally:
+            os.close(lock)
+
     def close(self) -> None:
-        """Close all connections and let the next one write."""
+        """Close all connections."""
         self._engine.dispose()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
 
 def open_database(address: str, *, read_only: bool = False, mounts: Path = MOUNTS) -> Database:
     """Open the registry at a path or a `postgresql://` URL; its schema is made or upgraded.
 
     Args:
-        address: Where it is. A path is SQLite's: one process writes, any number read.
+        address: Where it is. A path is SQLite's: processes of one host write in turns.
         read_only: Change nothing; then the registry has to be there and up to date.
         mounts: The table of mounted file systems.
 
     Raises:
         InputError: The address is none, or on a file system that other hosts may mount.
-        RegistryError: Another process writes, or the database cannot be used.
-        RegistryUnreachableError: No server answers there.
+        RegistryError: The database cannot be used.
+        RegistryUnreachableError: No server answers there, or others write for too long.
     """
     url = database_url(address)
-    lock = None
     if url.drivername == "sqlite":
         _check_place(Path(str(url.database)), mounts)
-        lock = None if read_only else _locked(Path(str(url.database)))
-    database = Database(_engine(url, read_only=read_only), lock)
+    database = Database(_engine(url, read_only=read_only), read_only=read_only)
     try:
         if read_only:
             database.read(check)
@@ -175,8 +189,8 @@ def _locked(path: Path) -> int:
     except BlockingIOError:
         os.close(descriptor)
         raise RegistryError(
-            f"{path}: another process writes to this registry",
-            hint="stop it first, or use postgresql:// for several",
+            f"{path}: another `euclid-dask move` serves this registry",
+            hint="it does all that is queued; a registry in postgresql:// may have several",
         ) from None
     return descriptor
 
@@ -203,6 +217,11 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
 
 def _translated(error: DBAPIError) -> RegistryError:
     text = str(error.orig).strip()
+    if getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+        return RegistryUnreachableError(
+            f"other processes have written to the registry for {TURN_S} s",
+            hint="try again later; in postgresql:// several write at once",
+        )
     if error.connection_invalidated or (
         isinstance(error, OperationalError)
         and not getattr(error.orig, "sqlstate", None)

@@ -62,7 +62,7 @@ class Registry:
         self.close()
 
     def close(self) -> None:
-        """Close the database, and let another process write."""
+        """Close the database."""
         self.database.analyze()
         self.database.close()
 
