@@ -1,9 +1,11 @@
-"""Carries out one transfer up to its part file, and then publishes it; knows no registry.
+"""Carries out transfers up to their part files, and then publishes them; knows no registry.
 
     prepare   the final file is there already?  read it, compare it
               else a link will do?  fsync what it leads to
               else read a source, hash, write a part, compare, fsync
     publish   the part gets its final name, which nobody else has
+
+Both take a group of transfers to one destination (see `together`).
 
 Rule 1: nothing is under a final name that was not compared with all that is known of the file.
 Rule 2: what an earlier mover left is found by its name: a transfer and a fence have one part.
@@ -11,14 +13,16 @@ Rule 3: a source is blamed only after a second look, and only while its storage 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Final
 
 from euclid_dask.core.values import replace
 from euclid_dask.data.drivers import Opener
-from euclid_dask.data.hashing import Hasher, hash_chunks, mismatch, wanted
+from euclid_dask.data.hashing import Hasher, beside, hash_chunks, mismatch, wanted
 from euclid_dask.data.linking import as_local, linkable
 from euclid_dask.data.local import sync_directory
 from euclid_dask.data.markers import check_marker
@@ -35,6 +39,7 @@ from euclid_dask.data.storage import (
     part_path,
 )
 from euclid_dask.data.storages.failures import failures_of, mistake
+from euclid_dask.data.together import name_all, settle
 
 _RESUMED: Final = frozenset({ErrorClass.NETWORK, ErrorClass.TIMEOUT})
 
@@ -59,21 +64,44 @@ class Copier:
     unlinked: set[str] = field(default_factory=set)
     dropped: set[int] = field(default_factory=set)
 
-    def prepare(self, job: Job) -> Copied | Arrived | Failed:
-        """Bring the file to the destination, short of its final name."""
+    def prepare(self, jobs: Sequence[Job]) -> list[Copied | Arrived | Failed]:
+        """Bring files to the destination, short of their final names; tell of each in turn."""
         try:
-            driver = self.open_driver(job.target.access)
-            _check_written(driver, job.storage)
-            _remove_parts(driver, job)
-            return self._there(driver, job) or self._link(driver, job) or self._copy(driver, job)
-        except StorageError as error:
-            self._failed(job.target)
-            return Failed(job=job, error=error)
-        except Exception as error:  # noqa: BLE001 -- it is not the end of the other transfers
-            return Failed(job=job, error=mistake(error))
+            driver = self.open_driver(jobs[0].target.access)
+            _check_written(driver, jobs[0].storage)
+        except Exception as error:  # noqa: BLE001 -- it is not the end of other transfers
+            return [self._failure(job, error) for job in jobs]
+        brought = [self._attempt(job, partial(self._bring, driver, job)) for job in jobs]
+        if written := [one for one in brought if isinstance(one, Copied)]:
+            settle(written)
+        return [
+            self._attempt(one.job, partial(_synced, one)) if isinstance(one, Copied) else one
+            for one in brought
+        ]
 
-    def publish(self, copied: Copied) -> Arrived | Failed:
-        """Give a part its final name; only while the transfer is ours."""
+    def publish(self, group: Sequence[Copied]) -> list[Arrived | Failed]:
+        """Give parts their final names; only while the transfers are ours."""
+        name_all(group)
+        return [self._publish(one) for one in group]
+
+    def _attempt(self, job: Job, step: Callable[[], Copied | Arrived]) -> Copied | Arrived | Failed:
+        try:
+            return step()
+        except Exception as error:  # noqa: BLE001 -- as above
+            return self._failure(job, error)
+
+    def _failure(self, job: Job, error: Exception) -> Failed:
+        if not isinstance(error, StorageError):
+            return Failed(job=job, error=mistake(error))
+        self._failed(job.target)
+        return Failed(job=job, error=error)
+
+    def _bring(self, driver: StorageDriver, job: Job) -> Copied | Arrived:
+        """Return the file as it is there already, or what was written of it and is not synced."""
+        _remove_parts(driver, job)
+        return self._there(driver, job) or self._link(driver, job) or self._copy(driver, job)
+
+    def _publish(self, copied: Copied) -> Arrived | Failed:
         job, driver = copied.job, copied.driver
         try:
             copied.part.publish()
@@ -162,8 +190,6 @@ class Copier:
             except StorageError:
                 continue  # another source may do; a copy from this one says why not
             if part is not None:
-                with failures_of(location.url):
-                    part.sync()
                 return Copied(job=job, driver=driver, part=part, content=job.file, method="link")
         return None
 
@@ -178,7 +204,6 @@ class Copier:
             part = driver.open_part(job.target.path, job.part, job.file.size)
             try:
                 content = self._stream(job, location, part)
-                part.sync()
             except _SourceError as error:
                 part.abandon()
                 self._failed(location)
@@ -194,12 +219,15 @@ class Copier:
     def _stream(self, job: Job, location: Location, part: Part) -> File:
         """Write a source into a part, and return the file as it was read."""
         hasher = Hasher(wanted(job.file))
-        for data in self._read(job, location):
-            if job.transfer.id in self.dropped:
-                raise StorageError(ErrorClass.BUSY, f"{job.file.name}: the transfer was dropped")
-            hasher.update(data)
-            part.write(data)
-            self.watch(len(data))
+        is_long = job.file.size > BLOCK_BYTES  # else there is no next block
+        with beside(hasher) if is_long else nullcontext(hasher.update) as update:
+            for data in self._read(job, location):
+                if job.transfer.id in self.dropped:
+                    dropped = f"{job.file.name}: the transfer was dropped"
+                    raise StorageError(ErrorClass.BUSY, dropped)
+                update(data)
+                part.write(data)
+                self.watch(len(data))
         if problem := mismatch(job.file, hasher.size, hasher.checksums()):
             raise _SourceError(StorageError(ErrorClass.CONTENT, f"{location.url}: {problem}"))
         return _as_read(job.file, hasher)
@@ -245,6 +273,15 @@ class _SourceError(Exception):
     def __init__(self, error: StorageError) -> None:
         super().__init__(error)
         self.error = error
+
+
+def _synced(copied: Copied) -> Copied:
+    try:
+        copied.part.sync()
+    except BaseException:
+        copied.part.abandon()
+        raise
+    return copied
 
 
 def new_path(name: str, contested: int = 0) -> str:

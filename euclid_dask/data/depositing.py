@@ -196,9 +196,9 @@ class Depositor:
             target=self._target(lying.name),
             sources=((Location(access=here(self._zone), path=lying.place), HERE),),
         )
-        outcome = self._copier.prepare(job)
+        (outcome,) = self._copier.prepare([job])
         if isinstance(outcome, Copied):
-            outcome = self._copier.publish(outcome)
+            (outcome,) = self._copier.publish([outcome])
         if isinstance(outcome, Failed):
             raise outcome.error
         return outcome

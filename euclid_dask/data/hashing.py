@@ -7,7 +7,9 @@ always taken; `md5` and `sha256` where somebody declared one.
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -77,6 +79,24 @@ class Hasher:
             Checksum(algorithm=name, value=digest.hexdigest())
             for name, digest in sorted(self._digests.items())
         )
+
+
+@contextmanager
+def beside(hasher: Hasher) -> Iterator[Callable[[bytes], None]]:
+    """Give what has blocks hashed in another thread, each while the next is read and written.
+
+    All have been hashed when the context ends.
+    """
+    with ThreadPoolExecutor(1, "hasher") as pool:
+        begun = pool.submit(hasher.update, b"")
+
+        def update(data: bytes) -> None:
+            nonlocal begun
+            begun.result()
+            begun = pool.submit(hasher.update, data)
+
+        yield update
+        begun.result()
 
 
 def hash_chunks(chunks: Iterable[bytes], algorithms: Iterable[str] = ()) -> Hasher:

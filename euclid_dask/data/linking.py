@@ -8,10 +8,11 @@ two copies.
 from pathlib import Path
 from typing import Protocol, cast
 
-from euclid_dask.data.local import sync_file
+from euclid_dask.data.local import sync_directory, sync_file
 from euclid_dask.data.model import ErrorClass, Storage
 from euclid_dask.data.resolve import Location
-from euclid_dask.data.storage import MARKER, StorageDriver, StorageError, same_time
+from euclid_dask.data.storage import MARKER, Part, StorageDriver, StorageError, same_time
+from euclid_dask.data.storages.failures import failures_of
 
 
 class LocalDriver(StorageDriver, Protocol):
@@ -20,8 +21,19 @@ class LocalDriver(StorageDriver, Protocol):
     def local_path(self, path: str) -> Path:
         """Return where `path` is on this host."""
 
-    def link(self, source: Path, path: str) -> None:
-        """Give a file of this host a second name in this storage, durably; never replace."""
+    def link(self, source: Path, path: str) -> Path:
+        """Give a file of this host a second name in this storage; never replace.
+
+        Returns:
+            Its final path, whose directory is to be synced.
+        """
+
+
+class LocalPart(Part, Protocol):
+    """A part whose name can be given before it is made durable, as to many at once."""
+
+    def name(self) -> None:
+        """Give it its final name; `publish`, which is called in any case, makes that durable."""
 
 
 def as_local(driver: StorageDriver) -> LocalDriver | None:
@@ -36,6 +48,7 @@ class LinkedPart:
         self._driver = driver
         self._source = source
         self._path = path
+        self._final: Path | None = None
 
     def write(self, data: bytes | memoryview, /) -> None:
         """Refuse: its content is there."""
@@ -43,11 +56,23 @@ class LinkedPart:
 
     def sync(self) -> None:
         """Write what its task wrote to the disk."""
-        sync_file(self._source)
+        with failures_of(str(self._source)):
+            sync_file(self._source)
+
+    def name(self) -> None:
+        """Give it its name in the storage."""
+        self._named()
 
     def publish(self) -> None:
-        """Give it its name in the storage."""
-        self._driver.link(self._source, self._path)
+        """Give it its name in the storage if it has not, and write that to the disk."""
+        final = self._named()
+        with failures_of(str(final)):
+            sync_directory(final.parent)
+
+    def _named(self) -> Path:
+        if self._final is None:
+            self._final = self._driver.link(self._source, self._path)
+        return self._final
 
     def abandon(self) -> None:
         """Leave the source where it is."""

@@ -10,6 +10,7 @@ Rule 3: who has lost the lease publishes nothing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final, TypeAlias
 
@@ -25,10 +26,13 @@ from euclid_dask.data.resolve import Use, locate, usable
 from euclid_dask.data.retries import FULL_PAUSE_S, MOST_ATTEMPTS, retry_in_s
 from euclid_dask.data.states import ReplicaCue
 from euclid_dask.data.storage import StorageError
+from euclid_dask.data.together import MOST, groups, is_quick
 
-Outcome: TypeAlias = Copied | Arrived | Failed
+Outcomes: TypeAlias = Sequence[Copied | Arrived | Failed]
 _AHEAD: Final = 8
-"""Transfers that are claimed for each thread: small files are told to the registry together."""
+"""Transfers that are claimed for each thread: what is ready is told to the registry together."""
+_AHEAD_QUICK: Final = 2 * MOST
+"""The same, while all are soon done: one group is moved, and another waits."""
 
 
 class Settings(Value, frozen=True, kw_only=True):
@@ -75,7 +79,8 @@ class Mover:
         self._settings = settings
         self._drivers = Drivers(open_driver)
         self._copier = Copier(open_driver=self._drivers, watch=watch)
-        self._running: dict[Future[Outcome], Job] = {}
+        self._running: dict[Future[Outcomes], Sequence[Job]] = {}
+        self._ahead = _AHEAD
         self._extend_at_s = 0.0
         self._drained = Drained()
 
@@ -97,8 +102,9 @@ class Mover:
 
     def _claim(self, pool: ThreadPoolExecutor) -> bool:
         """Take as many transfers as there is room for; return whether there were some."""
-        room = _AHEAD * self._settings.threads - len(self._running)
-        if room < _AHEAD * self._settings.threads // 2:  # many at once: each claim is a transaction
+        most = self._ahead * self._settings.threads
+        room = most - sum(map(len, self._running.values()))
+        if room < most // 2:  # many at once: each claim is a transaction
             return False
         accesses = self._registry.storages.accesses(self._settings.zone)
         storages = {storage.name: storage for storage in self._registry.storages.all()}
@@ -109,8 +115,10 @@ class Mover:
         claimed = self._registry.transfers.claim(
             self._settings.worker, room, self._settings.lease_s, written, read
         )
-        for job in self._jobs(claimed, accesses, storages):
-            self._running[pool.submit(self._copier.prepare, job)] = job
+        jobs = list(self._jobs(claimed, accesses, storages))
+        for group in groups(jobs):
+            self._running[pool.submit(self._copier.prepare, group)] = group
+        self._ahead = _AHEAD_QUICK if all(map(is_quick, jobs)) else _AHEAD
         return bool(claimed)
 
     def _jobs(
@@ -149,7 +157,8 @@ class Mover:
     def _turn(self, pool: ThreadPoolExecutor) -> None:
         """Wait for some transfers to come one step further, and tell the registry."""
         done, _ = wait(self._running, self._settings.lease_s / 3, FIRST_COMPLETED)
-        outcomes = [future.result() for future in done]
+        results = [future.result() for future in done]
+        outcomes = [outcome for result in results for outcome in result]
         self._tell_doubts()
         for outcome in outcomes:
             if isinstance(outcome, Failed):
@@ -158,23 +167,25 @@ class Mover:
         ours = self._ours(ready)
         for future in done:
             del self._running[future]
-        for outcome in ours:
-            if isinstance(outcome, Copied):
-                self._running[pool.submit(self._copier.publish, outcome)] = outcome.job
-        self._finish([outcome for outcome in ours if isinstance(outcome, Arrived)])
+        for result in results:
+            group = [one for one in result if isinstance(one, Copied) and _id(one) in ours]
+            if group:
+                jobs = [one.job for one in group]
+                self._running[pool.submit(self._copier.publish, group)] = jobs
+        self._finish([one for one in ready if isinstance(one, Arrived) and _id(one) in ours])
         self._extend()
 
-    def _ours(self, ready: Sequence[Copied | Arrived]) -> list[Copied | Arrived]:
-        """Return what may be published or finished; the parts of others go."""
+    def _ours(self, ready: Sequence[Copied | Arrived]) -> AbstractSet[int]:
+        """Return the ids of transfers that may be published or finished; parts of others go."""
         if not ready:
-            return []
+            return set()
         claimed = [published(outcome) for outcome in ready]
         kept = self._registry.transfers.publishing(claimed, self._settings.lease_s)
         ids = {transfer.id for transfer in kept}
         for outcome in ready:
-            if outcome.job.transfer.id not in ids and isinstance(outcome, Copied):
+            if isinstance(outcome, Copied) and _id(outcome) not in ids:
                 outcome.part.abandon()
-        return [outcome for outcome in ready if outcome.job.transfer.id in ids]
+        return ids
 
     def _finish(self, arrived: Sequence[Arrived]) -> None:
         """Register what has arrived: all at once, and one by one when one of them is refused."""
@@ -222,15 +233,22 @@ class Mover:
         if now_s < self._extend_at_s or not self._running:
             return
         self._extend_at_s = now_s + self._settings.lease_s / 3
-        held = [job.transfer for job in self._running.values()]
+        held = [job.transfer for group in self._running.values() for job in group]
         kept = self._registry.transfers.extend(held, self._settings.lease_s)
         self._copier.dropped = {one.id for one in held} - {one.id for one in kept}
 
     def _drop(self) -> None:
         """Leave what is under way to the next mover."""
-        self._copier.dropped = {job.transfer.id for job in self._running.values()}
+        self._copier.dropped = {
+            job.transfer.id for group in self._running.values() for job in group
+        }
         wait(self._running)
         for future in self._running:
-            if future.exception() is None and isinstance(outcome := future.result(), Copied):
-                outcome.part.abandon()
+            for outcome in future.result() if future.exception() is None else ():
+                if isinstance(outcome, Copied):
+                    outcome.part.abandon()
         self._running.clear()
+
+
+def _id(outcome: Copied | Arrived) -> int:
+    return outcome.job.transfer.id

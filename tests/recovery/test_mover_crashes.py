@@ -15,7 +15,7 @@ from pathlib import Path
 import doomed_mover
 import pytest
 from batch_clusters import skip_or_fail
-from doomed_mover import CONTENT, NAME, OTHER, Fate, Fault, Nursery, make_world, pass_time
+from doomed_mover import CONTENT, NAME, OTHER, SMALL, Fate, Fault, Nursery, make_world, pass_time
 
 from euclid_dask.data.copying import new_path
 from euclid_dask.data.model import FileState, ReplicaState, Transfer, TransferState
@@ -23,6 +23,7 @@ from euclid_dask.data.registry import Registry
 from euclid_dask.data.storage import MARKER, part_of
 
 FINAL = new_path(NAME)
+KNOWN = {NAME: CONTENT, **SMALL}
 STRIDE = int(os.environ.get("EUCLID_DASK_MOVER_STRIDE", "6"))
 """Every how many steps of the recovery the second mover is killed."""
 
@@ -34,17 +35,17 @@ FAULTS = {
     ),
     "tells of a replica before there is one": Fault(
         "mover",
-        "self._running[pool.submit(self._copier.publish, outcome)] = outcome.job",
-        "self._finish([Arrived(job=outcome.job, content=outcome.content, method='copy',\n"
-        "                    stat=outcome.driver.stat('.eufas-storage'))])\n"
-        "                self._running[pool.submit(self._copier.publish, outcome)] = outcome.job",
+        "self._running[pool.submit(self._copier.publish, group)] = jobs",
+        "self._finish([Arrived(job=one.job, content=one.content, method='copy',\n"
+        "                    stat=one.driver.stat('.eufas-storage')) for one in group])\n"
+        "                self._running[pool.submit(self._copier.publish, group)] = jobs",
     ),
     "compares only the size": Fault(
         "hashing",
         "    found = {checksum.algorithm: checksum.value for checksum in checksums}",
         '    return ""\n    found = {}',
     ),
-    "leaves parts of the dead": Fault("copying", "            _remove_parts(driver, job)\n", ""),
+    "leaves parts of the dead": Fault("copying", "        _remove_parts(driver, job)\n", ""),
     "replaces what is there": Fault(
         "local",
         "            rename_noreplace(source, target)",
@@ -73,6 +74,14 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return world
 
 
+@pytest.fixture(scope="module")
+def group(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return such a world with small files."""
+    world = tmp_path_factory.mktemp("mover") / "group"
+    make_world(world, small=True)
+    return world
+
+
 @pytest.fixture(scope="module", autouse=True)
 def nursery() -> Iterator[None]:
     """Have a process from which movers come."""
@@ -92,9 +101,9 @@ def copy_of(world: Path, name: str) -> Path:
     return shutil.copytree(world, world.parent / name)
 
 
-def transfer_of(world: Path) -> Transfer:
+def transfers_of(world: Path) -> list[Transfer]:
     with Registry(world / "registry.db") as registry:
-        return registry.transfers.of_files([NAME])[-1]
+        return registry.transfers.of_files(list(KNOWN))
 
 
 def files_in(storage: Path) -> dict[str, bytes]:
@@ -110,43 +119,47 @@ def check(world: Path) -> None:
     found = {name: files_in(world / name) for name in ("a", "b")}
     for storage, files in found.items():
         for path, content in files.items():
-            whole = part_of(path) is not None or content == CONTENT
+            whole = part_of(path) is not None or content == KNOWN[Path(path).name]
             assert whole, f"{storage}/{path} is under a final name, and is not whole"
     with Registry(world / "registry.db") as registry:
-        replicas = registry.locate([NAME], frozenset(ReplicaState))[NAME]
-        file = registry.files([NAME])[NAME]
-    for replica in replicas:
-        if replica.state is ReplicaState.AVAILABLE:
-            there = found[replica.storage].get(replica.path)
-            assert there == CONTENT, f"{replica.storage} has a row of what is not there"
-    if file.state is FileState.COMMITTED:
-        assert any(replica.state is ReplicaState.AVAILABLE for replica in replicas)
+        files = registry.files(list(KNOWN))
+        replicas = registry.locate(list(files), frozenset(ReplicaState))
+    available = {
+        name: [one for one in some if one.state is ReplicaState.AVAILABLE]
+        for name, some in replicas.items()
+    }
+    for name, some in available.items():
+        for one in some:
+            there = found[one.storage].get(one.path)
+            assert there == KNOWN[name], f"{one.storage} has a row of what is not there"
+    for name, file in files.items():
+        assert available[name] or file.state is not FileState.COMMITTED
 
 
 def check_end(world: Path) -> None:
     """Assert what is true when movers have done all that there was to do."""
     check(world)
-    transfer = transfer_of(world)
-    assert (transfer.state, transfer.bytes_copied) == (TransferState.DONE, len(CONTENT))
-    assert list(files_in(world / "b")) == [FINAL], "there is rubbish left"
+    names = [one.file for one in transfers_of(world)]
+    for one in transfers_of(world):
+        assert (one.state, one.bytes_copied) == (TransferState.DONE, len(KNOWN[one.file]))
+    assert set(files_in(world / "b")) == set(map(new_path, names)), "there is rubbish left"
     with Registry(world / "registry.db") as registry:
-        assert {r.storage: r.path for r in registry.locate([NAME])[NAME]} == {
-            "a": NAME,
-            "b": FINAL,
-        }
+        for name, some in registry.locate(names).items():
+            assert {one.storage: one.path for one in some} == {"a": name, "b": new_path(name)}
 
 
 def kills(
     world: Path, first: int = 1, stride: int = 1, fault: Fault | None = None
 ) -> Iterator[tuple[int, Path]]:
     """Yield a world for each step after which a mover was killed there, with its invariants."""
-    before = transfer_of(world).attempts
+    before = sum(one.attempts for one in transfers_of(world))
     step = first
     while True:
         doomed = copy_of(world, f"{world.name}-{step}")
         survived = move(doomed, Fate(killed_at=step), fault) >= 0
         check(doomed)
-        assert transfer_of(doomed).attempts == before, "a kill is not a failure of the transfer"
+        after = sum(one.attempts for one in transfers_of(doomed))
+        assert after == before, "a kill is not a failure of the transfer"
         if survived:
             shutil.rmtree(doomed)
             return
@@ -170,6 +183,19 @@ def test_movers_are_killed_at_each_step_and_at_steps_of_the_recovery(fresh: Path
     assert seconds >= firsts
 
 
+def test_movers_of_a_group_are_killed_at_each_step_and_once_more(group: Path) -> None:
+    steps = 0
+    for step, world in kills(group):
+        steps = step
+        if step % STRIDE == 0:  # half of what is left to be done
+            for _, again in kills(world, 1 + step % 5, 4 * STRIDE):
+                move(again, Fate())
+                check_end(again)
+        move(world, Fate())
+        check_end(world)
+    assert steps >= 10 + 2 * len(SMALL)
+
+
 def test_nothing_is_done_twice(fresh: Path) -> None:
     world = copy_of(fresh, "twice")
     steps = move(world, Fate())
@@ -183,7 +209,7 @@ def test_nothing_is_done_twice(fresh: Path) -> None:
 def trials(fresh: Path, fault: Fault | None) -> None:
     """Assert all that the planted faults can break."""
     wrong = fresh.parent / "wrong"
-    make_world(wrong, OTHER)
+    make_world(wrong, others=True)
     move(wrong, Fate(), fault)
     assert files_in(wrong / "b") == {}, "wrong bytes arrived"
     for meanwhile, state, content in (
@@ -193,11 +219,11 @@ def trials(fresh: Path, fault: Fault | None) -> None:
         world = copy_of(fresh, meanwhile)
         move(world, Fate(meanwhile=meanwhile), fault)
         assert files_in(world / "b") == {FINAL: content}
-        assert transfer_of(world).state is state
+        assert transfers_of(world)[-1].state is state
     stolen = copy_of(fresh, "stolen")
     move(stolen, Fate(meanwhile="thief"), fault)
     assert files_in(stolen / "b") == {}, "published by who had lost the lease"
-    assert transfer_of(stolen).worker == "thief"
+    assert transfers_of(stolen)[-1].worker == "thief"
     if fault is None:  # what is asserted after kills has a test of its own
         return
     for _, world in kills(fresh, fault=fault):
@@ -238,17 +264,17 @@ def calls_of(world: Path, log: Path, program: str) -> list[str]:
             continue
         process, call, arguments, rest = found.groups()
         if arguments is not None:
-            begun[process] = label(call, arguments, str((world / "b" / FINAL).parent))
+            begun[process] = label(call, arguments, world)
         if rest.endswith("= 0"):
             calls.append(begun.pop(process))
     return [call for call in calls if call]
 
 
-def label(call: str, arguments: str, directory: str) -> str:
+def label(call: str, arguments: str, world: Path) -> str:
     """Return what a call is about; "" if it is of no interest here."""
     if call == "renameat2":
         return "rename"
-    known = {".part-": "part", "registry.db": "registry", f"{directory}>": "directory"}
+    known = {".part-": "part", "registry.db": "registry", f"{world}/b/": "directory"}
     return next((what for text, what in known.items() if text in arguments), "")
 
 
@@ -270,6 +296,22 @@ def test_bytes_are_on_the_disk_before_their_name_and_that_before_the_row(
     assert order == ["part", "rename", "directory"]
     after = calls[calls.index("part") :]
     assert after[:5] == ["part", "registry", "rename", "directory", "registry"]
+
+
+def test_so_they_are_for_each_file_of_a_group(group: Path, tmp_path: Path, traced: None) -> None:
+    world = shutil.copytree(group, tmp_path / "world")
+    calls = calls_of(world, tmp_path / "log", RUN)
+    order = [call for call, last in zip(calls, ["", *calls], strict=False) if call != last]
+    assert order[order.index("part") :][:5] == [
+        "part",
+        "registry",
+        "rename",
+        "directory",
+        "registry",
+    ]
+    for call in ("part", "rename", "directory"):
+        assert calls.count(call) == len(SMALL)
+    assert "part" not in calls[calls.index("rename") :]
 
 
 def test_a_mover_that_does_not_wait_for_the_disk_is_caught(

@@ -1,7 +1,8 @@
 """A mover in a process of its own that is killed at a step we choose, or has a fault we planted.
 
-A world is a directory: a registry, two storages `a` and `b`, and one file in `a` that is wanted in
-`b`. It can be copied as a whole, since drivers are made from it and not from access rows.
+A world is a directory: a registry, two storages `a` and `b`, and files in `a` that are wanted in
+`b`: a large one, or small ones that are moved as a group. It can be copied as a whole, since
+drivers are made from it and not from access rows.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ from euclid_dask.data.storage import MARKER
 NAME = "EUC_a.fits"
 CONTENT = bytes(range(256)) * 5000
 OTHER = CONTENT[:-1] + b"x"
+SMALL = {f"EUC_small_{number}.fits": bytes([number]) * 1000 for number in range(3)}
 LONG_S = 3600.0
 
 _STEPS = [
@@ -75,22 +77,29 @@ class _Clock:
         return 0.0
 
 
-def make_world(directory: Path, content: bytes = CONTENT) -> None:
-    """Make a world, in whose first storage the file has `content`."""
+def make_world(directory: Path, *, others: bool = False, small: bool = False) -> None:
+    """Make a world; with `others`, the first storage has other bytes than are known."""
+    known = SMALL if small else {NAME: CONTENT}
     directory.mkdir()
     for name in ("a", "b"):
         (directory / name).mkdir()
         (directory / name / MARKER).write_text(name)
-    (directory / "a" / NAME).write_bytes(content)
-    file = File(name=NAME, size=len(CONTENT), checksums=hash_chunks([CONTENT]).checksums())
+    for name, content in known.items():
+        (directory / "a" / name).write_bytes(OTHER if others else content)
     with Registry(directory / "registry.db") as registry:
         for name in ("a", "b"):
             registry.storages.put(Storage(name=name, marker=name))
         registry.storages.put_access(
             [Access(storage=name, zone="z", root=f"file:///{name}") for name in ("a", "b")]
         )
-        registry.register([file], [Replica(file=NAME, storage="a", path=NAME)])
-        registry.transfers.enqueue([(NAME, "b")])
+        registry.register(
+            [
+                File(name=name, size=len(it), checksums=hash_chunks([it]).checksums())
+                for name, it in known.items()
+            ],
+            [Replica(file=name, storage="a", path=name) for name in known],
+        )
+        registry.transfers.enqueue([(name, "b") for name in known])
 
 
 def pass_time(directory: Path) -> None:

@@ -5,6 +5,7 @@ import stat as kinds
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -65,7 +66,7 @@ class FileDriver:
         place = str(self._root)
         for step in path.split("/")[:-1]:
             place = f"{place}/{step}"
-            if Path(place).is_symlink():
+            if os.path.islink(place):  # noqa: PTH114  no Path is made for each: it is called often
                 return True
         return False
 
@@ -109,14 +110,17 @@ class FileDriver:
         """Return the final path after making its directory, durably."""
         final = self.local_path(path)
         with failures_of(str(final.parent)):
-            missing = [place for place in final.parents if not place.exists()]
+            missing = list(takewhile(lambda place: not place.exists(), final.parents))
             for place in reversed(missing):
                 place.mkdir(exist_ok=True)
                 sync_directory(place.parent)
         return final
 
-    def link(self, source: Path, path: str) -> None:
+    def link(self, source: Path, path: str) -> Path:
         """Give a file of this host, which is read only, a second name in this storage.
+
+        Returns:
+            Its final path, whose directory is to be synced.
 
         Raises:
             StorageError: EXISTS when the name is taken; POLICY when it is on another file system.
@@ -124,7 +128,7 @@ class FileDriver:
         final = self._directory(path)
         with failures_of(str(final)):
             os.link(source, final, follow_symlinks=False)
-            sync_directory(final.parent)
+        return final
 
     def unlink(self, path: str) -> bool:
         """Remove a file; return whether it was there."""
@@ -164,7 +168,8 @@ class FilePart:
         self._final = final
         with failures_of(str(part)):
             self._fd = os.open(part, CREATE, REPLICA_MODE)
-        self._open = True
+        self._is_open = True
+        self._is_named = False
 
     def write(self, data: bytes | memoryview, /) -> None:
         """Append all of `data`."""
@@ -177,24 +182,31 @@ class FilePart:
         """Write it to the disk."""
         with failures_of(str(self._part)):
             os.fsync(self._fd)
-
-    def publish(self) -> None:
-        """Give it its final name, and write that to the disk."""
-        with failures_of(str(self._final)):
-            publish(self._part, self._final)
-            sync_directory(self._final.parent)
         self._close()
 
+    def name(self) -> None:
+        """Give it its final name."""
+        if not self._is_named:
+            with failures_of(str(self._final)):
+                publish(self._part, self._final)
+            self._is_named = True
+
+    def publish(self) -> None:
+        """Give it its final name if it has not, and write that to the disk."""
+        self.name()
+        with failures_of(str(self._final)):
+            sync_directory(self._final.parent)
+
     def abandon(self) -> None:
-        """Remove it, unless it was published."""
-        if self._open:
-            self._close()
+        """Remove it, unless it has its final name."""
+        self._close()
+        if not self._is_named:
             with suppress(OSError):
                 self._part.unlink()
 
     def _close(self) -> None:
-        if self._open:
-            self._open = False
+        if self._is_open:
+            self._is_open = False
             with suppress(OSError):
                 os.close(self._fd)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from euclid_dask.core.errors import InputError
-from euclid_dask.data.hashing import declared, hash_chunks, mismatch, wanted
+from euclid_dask.data.hashing import Hasher, beside, declared, hash_chunks, mismatch, wanted
 from euclid_dask.data.model import Checksum, File
 
 WIKIPEDIA = [b"Wiki", b"", b"pedia"]
@@ -80,3 +80,23 @@ def test_a_checksum_that_was_not_taken_does_not_agree() -> None:
 
 def test_another_size_is_another_content() -> None:
     assert mismatch(a_file(), 8, ()) == "f has 9 bytes, and not 8"
+
+
+def test_what_is_hashed_beside_is_all_hashed_at_the_end() -> None:
+    blocks = [bytes([number]) * (1 << 20) for number in range(5)]
+    hasher = Hasher(["md5"])
+    with beside(hasher) as update:
+        for block in blocks:
+            update(block)
+    assert hasher.size == 5 << 20
+    assert hasher.checksums() == hash_chunks(blocks, ["md5"]).checksums()
+
+
+def test_a_failure_beside_is_told() -> None:
+    class Failing(Hasher):
+        def update(self, data: bytes) -> None:
+            if data:
+                raise MemoryError("planted")
+
+    with pytest.raises(MemoryError), beside(Failing()) as update:
+        update(b"x")

@@ -9,6 +9,7 @@ import pytest
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import replace
+from euclid_dask.data import together
 from euclid_dask.data.copying import new_path
 from euclid_dask.data.hashing import hash_chunks
 from euclid_dask.data.model import (
@@ -24,7 +25,9 @@ from euclid_dask.data.model import (
     TransferState,
 )
 from euclid_dask.data.mover import Mover, Settings
+from euclid_dask.data.outcomes import Job
 from euclid_dask.data.registry import Registry
+from euclid_dask.data.resolve import Location
 from euclid_dask.data.storage import MARKER, Reader, StorageDriver, StorageError, part_path
 from euclid_dask.data.storages.file import FileDriver
 
@@ -593,3 +596,129 @@ def test_a_transfer_that_movers_die_of_is_given_up(world: World, deaths: int, st
     if state == "failed":
         assert ended.error_class is ErrorClass.BUG
         assert "8 movers ended while they had it" in ended.error
+
+
+SMALL = {f"EUC_{number}.fits": bytes([number]) * 100 for number in range(6)}
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return where all that waits was written to the disk at once; it is told to have failed."""
+    places: list[Path] = []
+
+    def fail(place: Path) -> None:
+        places.append(place)
+        raise OSError(5, "planted")
+
+    monkeypatch.setattr(together, "sync_file_system", fail)
+    return places
+
+
+def test_the_disk_is_waited_for_once_for_a_group_and_need_not_answer(
+    world: World, settled: list[Path]
+) -> None:
+    for name, content in SMALL.items():
+        world.add("a", name, content, content)
+    world.move(*SMALL)
+    assert settled == [world.directory / "b"] * 2  # for the parts, and for their names
+    assert world.registry.transfers.active() == []
+    assert world.paths("b") == sorted(map(new_path, SMALL))
+
+
+def test_one_file_is_not_waited_for_with_all_others(world: World, settled: list[Path]) -> None:
+    world.add("a", content=b"x", known=b"x")
+    world.add("a", "EUC_large.fits")
+    assert world.move(NAME, "EUC_large.fits").state is TransferState.DONE
+    assert settled == []
+
+
+def test_what_fails_of_a_group_fails_alone(world: World) -> None:
+    wrong, taken, full, broken, unnamed, good = SMALL
+    for name, content in SMALL.items():
+        world.add("a", name, b"x" * 100 if name == wrong else content, content)
+    world.write("b", new_path(taken), b"y" * 100)
+    driver = world.drivers["b"]
+
+    def open_part(path: str, part: str, size: int | None = None) -> object:
+        made = driver.open_part(path, part, size)
+        calls = {
+            new_path(full): {"write": raises(ErrorClass.FULL)},
+            new_path(broken): {"sync": raises(ErrorClass.IO)},
+            new_path(unnamed): {"name": raises(ErrorClass.IO), "publish": raises(ErrorClass.IO)},
+        }
+        return Faulty(made, **calls.get(path, {}))
+
+    world.drivers["b"] = Faulty(driver, open_part=open_part)
+    world.move(*SMALL)
+    ended = {
+        one.file: (one.state, one.error_class) for one in world.registry.transfers.of_files(SMALL)
+    }
+    assert ended == {
+        wrong: ("retry", ErrorClass.CONTENT),
+        taken: ("failed", ErrorClass.EXISTS),
+        full: ("retry", ErrorClass.FULL),
+        broken: ("retry", ErrorClass.IO),
+        unnamed: ("retry", ErrorClass.IO),
+        good: ("done", None),
+    }
+    assert world.paths("b") == sorted([new_path(taken), new_path(good)])
+
+
+def test_a_group_whose_disk_is_away_fails_and_no_other(world: World) -> None:
+    for name, content in SMALL.items():
+        world.add("a", name, content, content)
+    (world.directory / "b" / MARKER).unlink()
+    world.move(*SMALL)
+    ended = {(one.state, one.error_class) for one in world.registry.transfers.of_files(SMALL)}
+    assert ended == {(TransferState.RETRY, ErrorClass.AWAY)}
+
+
+def test_outputs_of_a_run_are_linked_as_a_group(world: World, settled: list[Path]) -> None:
+    with_run(world)
+    output = world.directory / "run/1"
+    for name, content in SMALL.items():
+        (output / name).write_bytes(content)
+        (output / name).chmod(0o444)
+        time_ns = (output / name).stat().st_mtime_ns
+        file = File(name=name, size=len(content), checksums=hash_chunks([content]).checksums())
+        replica = Replica(file=name, storage="run", path=f"1/{name}", mtime_ns=time_ns)
+        world.registry.register([file], [replica])
+    world.move(*SMALL)
+    assert {one.method for one in world.registry.transfers.of_files(SMALL)} == {"link"}
+    for name in SMALL:
+        assert (world.directory / "b" / new_path(name)).samefile(output / name)
+    assert len(settled) == 2
+
+
+def test_a_group_has_one_destination_and_no_more_than_so_many(world: World) -> None:
+    def job(number: int, size: int = 1, root: str = "file:///b", source: str = "file:///a") -> Job:
+        ways = [Access(storage="x", zone="z", root=one) for one in (root, source)]
+        target, origin = (Location(access=way, path="p") for way in ways)
+        storage = Storage(name="x", marker="x")
+        return Job(
+            transfer=Transfer(
+                id=number,
+                file="f",
+                destination="x",
+                state=TransferState.RUNNING,
+                earlier=TransferState.QUEUED,
+            ),
+            file=File(name="f", size=size),
+            storage=storage,
+            target=target,
+            sources=((origin, storage),),
+        )
+
+    some = [job(number) for number in range(together.MOST + 2)]
+    slow = [job(1000, size=1 << 30), job(1001, source="https://a"), job(1002, root="sftp://b")]
+    other = [job(2000, root="file:///c")]
+    assert sorted(
+        [one.transfer.id for one in group] for group in together.groups(some + slow + other)
+    ) == [
+        list(range(together.MOST)),
+        [together.MOST, together.MOST + 1],
+        [1000],
+        [1001],
+        [1002],
+        [2000],
+    ]
