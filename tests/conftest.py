@@ -4,11 +4,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from euclid_dask.core.states import TASK_ACTIVE, SplitState, TaskState
 from euclid_dask.planner import Run, Split
 
 pytest_plugins = ["batch_clusters"]
+
+settings.register_profile(  # how long an example takes says how busy the machine is
+    "unhurried",
+    settings.default,
+    deadline=None,
+    suppress_health_check=[*settings.default.suppress_health_check, HealthCheck.too_slow],
+)
+settings.load_profile("unhurried")
 
 
 def _dump(run: Run) -> dict[str, Any]:
