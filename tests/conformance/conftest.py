@@ -33,7 +33,7 @@ from euclid_dask.executors.local import LocalExecutor
 from euclid_dask.executors.server import Server
 from euclid_dask.pilots.lease import Leases
 
-PATIENCE_S = 30.0
+PATIENCE_S = 100.0
 
 
 class Box:

@@ -1,6 +1,7 @@
 """What we count on from Dask; to be run at every change of its version."""
 
 import asyncio
+import gc
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
+from dask._task_spec import Task
 from distributed import Scheduler, Worker
 
 from euclid_dask.core.errors import InputError, SiteError
@@ -338,6 +340,70 @@ def test_cancel_ends_an_attempt_at_once(two_pilots: Any) -> None:
     two_pilots.cancel("t")
     two_pilots.box.until(lambda news: isinstance(news, AttemptEnded))
     assert not any(isinstance(news, AttemptsLost) for news in two_pilots.box.seen)
+
+
+def test_dask_keeps_nothing_of_a_bundle_that_has_ended(
+    bench: Any, wait_until: Callable[..., None]
+) -> None:
+    executor = DaskExecutor(offer=Resources(cores=2))
+    bench.open(executor)
+    executor.wait_until_up()
+    bench.start(bench.bundle(bench.order("kept-by-nobody", WAITS)))
+    bench.box.until(_started("kept-by-nobody"))
+    assert _dask_tasks("kept-by-nobody")
+    (bench.workdir / "go").touch()
+    assert bench.box.until_answered("kept-by-nobody") == {"kept-by-nobody": ["done"]}
+    wait_until(lambda: not _dask_tasks("kept-by-nobody"))
+
+
+def _dask_tasks(name: str) -> list[Any]:
+    """Return the Dask tasks in this process that carry a task of ours."""
+    gc.collect()
+    tasks = [one for one in gc.get_objects() if isinstance(one, Task)]
+    return [task for task in tasks if name in repr(task.args)]
+
+
+def test_our_own_scheduler_holds_back_that_a_worker_may_forget_something() -> None:
+    heard: list[str] = []
+    forget = {"op": "free-keys", "keys": ["x"], "stimulus_id": "test"}
+
+    async def forget_and_echo() -> None:
+        echo = asyncio.Event()
+        async with (
+            PilotScheduler(host="127.0.0.1", dashboard_address="127.0.0.1:0") as scheduler,
+            Worker(scheduler.address, dashboard_address="127.0.0.1:0") as worker,
+        ):
+            worker.stream_handlers["free-keys"] = lambda **_: heard.append("forget")
+            worker.stream_handlers["echo"] = lambda: (heard.append("echo"), echo.set())
+            stream = scheduler.stream_comms[worker.address]
+            sent = stream.message_count
+            scheduler.send_all({}, {worker.address: [forget]})
+            assert stream.message_count == sent
+            scheduler.send_all({}, {worker.address: [{"op": "echo"}]})
+            await echo.wait()
+
+    asyncio.run(forget_and_echo())
+    assert heard == ["forget", "echo"]
+
+
+def test_our_own_scheduler_hands_over_what_is_heard_and_does_not_keep_it() -> None:
+    heard: list[object] = []
+
+    async def tell_twice() -> None:
+        echo = asyncio.Event()
+        async with (
+            PilotScheduler(host="127.0.0.1", dashboard_address="127.0.0.1:0") as scheduler,
+            Worker(scheduler.address, dashboard_address="127.0.0.1:0") as worker,
+        ):
+            scheduler.hearers["ours"] = lambda event: (heard.append(event[1]), echo.set())
+            worker.log_event("others", "one")
+            worker.log_event("ours", "two")
+            await echo.wait()
+            assert scheduler.get_events("ours") == ()
+            assert [message for _, message in scheduler.get_events("others")] == ["one"]
+
+    asyncio.run(tell_twice())
+    assert heard == ["two"]
 
 
 @pytest.mark.parametrize(("kind", "count"), [(Scheduler, 1), (PilotScheduler, 0)])

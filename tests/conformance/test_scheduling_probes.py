@@ -45,9 +45,9 @@ from euclid_dask.wiring.sites import JOBS, make_pilots
 from euclid_dask.worker import procfs
 from euclid_dask.worker.clock import SystemClock
 
-pytestmark = [pytest.mark.dask, pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.dask, pytest.mark.slow, pytest.mark.timeout(300)]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 200.0
 PROGRAM = """\
 for word; do
   case $word in

@@ -144,7 +144,7 @@ def test_an_abandoned_part_leaves_nothing(driver):
     part.write(CONTENT[:1000])
     part.abandon()
     part.abandon()
-    deadline = monotonic() + 10
+    deadline = monotonic() + 60
     while list(driver.walk()) and monotonic() < deadline:  # a server may still be writing
         driver.unlink(part_path(PATH, "3-1"))
     assert list(driver.walk()) == []

@@ -35,6 +35,7 @@ pytestmark = pytest.mark.dask
 
 PILOT = PilotId("light-000001")
 WAITS = "echo started >> starts; while [ ! -e go ]; do sleep 0.02; done"
+PATIENCE_S = 100.0
 
 
 def _started(task: str) -> Callable[[Any], bool]:
@@ -116,7 +117,7 @@ def rig(
     for supervisor in rig.supervisors:
         if supervisor.poll() is None:
             supervisor.terminate()
-        supervisor.wait(30)
+        supervisor.wait(PATIENCE_S)
 
 
 def test_a_killed_worker_costs_nothing_of_what_runs(rig: Rig) -> None:
@@ -133,11 +134,16 @@ def test_a_killed_worker_costs_nothing_of_what_runs(rig: Rig) -> None:
     assert rig.starts() == 1
 
 
-def test_what_ends_while_nobody_listens_is_told_afterwards(rig: Rig) -> None:
+def test_what_ends_while_nobody_listens_is_told_afterwards(
+    rig: Rig, wait_until: Callable[..., None]
+) -> None:
     rig.begin()
     rig.run_one()
+    where = (rig.folder / "scheduler.json").rename(rig.folder / "hidden")
     rig.kill_worker()
     rig.go()
+    wait_until(lambda: read_receipt(rig.bench.place.records, "t", 1))
+    where.rename(rig.folder / "scheduler.json")
     assert rig.until_rejoined().carrying == ()
     assert rig.box.until_answered("t") == {"t": ["done"]}
     assert rig.starts() == 1
@@ -153,7 +159,7 @@ def test_a_pilot_that_came_back_takes_work(rig: Rig) -> None:
 
 def test_a_cancel_reaches_a_pilot_that_was_away(rig: Rig) -> None:
     rig.begin()
-    rig.run_one("sleep 60")
+    rig.run_one("sleep 600")
     rig.kill_worker()
     rig.box.until(_is(PilotAway))
     rig.bench.cancel("t")
@@ -181,7 +187,7 @@ _RUNNER = dedent("""
                 print("started", flush=True)
 
     executor.open(Box())
-    time.sleep(60)
+    time.sleep(600)
 """)
 
 
@@ -274,9 +280,15 @@ def test_nothing_is_left_of_a_killed_supervisor(
     assert rig.box.until_answered("t") == {"t": ["lost"]}
 
 
-def test_a_pilot_that_is_told_to_end_gives_its_tasks_time_and_leaves(rig: Rig) -> None:
+def test_a_pilot_that_is_told_to_end_gives_its_tasks_time_and_leaves(
+    rig: Rig, wait_until: Callable[..., None]
+) -> None:
     rig.begin()
-    rig.run_one("trap 'echo saved > saved; exit 1' TERM; while true; do sleep 0.05; done")
+    script = "trap 'echo saved > saved; exit 1' TERM; touch trapped; while :; do sleep 0.05; done"
+    bundle = rig.bench.bundle(rig.bench.order("t", script))
+    rig.bench.start(replace(bundle, place=replace(bundle.place, grace_s=PATIENCE_S)))
+    rig.box.until(_started("t"))
+    wait_until((rig.bench.workdir / "trapped").exists)
     rig.supervisors[0].terminate()
     rig.box.until(_is(PilotDraining))
     ended = rig.box.until(_is(AttemptEnded))
@@ -287,15 +299,16 @@ def test_a_pilot_that_is_told_to_end_gives_its_tasks_time_and_leaves(rig: Rig) -
     left = rig.box.until(_is(PilotLeft))
     assert isinstance(left, PilotLeft)
     assert left.reason == "the pilot was told to end"
-    assert rig.supervisors[0].wait(30) == 0
+    assert rig.supervisors[0].wait(PATIENCE_S) == 0
     assert (rig.bench.workdir / "saved").exists()
 
 
 def test_a_task_that_is_told_to_end_before_its_pilot_is_lost_and_has_not_failed(
-    rig: Rig, find_living: Callable[[str], list[int]]
+    rig: Rig, find_living: Callable[[str], list[int]], wait_until: Callable[..., None]
 ) -> None:
     rig.begin()
     rig.run_one("exec sleep 67")
+    wait_until(lambda: find_living("sleep\x0067"))
     (pid,) = find_living("sleep\x0067")
     os.kill(pid, signal.SIGTERM)
     rig.supervisors[0].terminate()
@@ -328,8 +341,8 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(rig: Rig) -> None:
 
 
 def test_a_pilot_ends_what_runs_before_its_own_end(rig: Rig) -> None:
-    rig.begin("--until", str(now_s() + 14.0), "--grace", "6")
-    rig.run_one("sleep 60")
+    rig.begin("--until", str(now_s() + 18.0), "--grace", "6")
+    rig.run_one("sleep 600")
     left = rig.box.until(_is(PilotLeft))
     assert isinstance(left, PilotLeft)
     assert left.reason == "the pilot has reached its walltime"
@@ -356,14 +369,16 @@ def test_a_walltime_counts_from_the_start_of_the_job(rig: Rig) -> None:
     command += ["--slots", "1", "--walltime", "3600", "--grace", "20"]
     script = f"sleep 2; exec {shlex.join(command)}"
     rig.supervisors.append(subprocess.Popen(["bash", "-c", script]))
+    launched_s = now_s()
     joined = rig.bench.await_pilot()
-    assert abs(joined.until_s - began_s - 3580.0) < 1.5  # when what runs there is ended
+    job_began_s = joined.until_s - 3580.0  # until when what runs there is ended
+    assert began_s - 1.5 < job_began_s < launched_s + 1.5
 
 
 def test_a_pilot_without_work_leaves_after_a_while(rig: Rig, capfd: Any) -> None:
     rig.serve()
     rig.start_pilot("--idle", "0.5")
-    assert rig.supervisors[0].wait(30) == 0
+    assert rig.supervisors[0].wait(PATIENCE_S) == 0
     assert "the pilot had nothing to do for 0.5 s" in capfd.readouterr().err
 
 
@@ -558,7 +573,7 @@ def test_the_files_are_for_their_owner_only(rig: Rig) -> None:
 
 def test_an_unfit_host_is_left_with_a_reason(rig: Rig, capfd: Any) -> None:
     rig.start_pilot("--source", "/nowhere/setup.sh")
-    assert rig.supervisors[0].wait(30) == 3
+    assert rig.supervisors[0].wait(PATIENCE_S) == 3
     said = capfd.readouterr().err
     assert "/nowhere/setup.sh: No such file" in said
     assert unfit_host(said.removeprefix(SPEAKER)) == os.uname().nodename
@@ -592,13 +607,13 @@ def test_a_pilot_without_its_lease_is_away_until_it_has_it_again(rig: Rig) -> No
     leases.rename(rig.folder / "leases")
     rig.until_rejoined()
     rig.supervisors[0].terminate()
-    assert rig.supervisors[0].wait(30) == 0
+    assert rig.supervisors[0].wait(PATIENCE_S) == 0
     assert Leases(records=rig.folder, lasts_s=0.4).look(PILOT).is_returned
 
 
 def test_a_pilot_whose_lease_was_taken_away_before_never_begins(rig: Rig, capfd: Any) -> None:
     rig.start_pilot("--lease=60")
-    assert rig.supervisors[0].wait(30) == 2
+    assert rig.supervisors[0].wait(PATIENCE_S) == 2
     assert "the runner gave the pilot up before it began" in capfd.readouterr().err
     assert not list(rig.folder.rglob(PILOT))
 
@@ -606,7 +621,7 @@ def test_a_pilot_whose_lease_was_taken_away_before_never_begins(rig: Rig, capfd:
 def test_a_pilot_that_cannot_have_its_lease_says_so_in_a_sentence(rig: Rig, capfd: Any) -> None:
     (rig.folder / "leases" / PILOT).mkdir(parents=True)
     rig.start_pilot("--lease=60")
-    assert rig.supervisors[0].wait(30) == 2
+    assert rig.supervisors[0].wait(PATIENCE_S) == 2
     said = capfd.readouterr().err
     assert f"{SPEAKER}cannot be a pilot: " in said
     assert "Traceback" not in said
@@ -637,16 +652,15 @@ def test_a_task_of_a_pilot_that_is_given_up_stands_still_in_time_whatever_its_gr
 
 def test_time_in_which_the_host_hung_is_not_taken_for_that_of_a_task(rig: Rig) -> None:
     rig.begin()
-    needs = Resources(cores=1, walltime_s=3.0)
-    rig.bench.start(rig.bench.bundle(rig.bench.order("t", "sleep 0.73; sleep 0.73", needs=needs)))
+    needs = Resources(cores=1, walltime_s=5.0)
+    rig.bench.start(rig.bench.bundle(rig.bench.order("t", WAITS, needs=needs)))
     rig.box.until(_started("t"))
     sleep(0.3)  # by then it is waited for in long steps
-    frozen = [rig.supervisors[-1].pid, *rig._find_living("sleep\x000.73")]
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
-    sleep(5.0)
-    for pid in frozen:
-        os.kill(pid, signal.SIGCONT)
+    (supervisor,) = (one.pid for one in rig.supervisors)
+    os.kill(supervisor, signal.SIGSTOP)
+    sleep(7.0)
+    rig.go()
+    os.kill(supervisor, signal.SIGCONT)
     assert rig.box.until_answered("t") == {"t": ["done"]}
 
 

@@ -11,6 +11,7 @@ from euclid_dask.core.attempts import FailureKind
 from euclid_dask.core.events import PilotLeft
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import AttemptEnded, AttemptStarted
+from euclid_dask.core.values import replace
 from euclid_dask.executors.dask.executor import DaskExecutor
 from euclid_dask.executors.server import Server
 from euclid_dask.pilots.scripts import JobRequest, job_script
@@ -19,7 +20,8 @@ from euclid_dask.worker.records import read_receipt
 
 pytestmark = [pytest.mark.dask, pytest.mark.slow]
 
-TRAPS = "trap 'touch told' TERM; while [ ! -e told ]; do sleep 0.1; done; exit 4"
+TRAPS = """trap 'touch told' TERM; touch trapped
+while [ ! -e told ]; do sleep 0.1; done; sleep 0.3; exit 4"""
 
 
 @pytest.fixture
@@ -58,8 +60,11 @@ def test_tasks_of_a_cancelled_job_are_lost_and_nothing_is_left(
     script: str,
 ) -> None:
     job = submit()
-    bench.start(bench.bundle(bench.order("t", script)))
+    bundle = bench.bundle(bench.order("t", script))
+    bench.start(replace(bundle, place=replace(bundle.place, grace_s=30.0)))
     bench.box.until(_is(AttemptStarted))
+    if script == TRAPS:
+        wait_until((bench.workdir / "trapped").exists)
     slurm_cluster.run("scancel", job)
     left = bench.box.until(_is(PilotLeft))
     assert isinstance(left, PilotLeft)
