@@ -109,18 +109,13 @@ def locate(
         prefer: Schemes to take first, best first.
         failures: How often access rows failed lately, by their root.
     """
-    by_storage: dict[str, list[Access]] = {}
-    for access in usable(accesses, storages, use):
-        by_storage.setdefault(access.storage, []).append(access)
-    found = [
-        Location(access=access, path=replica.path, mtime_ns=replica.mtime_ns)
-        for replica in replicas
-        if replica.state is ReplicaState.AVAILABLE
-        for access in by_storage.get(replica.storage, ())
-    ]
     ranks = {name: rank for rank, name in enumerate(prefer)}
+    held: dict[str, list[Replica]] = {}
+    for replica in replicas:
+        if replica.state is ReplicaState.AVAILABLE:
+            held.setdefault(replica.storage, []).append(replica)
 
-    def order(place: Location) -> tuple[int, int, int, int, str, str]:
+    def order(place: Location) -> tuple[int, int, int, int, str, str, str]:
         access = place.access
         return (
             ranks.get(scheme(access), len(ranks)),
@@ -128,7 +123,14 @@ def locate(
             scheme_cost(access),
             failures.get(access.root, 0),
             access.storage,
-            place.url,
+            access.root,
+            place.path,
         )
 
+    near = (access for access in accesses if access.storage in held)  # few of many, so first
+    found = [
+        Location(access=access, path=replica.path, mtime_ns=replica.mtime_ns)
+        for access in usable(near, storages, use)
+        for replica in held[access.storage]
+    ]
     return tuple(sorted(found, key=order))
