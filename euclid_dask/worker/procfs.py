@@ -21,6 +21,7 @@ ATTEMPT_MARKER: Final = "EUCLID_DASK_ATTEMPT"
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _DEAD = frozenset("ZXx")
+_NOTHING = b"\0\0"
 
 
 class Process(NamedTuple):
@@ -103,13 +104,26 @@ def adopted() -> list[int]:
 
 
 def marked(wanted: Mapping[str, str]) -> list[Process]:
-    """Return the living processes that carry all of these variables in their environment."""
-    return [process for process in living() if carries(process.pid, wanted)]
+    """Return the living processes that carry all of these variables in their environment.
+
+    A process that is about to become another program shows none: it is looked at once more.
+    """
+    found, silent = [], []
+    for process in living():
+        block = _environment(process.pid)
+        if block == _NOTHING:
+            silent.append(process)
+        elif _has_all(block, wanted):
+            found.append(process)
+    return found + [process for process in silent if carries(process.pid, wanted)]
 
 
 def carries(pid: int, wanted: Mapping[str, str]) -> bool:
     """Tell whether a process carries all of these variables in its environment."""
-    block = _environment(pid)
+    return _has_all(_environment(pid), wanted)
+
+
+def _has_all(block: bytes, wanted: Mapping[str, str]) -> bool:
     return all(f"\0{name}={value}\0".encode() in block for name, value in wanted.items())
 
 

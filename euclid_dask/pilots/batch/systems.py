@@ -43,7 +43,5 @@ def open_batch(
 def cancel_line(system: str, job: JobId) -> str:
     """Return the line of shell by which the owner of a job cancels it."""
     if system == LOCAL:  # its pilots may be below it, and are not meant
-        # while a process becomes another program, nothing is known of it: look once more
-        found = procfs.marked({MARK: job}) or procfs.marked({MARK: job})
-        return f"kill {' '.join(str(process.pid) for process in found)}"
+        return f"kill {' '.join(str(process.pid) for process in procfs.marked({MARK: job}))}"
     return shlex.join(DIALECTS[system].cancel([job]))

@@ -7,12 +7,9 @@ from euclid_dask.pilots.batch.systems import cancel_line
 from euclid_dask.worker import procfs
 
 
-def test_a_job_of_this_host_is_found_though_it_was_about_to_become_another_program(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_job_of_this_host_is_cancelled_by_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     process = procfs.Process(7, 1, 7, 7, 1, 0.0, 0, dead=False)
-    seen = iter([[], [process]])
-    monkeypatch.setattr(procfs, "marked", lambda _: next(seen))
+    monkeypatch.setattr(procfs, "marked", lambda _: [process])
     assert cancel_line("local", JobId("local-1")) == "kill 7"
 
 
