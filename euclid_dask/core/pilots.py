@@ -54,10 +54,11 @@ class JobState(StrEnum):
 class Job(Value, frozen=True, kw_only=True):
     """A batch job as the batch system reports it.
 
-    `reason` is the batch system's own word for why it waits or how it ended, `host` the first
-    host it runs on; both are "" when nothing is said. `starts_s` is when it started or is expected
-    to, `ends_s` when it ended or will at the latest, in seconds since the epoch; 0 when nothing is
-    said. An end `is_confirmed` if the host itself has told it: no process of the job lives.
+    `reason` is the batch system's own word for why it waits or how it ended, or for a state that is
+    not known here, `host` the first host it runs on; both are "" when nothing is said. `starts_s`
+    is when it started or is expected to, `ends_s` when it ended or will at the latest, in seconds
+    since the epoch; 0 when nothing is said. An end `is_confirmed` if the host itself has told it:
+    no process of the job lives.
     """
 
     id: JobId

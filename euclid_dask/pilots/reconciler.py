@@ -78,7 +78,8 @@ class Pace(Value, frozen=True, kw_only=True):
 class _Pilot:
     """A pilot that is not gone. `submitted_s` is None as long as no submit was tried.
 
-    Its job is not listed since `missed_s`. `said` is what was told of it last; `cancelled` says why
+    Its job is not listed since `missed_s`. `said` is what was told of it last, `unknown` the last
+    state of its job that is not known here; `cancelled` says why
     its job is to end, "" if it is not, and `given_up` why nobody waits for it any more: it is gone
     at `dead_at_s`. While its job is missed, its lease rests as `touched_ns` since `rests_s`.
     """
@@ -90,6 +91,7 @@ class _Pilot:
     submitted_s: float | None = None
     missed_s: float | None = None
     said: tuple[str, str] = ("", "")
+    unknown: str = ""
     cancelled: str = ""
     is_cancelling: bool = False
     given_up: str = ""
@@ -220,6 +222,8 @@ class Reconciler:
             self._ended(pilot, job)
         elif job.state is JobState.ABANDONED:
             self._over(pilot, f"the batch system has given its job up ({job.reason})")
+        else:
+            self._say_unknown(pilot, job)
 
     def _missed(self, pilot: _Pilot) -> None:
         """Take notice that a job is not listed; one answer may be wrong, or come too early."""
@@ -366,6 +370,15 @@ class Reconciler:
         if pilot.said != ("queued", reason):
             pilot.said = ("queued", reason)
             self._tell(PilotQueued(pilot=pilot.id, reason=reason, at_s=now_s()))
+
+    def _say_unknown(self, pilot: _Pilot, job: Job) -> None:
+        """Warn once of a state that is not known here; it is why a pilot waits, if it does."""
+        reason = f"its job {job.id} is in a state that is not known here: {job.reason}"
+        if pilot.unknown != reason:
+            pilot.unknown = reason
+            log.warning("%s: %s; nothing is concluded from it", pilot.id, reason)
+        if pilot.said[0] != "starting":
+            self._say_queued(pilot, reason)
 
     def _say_starting(self, pilot: _Pilot, host: str) -> None:
         if pilot.said[0] != "starting":

@@ -55,11 +55,13 @@ def _job(ad: dict[str, Any]) -> Job:
         job, status = f"{ad['ClusterId']}.{ad['ProcId']}", ad["JobStatus"]
     except KeyError as missing:
         raise ValueError(f"a job has no {missing}") from None
+    state = _STATES.get(status, JobState.UNKNOWN)
+    words = str(status) if state is JobState.UNKNOWN else _WORDS.get(status, "")
     return Job(
         id=JobId(job),
         name=str(ad.get("JobBatchName", "")),
-        state=_STATES.get(status, JobState.UNKNOWN),
-        reason=str(ad.get("HoldReason", "")) if status == 5 else _WORDS.get(status, ""),
+        state=state,
+        reason=str(ad.get("HoldReason", "")) if status == 5 else words,
         host=str(ad.get("RemoteHost", "")).rpartition("@")[2],
         starts_s=float(ad.get("JobCurrentStartDate", 0)),
     )

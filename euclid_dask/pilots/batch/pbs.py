@@ -1,8 +1,9 @@
 """PBS: `qsub`, `qstat`, `qdel`, as OpenPBS, PBS Pro, Torque and Slurm's wrappers have them.
 
 The text of `qstat -f` is what all of them have in common. It lists the jobs that the user may see;
-ours are told by their names. OpenPBS and PBS Pro do not list jobs that ended; Torque and the
-wrappers do for some time, as `C`.
+ours are told by their names. (With `-u` only the short form is printed, which cuts names off; with
+the ids of jobs it fails as soon as one of them is forgotten.) OpenPBS and PBS Pro do not list jobs
+that ended; Torque and the wrappers do for some time, as `C`.
 
 The wrappers say less than a real PBS: not why a job waits, not that it is held, and a job that is
 being killed, or whose node failed, is `C`, though its processes may still live.
@@ -36,7 +37,7 @@ _STATES: Final = {
     "F": JobState.ENDED,
     "X": JobState.ENDED,
 }
-_WORDS: Final = {"E": "exiting", "S": "suspended", "U": "state U", "M": "moved to another server"}
+_WORDS: Final = {"E": "exiting", "S": "suspended", "M": "moved to another server"}
 
 
 def _submit(name: str, files: JobFiles) -> list[str]:
@@ -86,7 +87,7 @@ def _reason(state: JobState, letter: str, attributes: dict[str, str]) -> str:
     if state is JobState.ENDED:
         code = attributes.get("Exit_status") or attributes.get("exit_status") or ""
         return attributes.get("comment", "") or (f"exit status {code}" if code else "")
-    return _WORDS.get(letter, "")
+    return _WORDS.get(letter, "" if state is JobState.RUNNING else letter)
 
 
 def _cancel(jobs: Sequence[JobId]) -> list[str]:

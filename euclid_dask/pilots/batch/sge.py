@@ -1,6 +1,7 @@
 """Grid Engine: `qsub`, `qstat`, `qdel`, of SGE, Son of Grid Engine, Univa and Altair.
 
-`qstat` lists the jobs of the user that have not ended. `-r` gives their names in full.
+`qstat` lists the jobs of the user that have not ended, whatever a `sge_qstat` file says: `$user` is
+its own word. `-r` gives their names in full.
 
 Source: qstat(1), "OUTPUT FORMATS" and the XML schema qstat.xsd.
 """
@@ -66,7 +67,7 @@ SGE: Final = Dialect(
     name="sge",
     submit=_submit,
     parse_submit=last_word,
-    list_jobs=("qstat", "-xml", "-r"),
+    list_jobs=("qstat", "-u", "$user", "-xml", "-r"),
     parse_jobs=_parse_jobs,
     cancel=_cancel,
     unreachable=pattern(

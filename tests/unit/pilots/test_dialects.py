@@ -139,7 +139,7 @@ PBS_JOB = """Job Id: 7.server
         ("E", "substate = 50", (RUNNING, "exiting")),
         ("F", "Exit_status = -29", (ENDED, "exit status -29")),
         ("C", "exit_status = 271", (ENDED, "exit status 271")),
-        ("U", "substate = 0", (UNKNOWN, "state U")),
+        ("U", "substate = 0", (UNKNOWN, "U")),
         ("M", "substate = 0", (UNKNOWN, "moved to another server")),
     ],
 )  # fmt: skip
@@ -191,7 +191,7 @@ def test_condor_q_says_where_each_job_stands_and_why() -> None:
         ("12.0", RUNNING, "", "wn7.site", 1795314099.0),
         ("13.0", QUEUED, "", "", 0.0),
         ("14.0", HELD, "via condor_hold", "", 0.0),
-        ("15.0", UNKNOWN, "", "", 0.0),
+        ("15.0", UNKNOWN, "9", "", 0.0),
     ]
 
 

@@ -58,6 +58,8 @@ def lease(leases: Leases, tasks: Tasks) -> Iterator[Lease]:
 def test_a_lease_that_was_taken_away_never_comes_back(
     leases: Leases, lease: Lease, tasks: Tasks
 ) -> None:
+    before = leases.look(P)
+    until(lambda: leases.look(P) != before)
     assert not lease.is_taken_away
     leases.take_away(P)
     until(lambda: lease.is_taken_away)

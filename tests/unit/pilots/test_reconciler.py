@@ -155,9 +155,27 @@ def test_a_held_job_says_so(bench: Bench) -> None:
 
 def test_nothing_is_concluded_of_a_job_in_an_unknown_state(bench: Bench) -> None:
     bench.submitted()
-    bench.batch.become(JobState.UNKNOWN, "NODE_FAIL")
+    bench.batch.become(JobState.RUNNING, host="n1")
+    bench.step(2)
+    bench.news()
+    bench.batch.become(JobState.UNKNOWN, "U")
     bench.step(2)
     assert bench.news() == []
+
+
+def test_a_state_that_is_not_known_is_told_once_as_why_a_pilot_waits(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.submitted()
+    bench.batch.become(JobState.UNKNOWN, "U")
+    for _ in range(2):
+        bench.step(2)
+    reason = "its job 1 is in a state that is not known here: U"
+    assert bench.news() == [("queued", reason)]
+    assert caplog.messages == [f"{P}: {reason}; nothing is concluded from it"]
+    bench.batch.become(JobState.RUNNING, host="n1")
+    bench.step(2)
+    assert bench.news() == [("starting", "n1")]
 
 
 def test_a_failing_poll_ends_no_pilot(bench: Bench) -> None:
