@@ -72,7 +72,7 @@ def _name_problems(name: str) -> Iterator[str]:
         yield _bad_letter(name)
     if name.lower() in _NO_FILE:
         yield "stands for no file"
-    if _PART.search(name):
+    if ".part-" in name and _PART.search(name):
         yield "is that of a part of a file under way"
 
 

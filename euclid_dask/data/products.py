@@ -122,6 +122,7 @@ class _Kind:
     """What there is to do with the elements of one name at one place; made once, and kept."""
 
     __slots__ = (
+        "depth",
         "field",
         "inside",
         "is_file",
@@ -133,8 +134,9 @@ class _Kind:
         "step",
     )
 
-    def __init__(self, step: str, path: str, wanted: frozenset[str]) -> None:
+    def __init__(self, step: str, path: str, depth: int, wanted: frozenset[str]) -> None:
         self.step = step  # their local name
+        self.depth = depth  # how many elements they are in, and themselves
         self.path = path  # local names from below the root, as `value_path` has them
         self.inside: dict[str, _Kind] = {}  # the kinds of elements in these, by tag
         self.field = path.removeprefix("Header.") if path.startswith("Header.") else ""
@@ -150,9 +152,9 @@ class _Kind:
 class _Kinds:
     """The kinds of elements that have been seen by readers of the same values."""
 
-    def __init__(self, wanted: frozenset[str]) -> None:
-        self.wanted = wanted
-        self.document = _Kind("", "", wanted)
+    def __init__(self, values: tuple[str, ...]) -> None:
+        self.wanted = frozenset(map(value_path, values))
+        self.document = _Kind("", "", 0, self.wanted)
         self._count = 0
 
     def inside(self, above: _Kind, tag: str) -> _Kind:
@@ -164,11 +166,13 @@ class _Kinds:
             path = value_path(f"{above.path}.{step}" if above.path else step)
         if len(path) > MAX_PATH:
             raise XmlError(f"has an element with a path of more than {MAX_PATH:,} characters")
+        if above.depth == MAX_DEPTH:
+            raise XmlError(f"is nested more than {MAX_DEPTH} deep")
         if self._count == _MOST_KINDS:
             self.document.inside.clear()
             self._count = 0
         self._count += 1
-        above.inside[tag] = kind = _Kind(step, path, self.wanted)
+        above.inside[tag] = kind = _Kind(step, path, above.depth + 1, self.wanted)
         return kind
 
 
@@ -180,10 +184,10 @@ class _Reader:
 
     def __init__(self, values: Sequence[str]) -> None:
         self.parser = new_parser()
-        self.parser.StartElementHandler = self._start
+        self.parser.StartElementHandler = self._begin
         self.parser.EndElementHandler = self._end
         self._take_characters = self._characters
-        self._kinds = _kinds(frozenset(map(value_path, values)))
+        self._kinds = _kinds(tuple(values))
         # the document, and elements with their attributes
         self._open: list[tuple[_Kind, dict[str, str]]] = [(self._kinds.document, {})]
         self._named: set[int] = set()  # which of them have a FileName
@@ -220,6 +224,11 @@ class _Reader:
             problems=tuple(self._problems),
         )
 
+    def _begin(self, tag: str, attributes: dict[str, str]) -> None:
+        self._root = tag
+        self.parser.StartElementHandler = self._start
+        self._start(tag, attributes)
+
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if self._text is not None:
             self._leave_text(tag)
@@ -231,10 +240,6 @@ class _Reader:
             self._text = []
             self._length = 0
             self.parser.CharacterDataHandler = self._take_characters
-        if len(opened) > MAX_DEPTH + 1:
-            raise XmlError(f"is nested more than {MAX_DEPTH} deep")
-        if not self._root:
-            self._root = tag
 
     def _leave_text(self, tag: str) -> None:
         """Take no text of an element in which another begins."""
