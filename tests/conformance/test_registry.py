@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import QUEUES, scans
+from plans import QUEUES, plans, scans
 from postgresql import PostgreSQL, postgresql
 from registries import Addresses, on_postgresql, on_sqlite
 from sqlalchemy import Connection
@@ -532,6 +532,18 @@ def test_movers_that_claim_at_once_get_different_transfers(registry: Registry) -
     taken = in_parallel([lambda name=f"mover {n}": work(name) for n in range(4)])
     everything = [key for mine in taken for key in mine]
     assert len(everything) == len(set(everything)) == 400
+
+
+def test_a_claim_neither_sorts_a_queue_nor_reads_all_files(registry: Registry) -> None:
+    names = [f"f{number:03}.fits" for number in range(210)]
+    add(registry, names=names)  # and nothing has been counted yet
+    registry.transfers.enqueue([(name, "B") for name in names])
+    with plans() as found:
+        assert len(registry.transfers.claim("mover", 2, LEASE_S)) == 2
+    (waiting,) = (plan for plan in found if "ix_transfers_waiting" in plan)
+    assert not re.search(r"Sort|TEMP B-TREE|SCAN files|Seq Scan on files", waiting), waiting
+    (dropped,) = (plan for plan in found if "ix_transfers_held" in plan)
+    assert re.search(r"lease_until_s ?<", dropped), dropped
 
 
 def in_parallel(works: Sequence[Callable[[], object]]) -> list:

@@ -60,6 +60,26 @@ def _postgresql(cursor: Any, statement: str, given: Any) -> Iterator[str]:
 
 
 @contextmanager
+def plans() -> Iterator[list[str]]:
+    """Note how what is asked for meanwhile is meant to be answered, a plan as one text."""
+    found: list[str] = []
+
+    def look(connection: Any, _: Any, statement: str, given: Any, __: Any, is_many: bool) -> None:
+        if is_many or not _ASKS.match(statement):
+            return
+        explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+        cursor = connection.connection.driver_connection.cursor()
+        lines = cursor.execute(f"{explain} {statement}", given).fetchall()
+        found.append("\n".join(line[-1] for line in lines))
+
+    event.listen(Engine, "before_cursor_execute", look)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "before_cursor_execute", look)
+
+
+@contextmanager
 def written() -> Iterator[list[str]]:
     """Note what changes rows meanwhile."""
     found: list[str] = []

@@ -1,17 +1,21 @@
-"""Which transfers a mover gets: those that are waiting, and those that another lost."""
+"""Which transfers a mover gets: those that are waiting, and those that another lost.
+
+Claims are many, and a queue is long: the first are read from its index, in their order.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import Connection, Table, bindparam, exists, select, update
 
 from euclid_dask.core.values import Value
-from euclid_dask.data.model import ReplicaState, StorageState
+from euclid_dask.data.model import DeletionState, ReplicaState, StorageState, TransferState
 from euclid_dask.data.registry.rows import AnyRow, batches, is_one_of
 from euclid_dask.data.registry.schema import (
     IS_HELD,
     IS_WAITING,
     files,
+    is_sqlite,
     now_s,
     replicas,
     storages,
@@ -27,6 +31,8 @@ class Reach(Value, frozen=True, kw_only=True):
     sources: Sequence[str] | None = None
 
 
+NOW: Final = select(now_s()).scalar_subquery()
+"""The time, asked for once: PostgreSQL searches no index for what may differ from row to row."""
 _STORAGES: Final = select(
     storages.c.id,
     storages.c.name,
@@ -37,13 +43,20 @@ _STORAGES: Final = select(
 )
 _OTHERS: Final = (
     select(transfers.c.destination_id)
-    .where(IS_HELD, transfers.c.lease_until_s >= now_s(), transfers.c.worker != bindparam("me"))
+    .where(IS_HELD, transfers.c.lease_until_s >= NOW, transfers.c.worker != bindparam("me"))
     .distinct()
 )
+_FILE: Final = (
+    select(files.c.name)
+    .where(files.c.id == transfers.c.file_id)
+    .correlate(transfers)
+    .scalar_subquery()
+)
+"""Not a join, and destinations are sums: else a database that does not know how many wait reads all
+of them, or all files, and sorts them."""
 _CLAIM: Final = (
-    select(transfers, files.c.name.label("file"))
-    .join(files, files.c.id == transfers.c.file_id)
-    .where(transfers.c.destination_id.in_(bindparam("goals", expanding=True)))
+    select(transfers, _FILE.label("file"))
+    .where((transfers.c.destination_id + 0).in_(bindparam("goals", expanding=True)))
     .order_by(transfers.c.rank, transfers.c.id)
     .with_for_update(skip_locked=True, of=transfers)
 )
@@ -56,8 +69,8 @@ _IS_READABLE: Final = (
     )
     .correlate(transfers)
 )
-_DROPPED: Final = _CLAIM.where(IS_HELD, transfers.c.lease_until_s < now_s())
-_WAITING: Final = _CLAIM.where(IS_WAITING, transfers.c.not_before_s <= now_s())
+_DROPPED: Final = _CLAIM.where(IS_HELD, transfers.c.lease_until_s < NOW)
+_WAITING: Final = _CLAIM.where(IS_WAITING, transfers.c.not_before_s <= NOW)
 
 
 def take(
@@ -72,6 +85,9 @@ def take(
     """
     known = connection.execute(_STORAGES).all()
     goals = _destinations(connection, worker, known, reach.destinations)
+    if not is_sqlite(connection.dialect):
+        # where it believes that few wait, it would sort all rather than read the index in order
+        connection.exec_driver_sql("SET LOCAL enable_sort = off")
     given: dict[str, list[int]] = {"goals": list(goals)}
     waiting = _WAITING
     if reach.sources is not None:
@@ -81,19 +97,29 @@ def take(
     for query in (_DROPPED, waiting) if goals else ():
         if len(found) < number:
             found += connection.execute(query.limit(number - len(found)), given).all()
-    for batch in batches(row.id for row in found):
-        connection.execute(
-            update(transfers)
-            .where(is_one_of(connection, transfers.c.id, batch))
-            .values(
-                state=TRANSFER.target(TransferCue.CLAIM),
-                worker=worker,
-                fence=transfers.c.fence + 1,
-                lease_until_s=now_s() + lease_s,
-                changed_at_s=now_s(),
-            )
-        )
+    state = TRANSFER.target(TransferCue.CLAIM)
+    lend(connection, transfers, [row.id for row in found], state, worker, lease_s)
     return found, goals
+
+
+def lend(
+    connection: Connection,
+    table: Table,
+    keys: Sequence[int],
+    state: TransferState | DeletionState,
+    worker: str,
+    lease_s: float,
+) -> None:
+    """Give transfers or deletions, whose rows are locked, to a worker for a while."""
+    lent = update(table).values(
+        state=state,
+        worker=worker,
+        fence=table.c.fence + 1,
+        lease_until_s=now_s() + lease_s,
+        changed_at_s=now_s(),
+    )
+    for batch in batches(keys):
+        connection.execute(lent.where(is_one_of(connection, table.c.id, batch)))
 
 
 def _destinations(

@@ -20,6 +20,7 @@ from euclid_dask.data.model import (
     StorageState,
 )
 from euclid_dask.data.names import shown
+from euclid_dask.data.registry.claims import NOW, lend
 from euclid_dask.data.registry.engine import Database
 from euclid_dask.data.registry.events import Change, record, record_all
 from euclid_dask.data.registry.files import advance_files
@@ -28,9 +29,7 @@ from euclid_dask.data.registry.replicas import advance, remove
 from euclid_dask.data.registry.rows import (
     AnyRow,
     add_rows,
-    batches,
     first_ids,
-    is_one_of,
     lock_files,
     storage_ids,
     where_in,
@@ -53,8 +52,8 @@ _ALL: Final = (
     .join(storages, storages.c.id == deletions.c.storage_id)
 )
 _DUE: Final = (
-    and_(IS_RUNNING, deletions.c.lease_until_s < now_s()),
-    and_(IS_QUEUED, deletions.c.not_before_s <= now_s()),
+    and_(IS_RUNNING, deletions.c.lease_until_s < NOW),
+    and_(IS_QUEUED, deletions.c.not_before_s <= NOW),
 )
 """That a deletion was lost by another cleaner, or that it is time to claim it."""
 _FIRST: Final = (deletions.c.lease_until_s, deletions.c.not_before_s)
@@ -298,18 +297,7 @@ def _claim(
     connection: Connection, worker: str, number: int, lease_s: float, within: Sequence[str] | None
 ) -> list[Deletion]:
     kept = _mark(connection, _due(connection, number, within))
-    for batch in batches(kept):
-        connection.execute(
-            update(deletions)
-            .where(is_one_of(connection, deletions.c.id, batch))
-            .values(
-                state=DELETION.target(DeletionCue.CLAIM),
-                worker=worker,
-                fence=deletions.c.fence + 1,
-                lease_until_s=now_s() + lease_s,
-                changed_at_s=now_s(),
-            )
-        )
+    lend(connection, deletions, kept, DELETION.target(DeletionCue.CLAIM), worker, lease_s)
     return [_deletion(row) for row in _by_id(connection, kept)]
 
 
