@@ -1,9 +1,11 @@
 """The loop of a runner: take news, write it down, apply it, decide, carry out.
 
 One thread owns all runs. A turn takes everything that is in the inbox, so the cost of a disk
-sync is shared by all events of the turn. Effects that only touch lists and records are carried
-out at once and looked at again; attempts are started and cancelled after the sync. While the disk
-is full and pilots do without us, nothing is decided: what happens is noted until there is space.
+sync is shared by all events of the turn. The more pilots, the farther apart are turns that follow
+each other, so that the cost of a turn, and of what it sends, is shared by more. Effects that only
+touch lists and records are carried out at once and looked at again; attempts are started and
+cancelled after the sync. While the disk is full and pilots do without us, nothing is decided: what
+happens is noted until there is space.
 """
 
 import errno
@@ -70,6 +72,10 @@ log = logging.getLogger(__name__)
 PATIENCE_S: Final = 0.2
 """The longest wait for news before `on_turn` is called again, in seconds."""
 
+APART_S: Final = 0.0001
+"""For each pilot, turns on news are so many seconds apart; of few pilots a turn takes longer."""
+_MOST_APART_S: Final = 0.1
+
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SPARED: Final = "pilots and their tasks go on; take them over"
 
@@ -133,7 +139,8 @@ class Runner:
             while not self._all_ended() or self._is_full:
                 if self._leaving is not None:
                     raise self._left(*self._leaving)
-                self.turn(self.inbox.take(PATIENCE_S))
+                apart_s = min(len(self.fleet.pilots) * APART_S, _MOST_APART_S)
+                self.turn(self.inbox.take(PATIENCE_S, apart_s))
             for active in self.runs.values():
                 write_index(active.workspace.files(active.run.id), active.run)
         finally:

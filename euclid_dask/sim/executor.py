@@ -71,8 +71,10 @@ class VirtualInbox:
         """Add `news`."""
         self._news.append(news)
 
-    def take(self, timeout_s: float | None) -> list[News | CancelNews]:
+    def take(self, timeout_s: float | None, apart_s: float = 0.0) -> list[News | CancelNews]:
         """Return all that is there; if nothing is, go to the time when something happens.
+
+        Nothing waits for more: a turn takes no time of this world.
 
         Raises:
             InternalError: Nothing will ever happen: the planner has forgotten something, or no

@@ -1,7 +1,8 @@
 """How we set Dask, in schedulers and workers of our own.
 
 Everything that works against long-running executables is off: work stealing, memory limits on
-the worker's own process, profiling, blame for dead workers, nannies.
+the worker's own process, profiling, blame for dead workers, nannies. So are the logs of what was
+sent, on each connection, and of what changed: they would keep some kB of each task.
 """
 
 from typing import Any, Final
@@ -21,4 +22,5 @@ CONFIG: Final[dict[str, Any]] = {
     "distributed.worker.memory.terminate": False,
     "distributed.worker.profile.enabled": False,
     "distributed.diagnostics.computations.nframes": 0,
+    "distributed.admin.low-level-log-length": 0,
 }

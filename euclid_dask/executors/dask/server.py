@@ -4,8 +4,9 @@ Only those join who hold the files of the workspace's own authority (`security`)
 to a scheduler may run programs as its user. That goes for this host too, which others may use.
 """
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,22 +18,59 @@ from euclid_dask.core.seams import BundleOrder, Inbox
 from euclid_dask.executors.dask import page
 from euclid_dask.executors.dask.address import write_address
 from euclid_dask.executors.dask.carrier import Carrier
-from euclid_dask.executors.dask.cluster import GRACE_S, connect, enrol, new_topic, quiet
+from euclid_dask.executors.dask.cluster import GRACE_S, connect, new_topic, quiet
 from euclid_dask.executors.dask.config import CONFIG
+from euclid_dask.executors.dask.pilot import Announcer
 from euclid_dask.executors.dask.security import make_membership
 from euclid_dask.executors.server import Server
 
 
 class PilotScheduler(Scheduler):
-    """A scheduler that does not tell all workers when one goes, since none knows of another.
+    """A scheduler for a thousand pilots, in the process of the runner.
 
-    Else a thousand pilots that go at once have it work for a minute, and take half a gigabyte.
+    It does not tell all workers when one goes, since none knows of another: else a thousand pilots
+    that go at once have it work for a minute, and take half a gigabyte. That a worker may forget a
+    result of ours, which is nothing, is told with the next message to it. Events of a topic
+    in `hearers` go straight there, instead of into a log and to a client.
     """
+
+    def __init__(self, **options: Any) -> None:
+        self.hearers: dict[str, Callable[[tuple[float, Any]], None]] = {}
+        self._forgettable: dict[str, list[dict[str, Any]]] = {}
+        super().__init__(**options)
 
     def worker_send(self, worker: str, msg: dict[str, Any]) -> None:
         """Send a message to a worker."""
         if msg["op"] != "remove-worker":
             super().worker_send(worker, msg)
+
+    def send_all(
+        self,
+        client_msgs: dict[str, list[dict[str, Any]]],
+        worker_msgs: dict[str, list[dict[str, Any]]],
+    ) -> None:
+        """Send messages to clients and workers."""
+        due: dict[str, list[dict[str, Any]]] = {}
+        for worker, messages in worker_msgs.items():
+            if all(message["op"] == "free-keys" for message in messages):
+                if worker in self.workers:
+                    self._forgettable.setdefault(worker, []).extend(messages)
+            else:
+                due[worker] = [*self._forgettable.pop(worker, ()), *messages]
+        super().send_all(client_msgs, due)
+
+    async def remove_worker(self, address: str, **options: Any) -> Any:
+        """Remove a worker, and what was to be told to it."""
+        self._forgettable.pop(address, None)
+        return await super().remove_worker(address, **options)
+
+    def log_event(self, topic: str | Collection[str], msg: Any) -> None:
+        """Log an event, unless there is who hears it."""
+        hear = self.hearers.get(topic) if isinstance(topic, str) else None
+        if hear is None:
+            super().log_event(topic, msg)
+        else:
+            asyncio.get_running_loop().call_soon(hear, (0.0, msg))
 
 
 @asynccontextmanager
@@ -53,14 +91,13 @@ async def serving(
             dashboard_address=f"http://127.0.0.1:{scheduler.http_server.port}/status",
             adopted=adopted,
         )
-        await enrol(carrier)
+        scheduler.hearers |= {"all": carrier.watch, carrier.topic: carrier.receive}
+        await client.register_plugin(Announcer(carrier.topic))
         write_address(server.folder, outer, scheduler.id)
         try:
             yield carrier
         finally:
             await carrier.close(GRACE_S)
-            for one in ("all", carrier.topic):  # else what pilots still tell cannot be delivered
-                client.unsubscribe_topic(one)
             await client.close()
             await scheduler.close()
 
@@ -69,10 +106,10 @@ async def _start(server: Server) -> Any:
     """Return a scheduler that listens; our own client talks to it inside this process."""
     try:
         return await PilotScheduler(
-            protocol=["inproc", "tls"],  # type: ignore[arg-type]
-            host=[None, server.host or None],  # type: ignore[arg-type]
-            interface=[None, server.interface or None],  # type: ignore[arg-type]
-            port=[0, server.port],  # type: ignore[arg-type]
+            protocol=["inproc", "tls"],
+            host=[None, server.host or None],
+            interface=[None, server.interface or None],
+            port=[0, server.port],
             security=make_membership(server.folder),
             dashboard=False,
             dashboard_address="127.0.0.1:0",

@@ -171,6 +171,28 @@ def test_a_runner_takes_its_news_from_a_queue_by_default(world: World) -> None:
     assert [type(news).__name__ for news in runner.inbox.take(0)] == ["PilotJoined"]
 
 
+@pytest.mark.parametrize(("pilots", "apart_s"), [(1, 0.0001), (200, 0.02), (5000, 0.1)])
+def test_the_more_pilots_the_farther_apart_are_turns(
+    tmp_path: Path, world: World, pilots: int, apart_s: float
+) -> None:
+    for number in range(1, pilots):
+        world.add_pilot(f"p{number}", Resources(cores=1))
+    active = begin(world, chain(), tmp_path, raw(tmp_path))
+    runner = make_runner(world, [active])
+    asked: list[float] = []
+    take = runner.inbox.take
+
+    def noted(timeout_s: float | None, apart_s: float = 0.0) -> list[Any]:
+        asked.append(apart_s)
+        return take(timeout_s)
+
+    runner.inbox.take = noted  # type: ignore[method-assign]
+    runner.run_until_ended()
+    active.close()
+    assert asked[0] == 0.0
+    assert asked[-1] == pytest.approx(apart_s)
+
+
 def test_a_journal_that_cannot_be_written_stops_the_run(tmp_path: Path, world: World) -> None:
     active = begin(world, chain(), tmp_path, raw(tmp_path))
     active.journal.close()
