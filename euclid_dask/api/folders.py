@@ -97,11 +97,7 @@ def _products(registry: Registry, sought: Sought) -> dict[str, list[str]]:
             f"the registry knows no file or product {unknown[0]}", hint="see `euclid-dask find`"
         )
     ids += _fulfilling(registry, sought.query) if sought.query else []
-    ids += (
-        key
-        for key, xml in registry.rules.xml_of(registry.rules.products_of(known)).items()
-        if xml in known
-    )
+    ids += registry.rules.described_by(known).values()
     xmls = registry.rules.xml_of(ids)
     return {
         xmls[key]: [] if sought.only_xml else [one.name for one in product.files]

@@ -271,10 +271,11 @@ def why(settings: DataSettings, name: str) -> Reasons:
     """
     with open_registry(settings, read_only=True) as registry:
         (place,) = whereabouts_of(registry, settings.zone, [name])
+        products = {one for page in registry.rules.products_of([name], 1000) for one in page}
         return Reasons(
             place=place,
             storages=tuple(one.name for one in registry.storages.all()),
-            products=tuple(sorted(registry.rules.products_of([name]))),
+            products=tuple(sorted(products)),
             claims=tuple(registry.rules.why(name)),
             transfers=tuple(registry.transfers.of_files([name])),
             deletions=tuple(Queues(registry.database).deletions_of([name])),

@@ -10,17 +10,16 @@ with the registry.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
-from functools import partial
 from itertools import takewhile
 from types import MappingProxyType
 from typing import Final, TypeVar
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import Value, replace
-from euclid_dask.data.model import FileState
 from euclid_dask.data.query import All, Any, Condition, Operator, Query, parse_query
 from euclid_dask.data.registry import Registry
-from euclid_dask.data.registry.rules import RuleState
+from euclid_dask.data.registry.owing import Owing
+from euclid_dask.data.registry.rules import KeptRule, RuleState
 from euclid_dask.data.registry.seen import Seen
 from euclid_dask.data.rules import Grouping, Placement, Room, Rule, Stuck, Target, Wanted, placement
 from euclid_dask.data.states import READABLE
@@ -65,18 +64,18 @@ class Ruling:
         kept = self._rules.get(name)
         if kept.state is not RuleState.ACTIVE:
             raise InputError(f"rule {name} has ended")
-        return self._apply(kept.rule, None)
+        return self._apply_whole(kept)
 
     def apply_all(self) -> list[Ruled]:
         """End the rules whose time is over, and apply the others to all files."""
         self.catch_up()
         self._rules.expire()
-        return [self._apply(rule, None) for rule in self._active()]
+        return [self._apply_whole(kept) for kept in self._active()]
 
     def take(self, names: Collection[str]) -> list[Ruled]:
         """Apply all rules to files that are new, and to those that belong to them."""
         self._rules.expire()
-        return [self._apply(rule, frozenset(names)) for rule in self._active()]
+        return [self._apply(kept.rule, frozenset(names)) for kept in self._active()]
 
     def preview(self, rule: Rule) -> Ruled:
         """Return what would come of a rule; nothing is recorded or queued."""
@@ -90,21 +89,45 @@ class Ruling:
             self._registry.unruled.forget(names)
         return found
 
-    def _active(self) -> list[Rule]:
-        return [it.rule for it in self._rules.all() if it.state is RuleState.ACTIVE]
+    def _active(self) -> list[KeptRule]:
+        return [it for it in self._rules.all() if it.state is RuleState.ACTIVE]
 
-    def _apply(self, rule: Rule, only: Collection[str] | None, *, is_dry: bool = False) -> Ruled:
-        """Apply a rule to some files or to all (None), page by page."""
+    def _apply_whole(self, kept: KeptRule) -> Ruled:
+        """Apply a rule to all files; as long as it is as it was, to those that it owes copies."""
+        rule = kept.rule
+        if kept.is_stale:
+            ruled = self._apply(rule, None)
+            self._rules.reviewed(rule)
+            return ruled
+        storages = self._registry.storages.all()
+        owing = Owing(self._registry.database, rule, storages, with_coming=bool(self._free))
+        ruled = self._apply(rule, None, owing=owing)
+        files, missing = owing.counts()
+        return replace(ruled, files=files, missing=missing)
+
+    def _apply(
+        self,
+        rule: Rule,
+        only: Collection[str] | None,
+        *,
+        owing: Owing | None = None,
+        is_dry: bool = False,
+    ) -> Ruled:
+        """Apply a rule to some files, to those that it owes copies, or to all, page by page."""
         free = dict(self._free)
         ruled: list[Ruled] = []
         released = 0
         with Seen() as seen:
-            for groups in self._pages(rule, only):
-                fresh = seen.missing(groups)  # a file goes with the first product that names it
+            pages = self._pages(rule, only) if owing is None else self._owed(rule, owing)
+            for groups in pages:
+                # a file goes with the first product that names it
+                fresh = seen.missing(name for name in groups if _is_meant(rule, name))
                 seen.add(fresh)
-                wanted = self._wanted(rule, {name: groups[name] for name in fresh})
-                ruled.append(self._apply_page(rule, wanted, free, is_dry=is_dry))
-            for page in self._rules.files_of(rule.name, _PAGE) if only is None else ():
+                if fresh:
+                    meant = {name: groups[name] for name in fresh}
+                    ruled.append(self._apply_page(rule, meant, free, is_dry=is_dry))
+            is_all = only is None and owing is None
+            for page in self._rules.files_of(rule.name, _PAGE) if is_all else ():
                 released += self._release(rule, seen.missing(page), is_dry=is_dry)
         return Ruled(
             rule=rule.name,
@@ -115,10 +138,16 @@ class Ruling:
         )
 
     def _apply_page(
-        self, rule: Rule, wanted: Sequence[Wanted], free: dict[str, int], *, is_dry: bool
+        self, rule: Rule, groups: Mapping[str, str], free: dict[str, int], *, is_dry: bool
     ) -> Ruled:
-        """Apply a rule to some of its files; what they need is no more free."""
-        names = [one.file for one in wanted]
+        """Apply a rule to files and their groups; what they need is no more free."""
+        known = self._rules.sizes(groups)
+        names = list(known)
+        wanted = [
+            Wanted(file=name, size=size, group=groups[name])
+            for name, size in known.items()
+            if size is not None
+        ]
         there = self._registry.locate(names, READABLE)
         found = placement(
             rule,
@@ -173,35 +202,35 @@ class Ruling:
     def _pages(self, rule: Rule, only: Collection[str] | None) -> Iterator[Mapping[str, str]]:
         """Yield files that a rule may be about, and their groups; one may come again."""
         if only is not None:
-            yield from map(partial(self._near, rule), _parts(sorted(only), _PAGE))
+            for names in _parts(sorted(only), _PAGE):
+                yield from self._near(rule, names)
         elif rule.select.query:
             yield from map(self._members, self._found(parse_query(rule.select.query)))
         else:
             for start in _starts(rule.select.names):
                 for page in self._rules.files_like(start, _PAGE):
-                    yield self._near(rule, [name for name in page if _is_meant(rule, name)])
+                    yield from self._near(rule, [name for name in page if _is_meant(rule, name)])
 
-    def _near(self, rule: Rule, names: Sequence[str]) -> dict[str, str]:
-        """Return those of some files that a rule may be about, and what belongs to them."""
+    def _owed(self, rule: Rule, owing: Owing) -> Iterator[Mapping[str, str]]:
+        """Yield files of which a rule owes copies, and their groups; one may come again."""
+        query = rule.select.query
+        for found in owing.files(None if query else _starts(rule.select.names)):
+            for names in _parts([name for name in found if _is_meant(rule, name)], _PAGE):
+                yield from self._near(rule, names)
+        for ids in self._found(parse_query(query)) if query else ():
+            yield self._members(owing.products(ids))
+
+    def _near(self, rule: Rule, names: Sequence[str]) -> Iterator[Mapping[str, str]]:
+        """Yield those of some files that a rule may be about, and what belongs to them."""
         query, is_grouped = rule.select.query, rule.grouping is Grouping.PRODUCT
-        near = sorted(self._rules.products_of(names)) if query or is_grouped else []
-        if query:
-            near = [one for ids in _parts(near, _IDS) for one in self._found_of(query, ids)]
-        groups: dict[str, str] = {}
-        for ids in _parts(near, _PAGE):
-            groups = self._members(ids) | groups
+        for near in self._rules.products_of(names, _PAGE) if query or is_grouped else ():
+            ids = near
+            if query:
+                ids = [one for part in _parts(near, _IDS) for one in self._found_of(query, part)]
+            groups = self._members(ids)
+            yield groups if is_grouped else {it: groups[it] for it in names if it in groups}
         if not query:
-            return dict.fromkeys(names, "") | groups
-        return groups if is_grouped else {one: groups[one] for one in names if one in groups}
-
-    def _wanted(self, rule: Rule, groups: Mapping[str, str]) -> list[Wanted]:
-        """Return those files that a rule is about."""
-        names = [name for name in groups if _is_meant(rule, name)]
-        return [
-            Wanted(file=file.name, size=file.size, group=groups[file.name])
-            for file in self._registry.files(names).values()
-            if file.state is FileState.COMMITTED
-        ]
+            yield dict.fromkeys(names, "")  # those that no product names are new
 
     def _found_of(self, query: str, ids: Sequence[str]) -> Iterator[str]:
         """Yield those of some products that a query finds."""

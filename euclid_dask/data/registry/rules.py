@@ -1,7 +1,8 @@
 """Rules that are kept: their targets, and the files that they cannot place."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from euclid_dask.data.registry.events import Change, record
 from euclid_dask.data.registry.rows import (
     AnyRow,
     AnySelect,
+    is_one_of,
     lock_files,
     storage_ids,
     where_in,
@@ -54,6 +56,8 @@ class KeptRule(Value, frozen=True, kw_only=True):
     state: RuleState
     until_s: float | None = None
     """When it ends, in seconds since the epoch; None is never."""
+    is_stale: bool = False
+    """Whether it may have targets of before it was changed: all files are to be looked at."""
 
 
 class Claim(Value, frozen=True, kw_only=True):
@@ -91,9 +95,10 @@ class Rules:
             content = msgspec.to_builtins(rule)
             values = {"state": RuleState.ACTIVE, "content": content, "until_s": until_s}
             if row is None:
-                connection.execute(insert(rules).values(name=rule.name, **values))
+                connection.execute(insert(rules).values(name=rule.name, stale=False, **values))
             else:
-                connection.execute(update(rules).where(rules.c.id == row.id).values(**values))
+                changing = update(rules).where(rules.c.id == row.id)
+                connection.execute(changing.values(stale=True, **values))
             what = "added" if row is None else "changed"
             record(connection, Change(f"rule {what}", detail=rule.name))
 
@@ -111,6 +116,16 @@ class Rules:
             InputError: There is none.
         """
         return _kept(self._database.read(lambda it: _known(it, name)))
+
+    def reviewed(self, rule: Rule) -> None:
+        """Tell that a rule, unless it was changed, has no targets of before it was changed."""
+
+        def work(connection: Connection) -> None:
+            row = _row(connection, rule.name)
+            if row is not None and _rule(row) == rule:
+                connection.execute(update(rules).where(rules.c.id == row.id).values(stale=False))
+
+        self._database.write(work)
 
     def end(self, name: str) -> None:
         """Have a rule want nothing any more; its copies stay until somebody removes them."""
@@ -241,23 +256,38 @@ class Rules:
     def _names(self, query: AnySelect) -> list[str]:
         return self._database.read(lambda it: list(it.execute(query).scalars()))
 
-    def products_of(self, names: Collection[str]) -> frozenset[str]:
-        """Return the ids of products that are, or name, one of these files."""
+    def products_of(self, names: Collection[str], size: int) -> Iterator[list[str]]:
+        """Yield the ids of products that are, or name, one of these files, in lists.
 
-        def work(connection: Connection) -> frozenset[str]:
-            naming = (
-                select(products.c.product_id)
-                .join(product_files, product_files.c.product_id == products.c.id)
-                .join(files, files.c.id == product_files.c.file_id)
-            )
-            being = select(products.c.product_id).join(files, files.c.id == products.c.xml_file_id)
-            return frozenset(
-                row.product_id
-                for query in (naming, being)
-                for row in where_in(connection, query, files.c.name, names)
-            )
+        However many name one of them, a list is of so many that do. One may come again.
+        """
+        found = set(self.described_by(names).values())
+        rows = self._database.read(lambda it: where_in(it, select(files.c.id), files.c.name, names))
+        todo = [(sorted(row.id for row in rows), 0)]
+        while todo:
+            keys, after = todo.pop()
+            page = self._database.read(partial(_naming, keys=keys, after=after, size=size))
+            if found := found | {row.product_id for row in page}:
+                yield sorted(found)
+            found = set()
+            if len(page) == size:  # first the others that name the last file, then the next files
+                last = page[-1]
+                todo.append(([key for key in keys if key > last.file_id], 0))
+                todo.append(([last.file_id], last.id))
 
-        return self._database.read(work)
+    def described_by(self, names: Collection[str]) -> dict[str, str]:
+        """Return the ids of products by the names of their XML files, of those among these."""
+        query = select(files.c.name, products.c.product_id).join(
+            products, products.c.xml_file_id == files.c.id
+        )
+        rows = self._database.read(lambda it: where_in(it, query, files.c.name, names))
+        return {row.name: row.product_id for row in rows}
+
+    def sizes(self, names: Collection[str]) -> dict[str, int | None]:
+        """Return the sizes of those of these files that there are; None if it is not committed."""
+        query = select(files.c.name, files.c.size, files.c.state)
+        rows = self._database.read(lambda it: where_in(it, query, files.c.name, names))
+        return {it.name: it.size if it.state == FileState.COMMITTED else None for it in rows}
 
     def xml_of(self, ids: Collection[str]) -> Mapping[str, str]:
         """Return the names of the XML files of products, by their ids."""
@@ -302,12 +332,31 @@ def _known(connection: Connection, name: str) -> AnyRow:
     return row
 
 
+def _naming(
+    connection: Connection, *, keys: Sequence[int], after: int, size: int
+) -> Sequence[AnyRow]:
+    """Return products that name files, by the keys of both, and of each file those after one."""
+    if not keys:
+        return []
+    query = (
+        select(product_files.c.file_id, products.c.id, products.c.product_id)
+        .join(products, products.c.id == product_files.c.product_id)
+        .where(is_one_of(connection, product_files.c.file_id, keys))
+        .where(product_files.c.product_id > after)
+        .order_by(product_files.c.file_id, product_files.c.product_id)
+        .limit(size)
+    )
+    return connection.execute(query).all()
+
+
 def _rule(row: AnyRow) -> Rule:
     return msgspec.convert(row.content, Rule)
 
 
 def _kept(row: AnyRow) -> KeptRule:
-    return KeptRule(rule=_rule(row), state=RuleState(row.state), until_s=row.until_s)
+    return KeptRule(
+        rule=_rule(row), state=RuleState(row.state), until_s=row.until_s, is_stale=row.stale
+    )
 
 
 def _end(connection: Connection, row: AnyRow) -> None:

@@ -27,11 +27,12 @@ from sqlalchemy import (
     UniqueConstraint,
     literal_column,
     text,
+    true,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 """The revision of the schema that this code speaks."""
 
 metadata: Final = MetaData(
@@ -172,6 +173,7 @@ replicas = Table(
     _time("checked_at_s"),
     _ref("events"),
     UniqueConstraint("storage_id", "path"),
+    Index(None, "storage_id", "state"),
     sqlite_with_rowid=False,
 )
 
@@ -198,6 +200,7 @@ products = Table(
     _ref("events"),
     Index(None, "type", "product_id"),
     Index(None, "type", "release", "product_id"),
+    Index(None, "xml_file_id"),
 )
 
 product_values = Table(
@@ -228,7 +231,7 @@ product_files = Table(
     _text("xpath"),
     _text("format"),
     _text("status"),
-    Index(None, "file_id"),
+    Index(None, "file_id", "product_id"),
     sqlite_with_rowid=False,
 )
 
@@ -250,6 +253,7 @@ rules = Table(
     _text("state"),
     Column("content", JSON, nullable=False),
     _time("until_s", nullable=True),
+    Column("stale", Boolean, nullable=False, server_default=true()),
 )
 
 rule_targets = Table(
