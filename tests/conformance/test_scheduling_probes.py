@@ -73,7 +73,7 @@ max_queued = 10
 """
 
 
-def kind(cores: float, ram_gb: float = 1.0, walltime_s: float = 60.0) -> Resources:
+def kind(cores: float, ram_gb: float = 1.0, walltime_s: float = 600.0) -> Resources:
     return Resources(cores=cores, ram_bytes=int(ram_gb * GB), walltime_s=walltime_s)
 
 

@@ -94,10 +94,10 @@ queue_conf() {
 start_() {
   setup || { say "setup: $(tail -3 "$D/log/setup")"; return 1; }
   alive "$D/spool/qmaster/qmaster.pid" || $B/sge_qmaster >>"$D/log/qmaster" 2>&1 || { say "qmaster: $(tail -3 "$D/log/qmaster")"; return 1; }
-  local i; for i in $(seq 100); do qconf -sm >/dev/null 2>&1 && break; sleep 0.2; done
+  local i; for i in $(seq 300); do qconf -sm >/dev/null 2>&1 && break; sleep 0.2; done
   queue_conf >>"$D/log/setup" 2>&1
   $B/sge_execd >>"$D/log/execd" 2>&1 || { say "execd: $(cat "$D/log/execd")"; return 1; }
-  for i in $(seq 150); do
+  for i in $(seq 300); do
     qstat -f 2>/dev/null | awk '/^all.q/ && NF==5 && $4!="-NA-"{ok=1} END{exit !ok}' && return
     sleep 0.2
   done

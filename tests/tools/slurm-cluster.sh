@@ -24,9 +24,9 @@ say() { echo "slurm-cluster: $*" >&2; }
 # a zombie that nobody has reaped yet answers kill -0: look at its state
 up() { [ -d "/proc/$1" ] && ! grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
 alive() { [ -s "$1" ] && up "$(cat "$1")"; }
-gone() {   # PID...: waits until they are, kills what takes too long
-  local i p n
-  for i in $(seq 50); do
+gone() {   # S PID...: waits until they are, kills what takes longer than so many seconds
+  local i p n most=$1; shift
+  for i in $(seq $((10*most))); do
     n=0; for p in "$@"; do up "$p" && n=1; done
     [ $n = 0 ] && return; sleep 0.1
   done
@@ -104,7 +104,7 @@ start_controller() {
   alive "$D/run/slurmctld.pid" || slurmctld -f "$D/slurm.conf" </dev/null >/dev/null 2>>"$D/log/slurmctld.err"
 }
 stop_controller() {
-  local p; p=$(cat "$D/run/slurmctld.pid") && kill "$p" && gone "$p"
+  local p; p=$(cat "$D/run/slurmctld.pid") && kill "$p" && gone 60 "$p"
 }
 start_node() {
   alive "$D/run/slurmd-$1.pid" && return
@@ -119,7 +119,7 @@ start_() {
   for i in $(seq "$NODES"); do
     start_node "n$i" || { say "slurmd n$i: $(tail -3 "$D/log/slurmd-n$i.log")"; return 1; }
   done
-  for i in $(seq 300); do
+  for i in $(seq 600); do
     [ "$(sinfo -h -N -t idle -o %N 2>/dev/null | sort -u | wc -l)" = "$NODES" ] && return
     sleep 0.1
   done
@@ -173,7 +173,7 @@ stop_() {
     alive "$f" && pids="$pids $(cat "$f")"
   done
   [ -z "$pids" ] && return
-  kill -CONT $pids; kill -TERM $pids; gone $pids
+  kill -CONT $pids; kill -TERM $pids; gone 5 $pids
 }
 case "${1:-}" in
   start) start_;;

@@ -170,7 +170,7 @@ def test_two_threads_that_write_one_file_leave_one_that_is_whole(tmp_path, monke
         is_folder = stat.S_ISDIR(os.fstat(number).st_mode)
         synced.append(is_folder)
         if not is_folder:
-            both.wait(10)
+            both.wait(60)
         fsync(number)
 
     monkeypatch.setattr(os, "fsync", syncing)
