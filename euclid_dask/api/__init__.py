@@ -22,11 +22,18 @@ from euclid_dask.api.running import carry_out, rerun, resume, run, start
 from euclid_dask.api.settings import Script, Settings
 
 if TYPE_CHECKING:
-    from euclid_dask.api.submitting import Submission, place_of_resumed, place_of_run, submit
+    from euclid_dask.api.submitting import (
+        RunnerPlace,
+        Submission,
+        place_of_resumed,
+        place_of_run,
+        submit,
+    )
 
 __all__ = [
     "CheckReport",
     "RunResult",
+    "RunnerPlace",
     "Script",
     "Settings",
     "Submission",

@@ -10,7 +10,9 @@ Rule: whatever is cut off, the same call goes on: what is done is not done again
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -149,20 +151,72 @@ def run_campaign(
     Returns:
         How each group stands.
     """
-    settings = settings or Settings()
+    return carry_out_groups(
+        plan, lambda one: run_group(plan, one, settings, carry_out=carry_out), watch=watch
+    )
+
+
+def carry_out_groups(
+    plan: CampaignPlan,
+    run: Callable[[Group], Row],
+    *,
+    watch: Callable[[Row, int], None] = lambda _, __: None,
+    at_once: int = 1,
+) -> list[Row]:
+    """Have the groups of a campaign carried out, and keep their table; return how each stands.
+
+    Args:
+        plan: The groups.
+        run: Carries out the run of a group. With `at_once` above 1 it is called in threads.
+        watch: Called with each group before its run, and its number.
+        at_once: How many groups are run at once. When one is cancelled, no other is begun.
+    """
+    write_record(plan)
+    rows = plan.rows()
+    groups = plan.campaign.groups
+    left = deque(number for number, one in enumerate(groups) if not one.missing)
+
+    def begun(number: int) -> Group:
+        watch(rows[number], number + 1)
+        return groups[number]
+
+    write_whole(plan.folder / TABLE, table(plan.campaign, rows).encode())
+    ended = _in_turn(left, begun, run) if at_once == 1 else _at_once(left, begun, run, at_once)
+    for number, row in ended:
+        rows[number] = row
+        write_whole(plan.folder / TABLE, table(plan.campaign, rows).encode())
+        if row.state == "cancelled":
+            left.clear()
+    return rows
+
+
+def _in_turn(
+    left: deque[int], begun: Callable[[int], Group], run: Callable[[Group], Row]
+) -> Iterator[tuple[int, Row]]:
+    while left:
+        number = left.popleft()
+        yield number, run(begun(number))
+
+
+def _at_once(
+    left: deque[int], begun: Callable[[int], Group], run: Callable[[Group], Row], most: int
+) -> Iterator[tuple[int, Row]]:
+    running: dict[Future[Row], int] = {}
+    with ThreadPoolExecutor(most, "group") as pool:
+        while left or running:
+            while left and len(running) < most:
+                number = left.popleft()
+                running[pool.submit(run, begun(number))] = number
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
+
+
+def write_record(plan: CampaignPlan) -> None:
+    """Write down what was asked, and the groups, unless they are."""
     plan.folder.mkdir(parents=True, exist_ok=True)
     record = plan.folder / RECORD
     if not record.exists():
         write_whole(record, to_json(plan.campaign) + b"\n")
-    rows = plan.rows()
-    for number, one in enumerate(plan.campaign.groups):
-        if not one.missing:
-            watch(rows[number], number + 1)
-            rows[number] = _carried_out(plan, one, settings, carry_out)
-        write_whole(plan.folder / TABLE, table(plan.campaign, rows).encode())
-        if rows[number].state == "cancelled":
-            break
-    return rows
 
 
 def table(campaign: Campaign, rows: Sequence[Row]) -> str:
@@ -178,10 +232,16 @@ def table(campaign: Campaign, rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def _carried_out(plan: CampaignPlan, one: Group, settings: Settings, carry_out: CarryOut) -> Row:
-    """Carry out the run of a group; return how it stands."""
+def run_group(
+    plan: CampaignPlan,
+    one: Group,
+    settings: Settings | None = None,
+    *,
+    carry_out: CarryOut = lambda run, settings: run(settings),
+) -> Row:
+    """Carry out the run of a group, or go on with it; return how it stands."""
     try:
-        result = carry_out(lambda chosen: _run(plan, one, chosen), settings)
+        result = carry_out(lambda chosen: _run(plan, one, chosen), settings or Settings())
     except InternalError:
         raise
     except EuclidDaskError as error:
@@ -189,18 +249,35 @@ def _carried_out(plan: CampaignPlan, one: Group, settings: Settings, carry_out: 
     return _of_result(one, result)
 
 
+def prepare_campaign(plan: CampaignPlan, settings: Settings) -> Iterator[str]:
+    """Write down the groups of a campaign, and stage their products; yield why some cannot run."""
+    write_record(plan)
+    for one in plan.campaign.groups:
+        if one.missing:
+            yield f"{one.folder}: {_row(plan.folder, one).error}"
+            continue
+        workdir, chosen = _frozen(plan, one, settings)
+        try:
+            prepare(plan.script, workdir=workdir, settings=chosen, **plan.given)
+        except EuclidDaskError as error:
+            yield f"{one.folder}: {error.message}"
+
+
 def _run(plan: CampaignPlan, one: Group, settings: Settings) -> RunResult:
+    workdir, settings = _frozen(plan, one, settings)
+    if Workspace(workdir).runs() and not settings.fresh:
+        before = open_run(workdir).run.options
+        if workdir / before.answers == settings.answers:
+            return resume(workdir, None, settings)
+    request, warnings = prepare(plan.script, workdir=workdir, settings=settings, **plan.given)
+    return start(request, settings, warnings)
+
+
+def _frozen(plan: CampaignPlan, one: Group, settings: Settings) -> tuple[Path, Settings]:
+    """Return the workdir of a group, and settings by which its products are not asked for again."""
     workspace = Workspace(plan.folder / one.folder)
     frozen = freeze(Answers(asked=one.asked), workspace.records / ANSWERS)
-    settings = dataclasses.replace(settings, answers=frozen)
-    if workspace.runs() and not settings.fresh:
-        before = open_run(workspace.workdir).run.options
-        if workspace.workdir / before.answers == frozen:
-            return resume(workspace.workdir, None, settings)
-    request, warnings = prepare(
-        plan.script, workdir=workspace.workdir, settings=settings, **plan.given
-    )
-    return start(request, settings, warnings)
+    return workspace.workdir, dataclasses.replace(settings, answers=frozen)
 
 
 def _row(folder: Path, one: Group) -> Row:

@@ -68,6 +68,20 @@ def place_of_run(request: RunRequest, settings: Settings) -> RunnerPlace:
     return place
 
 
+def place_of_runs(folder: Path, settings: Settings) -> RunnerPlace:
+    """Return where a job would carry out several runs, whose workdirs are in a folder.
+
+    Raises:
+        InputError: There is no site.
+        SiteError: The site cannot be used.
+        WorkdirError: The folder cannot be used.
+    """
+    workspace = Workspace(folder)
+    place = _place(settings.read_site(), workspace)
+    workspace.create()
+    return place
+
+
 def place_of_resumed(workdir: str | Path, settings: Settings) -> RunnerPlace:
     """Return where a job would go on with the latest run of a workdir.
 

@@ -1,9 +1,10 @@
 """What `run` does and tells when inputs are questions: dry runs, and campaigns."""
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,13 +14,18 @@ from euclid_dask.api.campaigns import (
     CampaignPlan,
     Grouping,
     Row,
+    carry_out_groups,
     plan_campaign,
+    prepare_campaign,
     run_campaign,
+    run_group,
 )
 from euclid_dask.api.preparing import read_call
 from euclid_dask.cli.exits import DONE, FAILED, INTERRUPTED
+from euclid_dask.cli.group_processes import GroupProcesses, end_with_parent
+from euclid_dask.cli.options import words_of
 from euclid_dask.cli.outcome import carried_out
-from euclid_dask.cli.registering import registered
+from euclid_dask.cli.registering import refuse_early, registered
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import to_json
 from euclid_dask.data.counting import staged_bytes
@@ -27,6 +33,14 @@ from euclid_dask.report.terminal import state_text, table
 from euclid_dask.report.words import counted, printable, size
 from euclid_dask.runner.start import RunRequest
 
+if TYPE_CHECKING:
+    from euclid_dask.api import RunnerPlace
+
+AT_ONCE_AT_SITE: Final = 4
+"""Groups that run at once at a site: their runners do little, and share nothing but its queue."""
+_NOT_OF_A_GROUP: Final = frozenset(
+    {"only", "at_once", "workdir", "quiet", "as_json", "dry_run", "cores", "ram"}
+)
 _SHOWN: Final = 20
 
 
@@ -56,20 +70,113 @@ def staged_text(request: RunRequest) -> str:
     return f"asked for {counted(len(manifest.entries), 'file')}: {told}"
 
 
-def carry_out(
-    script: str, call: Mapping[str, Any], settings: Settings, given: Mapping[str, Any]
-) -> int:
-    """Run one group after the other, or list them in a dry run; return the exit code."""
-    plan = plan_campaign(script, grouping_of(given), settings=settings, **call)
+def refuse_odd(given: Mapping[str, Any]) -> None:
+    """Refuse options that say nothing without `--group-by`, or not with it.
+
+    Raises:
+        InputError: There is one.
+    """
+    for option, is_given in (("--link", given["links"]), ("--at-once", given["at_once"])):
+        if is_given and not given["group_by"]:
+            raise InputError(
+                f"{option} says nothing without --group-by", hint="add --group-by PATH"
+            )
+    if given["group_by"] and given["stand_ins"]:
+        raise InputError("--given is for one run, and --group-by makes several")
+
+
+def carry_out(context: click.Context, call: Mapping[str, Any], settings: Settings) -> int:
+    """Run the groups, some at once, or list them in a dry run; return the exit code."""
+    given = context.params
+    shared = _shared(settings, given["at_once"] or 1)
+    plan = plan_campaign(given["script"], grouping_of(given), settings=shared, **call)
     if given["dry_run"]:
         _tell(plan, plan.rows(), "ok", as_json=given["as_json"])
         return DONE
-    rows = run_campaign(
-        plan,
-        settings,
-        carry_out=lambda run, chosen: _carried_out(run, chosen, given),
-        watch=lambda row, number: _begin(plan, row, number, given),
+    usual = min(AT_ONCE_AT_SITE, len(plan.campaign.groups)) if settings.site else 1
+    at_once = given["at_once"] or usual
+    if at_once == 1 and not given["spare_pilots"]:
+        rows = run_campaign(
+            plan,
+            settings,
+            carry_out=lambda run, chosen: _carried_out(run, chosen, given),
+            watch=lambda row, number: _begin(plan, row, number, given),
+        )
+    else:
+        rows = _at_once(context, plan, shared, at_once)
+    return _told(plan, rows, given)
+
+
+def _at_once(
+    context: click.Context, plan: CampaignPlan, settings: Settings, at_once: int
+) -> list[Row]:
+    """Run each group in a process of its own."""
+    given = context.params
+    words = ["--json", "--quiet", f"--workdir={plan.folder}", *words_of(context, _NOT_OF_A_GROUP)]
+    if settings.cores is not None:
+        words += [f"--cores={settings.cores}", f"--ram={settings.ram_bytes}"]
+    refuse_early(given)
+    processes = GroupProcesses(
+        [*words, "--", given["script"], *given["ports"]], lambda row: _end(row, given)
     )
+    with processes.passing_signals():
+        return carry_out_groups(
+            plan,
+            processes.carry_out,
+            watch=lambda row, number: _begin(plan, row, number, given),
+            at_once=at_once,
+        )
+
+
+def _shared(settings: Settings, at_once: int) -> Settings:
+    """Return settings by which one of several runs leaves the others their part of this machine.
+
+    Raises:
+        InputError: There is not a core for each.
+    """
+    if at_once == 1 or settings.limit() is None:
+        return settings
+    offer = settings.offer()
+    if offer.cores < at_once:
+        raise InputError(
+            f"--at-once {at_once}: there are {offer.cores:g} cores, less than one for each run",
+            hint="run fewer at once, or at a site",
+        )
+    return dataclasses.replace(
+        settings, cores=offer.cores / at_once, ram_bytes=offer.ram_bytes // at_once
+    )
+
+
+def place_of_campaign(
+    script: str, call: Mapping[str, Any], settings: Settings, given: Mapping[str, Any]
+) -> "tuple[RunnerPlace, tuple[str, ...]]":
+    """Return where a job carries out a campaign, and why some groups cannot run.
+
+    What its groups are is written down, and their products are staged: the job asks nothing.
+    """
+    from euclid_dask.api.submitting import place_of_runs  # noqa: PLC0415  few runs are submitted
+
+    refuse_odd(given)
+    plan = plan_campaign(script, grouping_of(given), settings=settings, **call)
+    place = place_of_runs(plan.folder, settings)
+    return place, tuple(prepare_campaign(plan, settings))
+
+
+def carry_out_one(
+    script: str, call: Mapping[str, Any], settings: Settings, given: Mapping[str, Any]
+) -> int:
+    """Run one group of a campaign that another process keeps; return the exit code."""
+    end_with_parent()
+    plan = plan_campaign(script, grouping_of(given), settings=settings, **call)
+    (group,) = (one for one in plan.campaign.groups if one.folder == given["only"])
+    row = run_group(
+        plan, group, settings, carry_out=lambda run, chosen: _carried_out(run, chosen, given)
+    )
+    return _told(plan, [row], given)
+
+
+def _told(plan: CampaignPlan, rows: Sequence[Row], given: Mapping[str, Any]) -> int:
+    """Print how groups stand; return the exit code."""
     states = {row.state for row in rows}
     state = "cancelled" if "cancelled" in states else "done" if states == {"done"} else "failed"
     _tell(plan, rows, state, as_json=given["as_json"])
@@ -107,6 +214,11 @@ def _begin(plan: CampaignPlan, row: Row, number: int, given: Mapping[str, Any]) 
     if not given["quiet"]:
         total = len(plan.campaign.groups)
         click.echo(f"[{number}/{total}] {printable(', '.join(row.group.values))}", err=True)
+
+
+def _end(row: Row, given: Mapping[str, Any]) -> None:
+    if not given["quiet"]:
+        click.echo(f"{printable(', '.join(row.group.values))}: {state_text(row.state)}", err=True)
 
 
 def _tell(plan: CampaignPlan, rows: Sequence[Row], state: str, *, as_json: bool) -> None:

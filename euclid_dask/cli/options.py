@@ -1,11 +1,12 @@
 """Options that several commands share, and what their values mean."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from euclid_dask.api import Settings
 from euclid_dask.cli.bars import copying
@@ -64,6 +65,29 @@ spare_option: Final = click.option(
     is_flag=True,
     help="On SIGTERM stop only the runner: pilots of the site and what runs there go on, for "
     "`resume`.",
+)
+GROUPING: Final[Sequence[Option[Any]]] = (
+    click.option(
+        "--group-by",
+        "group_by",
+        multiple=True,
+        metavar="PATH",
+        help="One run for each value that products have at PATH, in a folder of its own.",
+    ),
+    click.option(
+        "--link",
+        "links",
+        multiple=True,
+        metavar="PORT=PATH",
+        help="Products of PORT have that value at another PATH; with none, all are for each run.",
+    ),
+    click.option(
+        "--at-once",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="How many groups run at once, each in a process of its own: at a site 4 if nothing "
+        "is said, else 1. On this machine they share its cores and RAM.",
+    ),
 )
 EXECUTION: Final[Sequence[Option[Any]]] = (
     site_option,
@@ -230,6 +254,21 @@ def files_of_ports(words: Sequence[str]) -> dict[str, str | None]:
     """
     files = _pairs(words, "PORT=FILE", "image=raw.fits")
     return {port: None if is_absent(file) else file for port, file in files.items()}
+
+
+def words_of(context: click.Context, without: Collection[str]) -> Iterator[str]:
+    """Yield the options that were given, but for some, as another command takes them."""
+    for known in context.command.params:
+        assert known.name is not None
+        value = context.params[known.name]
+        is_given = context.get_parameter_source(known.name) is not ParameterSource.DEFAULT
+        if known.name in without or not is_given or not isinstance(known, click.Option):
+            continue
+        if known.is_flag:
+            yield (known.opts if value else known.secondary_opts)[0]
+        else:
+            values = value if known.multiple else (value,)
+            yield from (f"{known.opts[0]}={one}" for one in values)
 
 
 def given_files(words: Sequence[str]) -> dict[str, str]:

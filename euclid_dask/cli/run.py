@@ -8,6 +8,7 @@ from euclid_dask import api
 from euclid_dask.cli.data_options import DATA
 from euclid_dask.cli.options import (
     EXECUTION,
+    GROUPING,
     LIMITS,
     PARTS,
     answers_option,
@@ -24,7 +25,6 @@ from euclid_dask.cli.options import (
 )
 from euclid_dask.cli.outcome import carried_out, told
 from euclid_dask.cli.registering import register_option
-from euclid_dask.core.errors import InputError
 
 EPILOG = """\
 \b
@@ -37,7 +37,7 @@ Examples:
   euclid-dask run pipeline.py --isf field_7.isf --json > result.json
   euclid-dask run pipeline.py --isf field_7.isf --site site.toml --workdir /scratch/field_7
   euclid-dask run pipeline.py exposures='query: DpdVisRawFrame where Data.TileIndex == 90346'
-  euclid-dask run pipeline.py exposures='query: DpdVisRawFrame' --group-by Data.TileIndex
+  euclid-dask run pipeline.py frames='query: DpdVisRawFrame' --group-by Data.TileIndex --at-once 2
 
 PORT=None means that there is no file. Work that an earlier run in the workdir finished is not
 done again. Ctrl-C once lets running tasks finish, twice kills them; `resume` goes on.
@@ -56,24 +56,13 @@ done again. Ctrl-C once lets running tasks finish, twice kills them; `resume` go
 @with_options(DATA)
 @answers_option
 @register_option
-@click.option(
-    "--group-by",
-    "group_by",
-    multiple=True,
-    metavar="PATH",
-    help="One run for each value that products have at PATH, in a folder of its own.",
-)
-@click.option(
-    "--link",
-    "links",
-    multiple=True,
-    metavar="PORT=PATH",
-    help="Products of PORT have that value at another PATH; with none, all are for each run.",
-)
+@with_options(GROUPING)
+@click.option("--only", metavar="FOLDER", hidden=True)  # the group of a process of ours
 @click.option("--dry-run", is_flag=True, help="List the products or groups, and run nothing.")
 @spare_option
 @json_option
-def command(script: str, ports: tuple[str, ...], **given: Any) -> int:
+@click.pass_context
+def command(context: click.Context, /, script: str, ports: tuple[str, ...], **given: Any) -> int:
     """Run the pipeline of SCRIPT on the files of its input ports.
 
     Input files are named on the command line, PORT=FILE, or in a data file (--isf). In place of a
@@ -84,8 +73,8 @@ def command(script: str, ports: tuple[str, ...], **given: Any) -> int:
     settings = settings_of(given)
     call = {name: given[name] for name in ("pkgrepo", "workdir", "isf")}
     call["inputs"] = files_of_ports(ports)
-    if given["group_by"] or given["links"] or given["dry_run"]:
-        return _many_or_none(script, call, settings, given)
+    if given["group_by"] or given["links"] or given["at_once"] or given["dry_run"]:
+        return _many_or_none(context, call, settings, given)
     stand_ins = given_files(given["stand_ins"])
     request, warnings = api.prepare(script, settings=settings, given=stand_ins, **call)
     if request.options.answers and not given["quiet"]:
@@ -97,15 +86,15 @@ def command(script: str, ports: tuple[str, ...], **given: Any) -> int:
 
 
 def _many_or_none(
-    script: str, call: dict[str, Any], settings: api.Settings, given: dict[str, Any]
+    context: click.Context, call: dict[str, Any], settings: api.Settings, given: dict[str, Any]
 ) -> int:
     """Have a run for each group of products, or only tell what there would be."""
-    if given["links"] and not given["group_by"]:
-        raise InputError("--link says nothing without --group-by", hint="add --group-by PATH")
-    if given["group_by"] and given["stand_ins"]:
-        raise InputError("--given is for one run, and --group-by makes several")
     from euclid_dask.cli import campaigns  # noqa: PLC0415  fast start
 
+    campaigns.refuse_odd(given)
+    script = context.params["script"]
+    if given["only"]:
+        return campaigns.carry_out_one(script, call, settings, given)
     if given["group_by"]:
-        return campaigns.carry_out(script, call, settings, given)
+        return campaigns.carry_out(context, call, settings)
     return campaigns.foresee(script, call, settings, as_json=given["as_json"])

@@ -3,11 +3,9 @@
 import dataclasses
 import json
 import shlex
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from click.core import ParameterSource
 
 from euclid_dask import api
 from euclid_dask.cli import resume
@@ -15,6 +13,7 @@ from euclid_dask.cli.data_options import DATA
 from euclid_dask.cli.exits import DONE
 from euclid_dask.cli.options import (
     EXECUTION,
+    GROUPING,
     LIMITS,
     PARTS,
     answers_option,
@@ -26,9 +25,13 @@ from euclid_dask.cli.options import (
     ports_argument,
     settings_of,
     with_options,
+    words_of,
     workdir_option,
 )
 from euclid_dask.cli.registering import register_option
+
+if TYPE_CHECKING:
+    from euclid_dask.api import RunnerPlace
 
 EPILOG = """\
 \b
@@ -36,6 +39,7 @@ Examples:
   euclid-dask submit pipeline.py --site site.toml --workdir /scratch/w image=raw.fits
   euclid-dask submit pipeline.py --site site.toml --isf field_7.isf --dry-run
   euclid-dask submit --resume /scratch/w
+  euclid-dask submit pipeline.py --site site.toml frames='query: DpdX' --group-by Data.TileIndex
 
 What the job asks for is in the table [runner] of the site file. It begins in the current folder,
 which nodes must see. At its walltime only the runner ends: pilots and what runs there go on, for
@@ -58,6 +62,7 @@ _OWN: Final = {"script", "ports", "resumed", "dry_run", "as_json"}
 @with_options(DATA)
 @answers_option
 @register_option
+@with_options(GROUPING)
 @json_option
 @click.pass_context
 def command(
@@ -72,46 +77,40 @@ def command(
         raise click.UsageError("give either SCRIPT or --resume WORKDIR", context)
     settings = settings_of(given)
     warnings: tuple[str, ...] = ()
-    words = ["--spare-pilots", *_options(context), "--", script or given["resumed"], *ports]
+    words = ["--spare-pilots", *words_of(context, _OWN), "--", script or given["resumed"], *ports]
     if script is None:
         words = ["resume", *words]
         resume.command.make_context("euclid-dask resume", words[1:])  # refuses
         place = api.place_of_resumed(given["resumed"], settings)
     else:
         words = ["run", *words]
-        request, warnings = api.prepare(
-            script,
-            pkgrepo=given["pkgrepo"],
-            workdir=given["workdir"],
-            isf=given["isf"],
-            settings=settings,
-            given=given_files(given["stand_ins"]),
-            inputs=files_of_ports(ports),
-        )
-        if request.options.answers:  # the job asks nothing: the registry may say something else
-            words.insert(1, f"--answers={request.workdir / request.options.answers}")
-        place = api.place_of_run(request, settings)
+        call = {name: given[name] for name in ("pkgrepo", "workdir", "isf")}
+        call["inputs"] = files_of_ports(ports)
+        place, warnings, frozen = _place(script, call, settings, given)
+        words[1:1] = frozen
     _tell(api.submit(place, words, dry_run=given["dry_run"]), warnings, given)
     return DONE
 
 
-def _options(context: click.Context) -> Iterator[str]:
-    """Yield the options that were given, in the words of `run`; those of our own are left out."""
-    for known in context.command.params:
-        assert known.name is not None
-        value = context.params[known.name]
-        is_given = context.get_parameter_source(known.name) is not ParameterSource.DEFAULT
-        if known.name in _OWN or not is_given or not isinstance(known, click.Option):
-            continue
-        if known.is_flag:
-            yield (known.opts if value else known.secondary_opts)[0]
-        else:
-            values = value if known.multiple else (value,)
-            yield from (f"{known.opts[0]}={one}" for one in values)
+def _place(
+    script: str, call: dict[str, Any], settings: api.Settings, given: dict[str, Any]
+) -> tuple["RunnerPlace", tuple[str, ...], list[str]]:
+    """Return where the job works, warnings, and words by which it asks nothing again."""
+    if given["group_by"] or given["links"] or given["at_once"]:
+        from euclid_dask.cli.campaigns import place_of_campaign  # noqa: PLC0415  fast start
+
+        return *place_of_campaign(script, call, settings, given), []
+    stand_ins = given_files(given["stand_ins"])
+    request, warnings = api.prepare(script, settings=settings, given=stand_ins, **call)
+    answers = request.options.answers  # the registry may say something else when the job begins
+    frozen = [f"--answers={request.workdir / answers}"] if answers else []
+    return api.place_of_run(request, settings), warnings, frozen
 
 
 def _tell(submission: api.Submission, warnings: tuple[str, ...], given: dict[str, Any]) -> None:
     follow = shlex.join(["euclid-dask", "status", str(submission.workdir)])
+    if given["group_by"]:
+        follow = shlex.join(["cat", str(submission.workdir / "campaign.csv")])
     if given["as_json"]:
         told = dataclasses.asdict(submission) | {"workdir": str(submission.workdir)}
         state = "submitted" if submission.job else "ok"

@@ -5,6 +5,10 @@ import json
 import shlex
 import shutil
 import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -425,6 +429,97 @@ def test_a_campaign_has_a_run_for_each_group_and_goes_on(store: Store) -> None:
     assert (store.folder / "w" / "31284" / joined[0]).read_text() == "pixels of c\n"
 
 
+AT_ONCE = ("--at-once", "2", "--cores", "4", "--executor", "inline")
+MEET = """sh -c '
+for word; do case $word in --*=*) export "${word#--}"; esac; done
+cd "$workdir" || exit 1
+echo $$ > "../here-$(basename "$PWD")"
+until [ -e ../here-31283 ] && [ -e ../here-31284 ] && [ ! -e ../hold ]; do sleep 0.1; done
+[ ! -e "../fails-$(basename "$PWD")" ] && echo met > "$pixels"' sh"""
+"""An executable that ends when that of the other group has begun, and nothing holds both."""
+
+
+def test_groups_run_at_once_and_one_that_fails_stops_no_other(store: Store) -> None:
+    (store.folder / "many.py").write_text(SCRIPT.replace(repr(PIXELS), repr(MEET)))
+    store.add(e=31285)
+    (store.archive / "data" / "e.fits").unlink()  # its run is refused
+    (store.folder / "w").mkdir()
+    (store.folder / "w" / "fails-31284").touch()
+    told = json.loads(call(*CAMPAIGN, *BY, *AT_ONCE, "--json").stdout)
+    assert [one["state"] for one in told["groups"]] == ["done", "failed", "refused"]
+    assert "e.fits" in told["groups"][2]["error"]
+    with (store.folder / "w" / "campaign.csv").open() as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["done", "failed", "refused"]
+
+
+@pytest.mark.timeout(300)
+def test_groups_that_run_at_once_end_with_who_began_them_and_go_on(store: Store) -> None:
+    (store.folder / "many.py").write_text(SCRIPT.replace(repr(PIXELS), repr(MEET)))
+    hold = store.folder / "w" / "hold"
+    hold.parent.mkdir()
+    hold.touch()
+    here = [store.folder / "w" / f"here-{number}" for number in (31283, 31284)]
+    words = [sys.executable, "-m", "euclid_dask", *CAMPAIGN, *BY, *AT_ONCE, "--quiet"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as parent:
+        until(lambda: all(path.exists() and path.read_text().strip() for path in here))
+        tasks = [int(path.read_text()) for path in here]
+        parent.kill()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in tasks))
+    hold.unlink()
+    until(lambda: call(*CAMPAIGN, *BY, *AT_ONCE, "--quiet").exit_code == 0)  # locks may be held
+
+
+@pytest.mark.timeout(300)
+def test_an_interrupt_is_passed_on_to_groups_that_run_at_once(store: Store) -> None:
+    (store.folder / "many.py").write_text(SCRIPT.replace(repr(PIXELS), repr(MEET)))
+    store.add(e=31285)
+    hold = store.folder / "w" / "hold"
+    hold.parent.mkdir()
+    hold.touch()
+    here = [store.folder / "w" / f"here-{number}" for number in (31283, 31284)]
+    words = [sys.executable, "-m", "euclid_dask", *CAMPAIGN, *BY, *AT_ONCE, "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
+        until(lambda: all(path.exists() for path in here))
+        parent.terminate()
+        told = json.loads(parent.communicate()[0])
+    assert parent.returncode == 130
+    assert [one["state"] for one in told["groups"]] == ["cancelled", "cancelled", "planned"]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds, for two minutes."""
+    end_s = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+
+
+def test_a_campaign_is_submitted_whole_and_its_job_asks_nothing(store: Store) -> None:
+    (store.folder / "site.toml").write_text(SITE.format(folder=store.folder))
+    site = ("--workdir", "w", "--site", "site.toml")
+    words = ("submit", "many.py", "frames=query: DpdVisRawFrame", *site, *BY)
+    found = call(*words, "--at-once", "2", "--dry-run")
+    assert found.exit_code == 0, found.output
+    line = shlex.split(found.stdout.splitlines()[-1])
+    assert line[4:6] == ["run", "--spare-pilots"]
+    assert {f"--group-by={OBSERVATION}", "--at-once=2", "--workdir=w"} < set(line)
+    (store.folder / "r.sqlite").unlink()
+    (store.folder / "site.toml").unlink()
+    here = ("--executor", "inline", "--workdir", "w", "--json", "frames=query: DpdVisRawFrame")
+    done = json.loads(call("run", "many.py", *BY, *here).stdout)
+    assert [one["state"] for one in done["groups"]] == ["done", "done"]
+
+
+def test_a_group_that_cannot_be_staged_is_told_when_a_campaign_is_submitted(store: Store) -> None:
+    (store.folder / "site.toml").write_text(SITE.format(folder=store.folder))
+    (store.archive / "data" / "c.fits").unlink()
+    site = ("--workdir", "w", "--site", "site.toml", "--dry-run")
+    found = call("submit", "many.py", "frames=query: DpdVisRawFrame", *site, *BY)
+    assert found.exit_code == 0, found.output
+    assert "warning: 31284: " in found.stderr
+    assert "c.fits" in found.stderr
+
+
 def test_a_group_without_products_for_a_port_is_told_and_not_run(store: Store) -> None:
     (store.folder / "two.py").write_text(
         SCRIPT.replace("def of_many(frames):", "def of_many(frames, more):\n    each(frame=more)")
@@ -453,6 +548,11 @@ def test_a_group_without_products_for_a_port_is_told_and_not_run(store: Store) -
         (("frames=query: DpdVisRawFrame", *BY, "--link=frames"), "of the form PORT=PATH"),
         (("frames=query: DpdVisRawFrame", *BY, "--link=frames=a,b"), "2 paths stand for the 1"),
         (("frames=query: DpdVisRawFrame", "--link=frames="), "without --group-by"),
+        (("frames=query: DpdVisRawFrame", "--at-once=2"), "without --group-by"),
+        (
+            ("frames=query: DpdVisRawFrame", *BY, "--at-once=3", "--cores=2"),
+            "there are 2 cores, less than one for each run",
+        ),
     ],
 )
 def test_a_grouping_that_says_nothing_is_refused(
