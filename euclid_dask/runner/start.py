@@ -84,7 +84,6 @@ def start_run(request: RunRequest, clock: Clock, *, software: str) -> ActiveRun:
     workspace = Workspace(request.workdir.absolute())
     try:
         str(workspace.workdir).encode()
-        workspace.create()
         return _start_locked(request, workspace, clock, software)
     except UnicodeEncodeError as error:
         raise unwritable(error) from error
@@ -93,10 +92,12 @@ def start_run(request: RunRequest, clock: Clock, *, software: str) -> ActiveRun:
 def _start_locked(
     request: RunRequest, workspace: Workspace, clock: Clock, software: str
 ) -> ActiveRun:
+    made = workspace.create()
     lock = Lock.take(workspace)
     try:
         return _start(request, workspace, lock, clock, software)
     except BaseException:
+        workspace.take_back(made)
         lock.release()
         raise
 
@@ -111,10 +112,14 @@ def plan_run(request: RunRequest, clock: Clock) -> Run:
         WorkdirError: The workdir cannot be used.
     """
     workspace = Workspace(request.workdir.absolute())
-    workspace.create()
-    started = _begin(request, workspace, clock, "")
-    run = _foreseen(started, workspace.workdir)
-    _make_folders(request, workspace, started.run)
+    made = workspace.create()
+    try:
+        started = _begin(request, workspace, clock, "")
+        run = _foreseen(started, workspace.workdir)
+        _make_folders(request, workspace, started.run)
+    except BaseException:
+        workspace.take_back(made)
+        raise
     return run
 
 

@@ -13,6 +13,8 @@ Everything else in a workdir belongs to the user and to the executables.
 import fcntl
 import os
 import shutil
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -122,16 +124,27 @@ class Workspace:
             return 0
         return max(1, disk.total if self.runs() else disk.free)
 
-    def create(self) -> None:
-        """Make the workdir and the folder of our records.
+    def create(self) -> tuple[Path, ...]:
+        """Make the workdir and the folder of our records; return the folders that were not there.
 
         Raises:
             WorkdirError: That is not possible.
         """
         try:
+            absent = (path for path in (self.records, *self.records.parents) if not path.exists())
+            made = tuple(absent)
             self.records.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unusable(self.workdir, error) from error
+        return made
+
+    def take_back(self, made: Sequence[Path]) -> None:
+        """Remove the folders that `create` made, and a lock that we hold there, if that is all."""
+        with suppress(OSError):
+            if made and {path.name for path in self.records.iterdir()} <= {LOCK}:
+                (self.records / LOCK).unlink(missing_ok=True)
+                for folder in made:
+                    folder.rmdir()
 
 
 class Lock:

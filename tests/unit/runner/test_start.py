@@ -1,6 +1,8 @@
 """How a run begins, what it refuses, and what an attempt without news is taken for."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,30 @@ def test_a_run_that_cannot_begin_lets_go_of_the_workdir(tmp_path: Path, world: W
     with pytest.raises(InputError, match="is missing"):
         begin(world, over_inputs(), tmp_path, {"files": "none.json"})
     assert not is_locked(Workspace(tmp_path))
+
+
+@pytest.mark.parametrize("begin", [partial(start_run, software="s"), plan_run])
+def test_what_is_refused_leaves_no_folder_behind(
+    tmp_path: Path, world: World, begin: Callable[..., object]
+) -> None:
+    raw = {"files": "nowhere.json"}
+    request = RunRequest(flow=over_inputs(), inputs=raw, workdir=tmp_path / "new" / "w")
+    with pytest.raises(InputError, match="is missing"):
+        begin(request, world.agenda)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", ["w/own.txt", "w/.euclid-dask/own.txt", "w/.euclid-dask/lock"])
+def test_what_is_refused_removes_nothing_that_was_there(
+    tmp_path: Path, world: World, there: str
+) -> None:
+    (tmp_path / there).parent.mkdir(parents=True)
+    (tmp_path / there).touch()
+    raw = {"files": "nowhere.json"}
+    request = RunRequest(flow=over_inputs(), inputs=raw, workdir=tmp_path / "w")
+    with pytest.raises(InputError, match="is missing"):
+        start_run(request, world.agenda, software="s")
+    assert (tmp_path / there).exists()
 
 
 def test_a_workdir_without_room_for_records_is_refused(tmp_path: Path, world: World) -> None:
