@@ -251,3 +251,55 @@ def test_no_large_table_is_read_from_end_to_end(registry: Registry) -> None:
         Ruling(registry).take(list(world.groups))
     is_any = "SELECT products.id \nFROM products"  # whether there is one
     assert [one for one in found if is_any not in one] == []
+
+
+def test_what_a_rule_lost_is_owed_again(registry: Registry) -> None:
+    for rule in RULES[:-1]:
+        registry.rules.end(rule.name)
+    sums = (Checksum(algorithm="xxh3", value="ab"),)
+    registry.register(
+        [File(name="b.fits", size=10, checksums=sums)],
+        [Replica(file="b.fits", storage="A", path="b.fits")],
+    )
+    registry.register([File(name="unlike.fits", size=10)])
+
+    def applied() -> list[str]:
+        (ruled,) = Ruling(registry).apply_all()
+        assert ruled.files == 1
+        return [one.destination for one in registry.transfers.active()]
+
+    assert applied() == ["D"]  # files are owed that nobody told the rule about
+    registry.transfers.cancel([one.id for one in registry.transfers.active()])
+    assert applied() == ["D"]
+    registry.transfers.cancel([one.id for one in registry.transfers.active()])
+    registry.register(replicas=[Replica(file="b.fits", storage="D", path="b.fits")])
+    assert applied() == []
+    assert [one.state.value for one in registry.rules.why("b.fits")] == ["ok"]
+    registry.storages.put(storage("D", durable=False))
+    assert applied() == ["B"]
+
+
+def test_products_that_name_a_file_are_told_in_lists(registry: Registry) -> None:
+    sums = (Checksum(algorithm="xxh3", value="ab"),)
+    names = ["common.fits", "other.fits", "alone.fits", *(f"{i}.xml" for i in range(9))]
+    registry.register(
+        [File(name=name, size=10, checksums=sums) for name in names],
+        [Replica(file=name, storage="A", path=name) for name in names],
+        {
+            f"{i}.xml": Product(
+                product_id=f"P{i}",
+                type="DpdX",
+                files=(
+                    FileReference(name="common.fits", ordinal=0),
+                    *([FileReference(name="other.fits", ordinal=1)] if i % 2 else ()),
+                ),
+            )
+            for i in range(9)
+        },
+    )
+    pages = list(registry.rules.products_of([*names[:4], "unknown.fits"], 4))
+    assert all(len(page) <= 4 + 1 for page in pages)
+    assert {one for page in pages for one in page} == {f"P{i}" for i in range(9)}
+    (few,) = registry.rules.products_of(["other.fits", "2.xml"], 100)
+    assert few == ["P1", "P2", "P3", "P5", "P7"]
+    assert list(registry.rules.products_of(["alone.fits", "unknown.fits"], 4)) == []
