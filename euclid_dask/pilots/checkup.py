@@ -26,8 +26,9 @@ from euclid_dask.core.seams import BatchSystem
 from euclid_dask.core.values import Value, json_reader
 from euclid_dask.pilots.batch.systems import LOCAL
 from euclid_dask.pilots.launch import batch_of, pilot_script, script_of
+from euclid_dask.pilots.lease import Leases
 from euclid_dask.pilots.names import check_name
-from euclid_dask.pilots.probe import ANSWER, QUESTION, Answer
+from euclid_dask.pilots.probe import ANSWER, PROBE, QUESTION, Answer
 from euclid_dask.pilots.site import DEFAULT_ENVIRONMENT, Site
 from euclid_dask.worker.clock import now_s
 
@@ -205,9 +206,11 @@ class _Probe:
     ) -> None:
         self._site, self._batch, self._folder, self._listener = site, batch, folder, listener
         self._question = question
+        self._leases = Leases(records=folder, lasts_s=site.pilots.lease_s)
 
     def checks(self, name: str, patience_s: float) -> Iterator[Check]:
         """Submit the job under this name, wait for its answer, and tell what it says."""
+        self._leases.offer(PROBE)
         try:
             job = self._batch.submit(self._script(), name)
         except EuclidDaskError as error:
@@ -267,6 +270,7 @@ class _Probe:
         yield Check(name="job", ok=True, found=f"it ran on {host}")
         yield self._files(answer)
         yield self._locks(answer)
+        yield self._lease(answer)
         yield self._network(answer)
         if self._question in self._listener.skews_s:
             yield self._clock(host)
@@ -311,6 +315,26 @@ class _Probe:
             found=answer.locked or "what is locked here is locked on the nodes (flock)",
             fix="runners on two hosts could work in one workdir at once: mount it with locks for "
             "all hosts (Lustre: flock, NFS: local_lock=none), or always use the same host",
+        )
+
+    def _lease(self, answer: Answer) -> Check:
+        """Tell whether what a node does to a lease is seen here before it would be over."""
+        lasts_s = self._leases.lasts_s or _SETTLE_S
+        until_s = monotonic() + lasts_s
+        found = answer.leased
+        try:
+            while not (found or self._leases.look(PROBE).is_returned):
+                if monotonic() >= until_s:
+                    found = f"that the job has given it back is not seen here within {lasts_s:g} s"
+                Event().wait(_LOOK_S)
+        except OSError as error:
+            found = error.strerror or str(error)
+        return Check(
+            name="lease",
+            ok=not found,
+            found=found or "what is made here is taken up on the nodes, and seen to be given back",
+            fix="runners see by the times of files whether pilots live: mount the workspace with a "
+            "shorter delay (NFS: actimeo), or set `pilots.lease` longer than it",
         )
 
     def _network(self, answer: Answer) -> Check:

@@ -15,12 +15,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from euclid_dask.core.ids import PilotId
 from euclid_dask.core.values import Value, to_json
+from euclid_dask.pilots.lease import Lease, lease_path
 from euclid_dask.pilots.selftest import troubles
 from euclid_dask.worker.clock import now_s
 
 QUESTION: Final = "question"
 ANSWER: Final = "answer.json"
+PROBE: Final = PilotId("probe")
+"""The pilot of which the lease is tried."""
 _PATIENCE_S: Final = 15.0
 
 
@@ -28,14 +32,15 @@ class Answer(Value, frozen=True, kw_only=True):
     """What a node says: `seen` is the text of the runner's file; troubles are "" where all is well.
 
     `exclusive` tells what is wrong with making a file that may not be there yet, `locked` with a
-    lock that the runner's side holds, `reached` with the way back to the runner, `unfit` with the
-    host as a place for tasks.
+    lock that the runner's side holds, `leased` with the lease that it has made, `reached` with the
+    way back to the runner, `unfit` with the host as a place for tasks.
     """
 
     host: str
     seen: str = ""
     exclusive: str = ""
     locked: str = ""
+    leased: str = ""
     reached: str = ""
     unfit: tuple[str, ...] = ()
 
@@ -58,6 +63,7 @@ def main(words: Sequence[str] | None = None) -> int:
         seen=question,
         exclusive=_exclusive(folder / QUESTION),
         locked=_locked(folder / QUESTION),
+        leased=_leased(folder),
         reached=_reached(options.address, question),
         unfit=tuple(
             troubles(workspace=folder, scratch=Path(scratch), disk_bytes=0, source=options.source)
@@ -88,6 +94,20 @@ def _locked(there: Path) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return "a file that is locked on another host can be locked once more (flock)"
+
+
+def _leased(folder: Path) -> str:
+    """Take up the lease that the runner's side has made, and give it back; say what goes wrong."""
+    try:
+        lease = Lease(lease_path(folder, PROBE), 0.0, hold=_ignored, wake=_ignored)
+    except OSError as error:
+        return f"{error.strerror or error}: {error.filename}"
+    lease.release()
+    return ""
+
+
+def _ignored(*_: object) -> None:
+    """Take no notice: nothing runs by the lease."""
 
 
 def _reached(address: str, question: str) -> str:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from euclid_dask.cli.app import app
 from euclid_dask.core.values import json_reader
 from euclid_dask.pilots import probe
+from euclid_dask.pilots.lease import Seen
 
 SITE = """\
 workspace = "{workspace}"
@@ -33,6 +34,7 @@ ALL = [
     "job",
     "files",
     "locks",
+    "lease",
     "network",
     "clocks",
 ]
@@ -122,12 +124,34 @@ def test_an_environment_that_cannot_be_sourced_fails(sites: Sites) -> None:
     assert "/no/activate.sh" in checks["host"]["found"]
 
 
+@pytest.mark.parametrize(
+    ("broken", "answer", "found"),
+    [
+        ("offer", None, "No such file or directory: "),
+        (
+            "look",
+            Seen(touched_ns=5, lasts_s=1.0),
+            "that the job has given it back is not seen here within 1 s",
+        ),
+    ],
+)
+def test_a_lease_that_the_other_side_does_not_see_fails(
+    sites: Sites, monkeypatch: pytest.MonkeyPatch, broken: str, answer: Seen | None, found: str
+) -> None:
+    monkeypatch.setattr(f"euclid_dask.pilots.checkup.Leases.{broken}", lambda *_: answer)
+    code, checks, _ = sites.check("local", more=f'{LOOPBACK}\n[pilots]\nlease = "1s"')
+    assert code == 2
+    assert checks["lease"]["found"].startswith(found)
+    assert "actimeo" in checks["lease"]["fix"]
+
+
 def test_a_node_tells_what_it_does_not_see(tmp_path: Path) -> None:
     """It answers even so: the folder is there, the runner's file and address are not."""
     assert probe.main(["--folder", str(tmp_path), "--address", "127.0.0.1:1"]) == 0
     answer = json_reader(probe.Answer)((tmp_path / probe.ANSWER).read_bytes())
     assert (answer.host, answer.seen) == (os.uname().nodename, "")
     assert answer.reached == "Connection refused"
+    assert answer.leased == f"No such file or directory: {tmp_path}/leases/probe"
     (tmp_path / probe.ANSWER).unlink()
     (tmp_path / probe.QUESTION).write_text("q")
     assert probe.main(["--folder", str(tmp_path), "--address", "127.0.0.1:1"]) == 0
