@@ -110,6 +110,7 @@ class Copier:
                 content=copied.content,
                 stat=_stat(driver, job),
                 method=copied.method,
+                is_announced=True,
             )
         except StorageError as error:
             copied.part.abandon()
@@ -136,7 +137,7 @@ class Copier:
         # our bytes were written, whether they got the name and the answer was lost, or not
         if found is None:
             return Failed(job=copied.job, error=error)
-        return dataclasses.replace(found, method=copied.method)
+        return dataclasses.replace(found, method=copied.method, is_announced=True)
 
     def _there(self, driver: StorageDriver, job: Job) -> Arrived | None:
         """Return the final file if it is there and has the right content; None if there is none.

@@ -177,11 +177,10 @@ class Mover:
 
     def _ours(self, ready: Sequence[Copied | Arrived]) -> AbstractSet[int]:
         """Return the ids of transfers that may be published or finished; parts of others go."""
-        if not ready:
-            return set()
-        claimed = [published(outcome) for outcome in ready]
-        kept = self._registry.transfers.publishing(claimed, self._settings.lease_s)
+        claimed = [published(outcome) for outcome in ready if not _is_announced(outcome)]
+        kept = claimed and self._registry.transfers.publishing(claimed, self._settings.lease_s)
         ids = {transfer.id for transfer in kept}
+        ids |= {_id(outcome) for outcome in ready if _is_announced(outcome)}  # `finish` looks
         for outcome in ready:
             if isinstance(outcome, Copied) and _id(outcome) not in ids:
                 outcome.part.abandon()
@@ -248,6 +247,10 @@ class Mover:
                 if isinstance(outcome, Copied):
                     outcome.part.abandon()
         self._running.clear()
+
+
+def _is_announced(outcome: Copied | Arrived) -> bool:
+    return isinstance(outcome, Arrived) and outcome.is_announced
 
 
 def _id(outcome: Copied | Arrived) -> int:

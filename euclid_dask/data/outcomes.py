@@ -47,6 +47,8 @@ class Arrived:
     stat: Stat
     method: str
     """`copy` or `link`, or `found` when it was there before."""
+    is_announced: bool = False
+    """Whether the registry was asked whether it may be published, and so only waits for it."""
 
     def arrival(self) -> Arrival:
         """Return what the registry is told."""

@@ -133,4 +133,4 @@ def locate(
         for access in usable(near, storages, use)
         for replica in held[access.storage]
     ]
-    return tuple(sorted(found, key=order))
+    return tuple(sorted(found, key=order) if len(found) > 1 else found)
