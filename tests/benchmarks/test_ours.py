@@ -26,6 +26,6 @@ def test_our_engine_runs_each_workload_validly(name, tools, tmp_path, monkeypatc
     ports = [f"{port}={file}" for port, file in inputs(job).items()]
     options = ["--workdir", str(tmp_path), "--cores", str(job.slots), "--executor", "inline"]
     command = [sys.executable, "-m", "euclid_dask", "run", str(write_script(job)), *ports, *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr
     assert violations(workload, read_log(tmp_path / "tick.log"), slots=job.slots) == []

@@ -14,7 +14,7 @@ DRIVER = [sys.executable, "-m", "benchmarks"]
 
 def tick(tools, workdir, *options, log="tick.log"):
     command = [str(tools.tick), f"--workdir={workdir}", *options]
-    subprocess.run(command, check=True, env={"TICK_LOG": str(workdir / log)}, timeout=100)
+    subprocess.run(command, check=True, env={"TICK_LOG": str(workdir / log)}, timeout=250)
     return read_log(workdir / log)
 
 
@@ -57,7 +57,7 @@ def run(tmp_path, *options):
     places = ["--results", str(tmp_path / "results"), "--scratch", str(tmp_path)]
     command = [*DRIVER, "run", "--cache", str(tmp_path / "cache"), *places, *options]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=250
     )
 
 
@@ -79,9 +79,9 @@ def test_the_checker_ends_with_exit_code_1_when_every_task_ran_twice(tmp_path):
     assert run(tmp_path, *options).returncode == 0
     (log,) = tmp_path.glob("bench-*/floor-spawn-mixed-0/tick.log")
     check = [*DRIVER, "check", str(log.parent / "workload.json"), str(log)]
-    assert subprocess.run(check, cwd=ROOT, check=False, timeout=100).returncode == 0
+    assert subprocess.run(check, cwd=ROOT, check=False, timeout=250).returncode == 0
     log.write_text(2 * log.read_text())
-    assert subprocess.run(check, cwd=ROOT, check=False, timeout=100).returncode == 1
+    assert subprocess.run(check, cwd=ROOT, check=False, timeout=250).returncode == 1
 
 
 @pytest.mark.usefixtures("tools")

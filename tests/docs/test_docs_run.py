@@ -107,7 +107,7 @@ def run(page: str, folder: Path) -> list[tuple[Command, str, int]]:
         stdin=subprocess.DEVNULL,
         text=True,
         check=False,
-        timeout=100,
+        timeout=250,
     )
     text = shell.stdout.replace(str(folder.parent), HOME)
     parts = re.split(rf"\n?\n{ENDED} (\d+)\n", "\n" + text)

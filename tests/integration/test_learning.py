@@ -50,7 +50,7 @@ def test_the_second_run_knows_what_the_first_one_took(tmp_path: Path) -> None:
     assert (tmp_path / "w/.euclid-dask/profiles.sqlite").is_file()
     second = known_at_start(tmp_path / "w")["nap"]
     assert second.count == 1
-    assert 0.1 < second.mean_s < 2
+    assert 0.1 < second.mean_s < 60
     assert known_at_start(tmp_path / "w")["nap"].count == 2
 
 

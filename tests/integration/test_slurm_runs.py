@@ -39,7 +39,7 @@ from euclid_dask.pilots.site import read_site
 from euclid_dask.runner.journal import read_journal, read_pilots
 from euclid_dask.runner.workspace import Workspace, is_locked
 
-pytestmark = [pytest.mark.dask, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.dask, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PATIENCE_S = 120.0
 SITE = """\
@@ -90,7 +90,7 @@ from euclidwf.framework.workflow_dsl import pipeline
 def program(name, cores, ram, inputs=()):
     return Executable("{python} {program} " + name, outputs=[Output("out")],
         inputs=[Input(port) for port in inputs],
-        resources=ComputingResources(cores=cores, ram=ram, walltime=0.05))
+        resources=ComputingResources(cores=cores, ram=ram, walltime=0.2))
 
 small, medium = program("small", 1.0, 0.2), program("medium", 1.0, 0.8)
 heavy = program("heavy", 2.0, 2.0, ["first"])

@@ -39,7 +39,7 @@ def executed(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     notebook = read(request.param)
-    NotebookClient(notebook, timeout=100, kernel_name="here", resources={}).execute(
+    NotebookClient(notebook, timeout=250, kernel_name="here", resources={}).execute(
         cwd=str(tmp_path)
     )
     return notebook

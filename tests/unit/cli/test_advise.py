@@ -107,7 +107,7 @@ def test_profiles_are_kept_where_it_is_said(
         "executables"
     ]
     assert (found["executable"], found["tasks"]) == ("nap", 2)
-    assert 0.1 < found["wall_s"][0] < 5
+    assert 0.1 < found["wall_s"][0] < 60
 
 
 def test_profiles_are_made_again_of_journals(cli, here: Path) -> None:
