@@ -158,9 +158,25 @@ class _Chooser:
         self._before: dict[str, set[str]] = {}  # by file, since each is asked for once
         for target in before:
             self._before.setdefault(target.file, set()).add(target.storage)
+        self._has_limits = any(free is not None for free in self._free.values())
+        self._chosen: dict[object, tuple[list[str], str]] = {}
 
     def choose(self, group: Sequence[Wanted]) -> tuple[list[str], str]:
         """Return the storages for a group, and why there are too few, "" when there are not."""
+        if self._has_limits or len(group) > 1:
+            return self._choose(group)
+        # where there is room for all, the same goes for all files that are in the same storages
+        (one,) = group
+        key = (
+            frozenset(self._replicas.get(one.file, ())),
+            frozenset(self._before.get(one.file, ())),
+            one.size > 0,
+        )
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(group)
+        return self._chosen[key]
+
+    def _choose(self, group: Sequence[Wanted]) -> tuple[list[str], str]:
         keeping = self._keeping(group)
         fresh = [one for one in self._meant if one.name not in keeping and _takes_new(one)]
         able = [one.name for one in fresh if self._has_room(one.name, group)]

@@ -22,7 +22,6 @@ from euclid_dask.data.registry.owing import Owing
 from euclid_dask.data.registry.rules import KeptRule, RuleState
 from euclid_dask.data.registry.seen import Seen
 from euclid_dask.data.rules import Grouping, Placement, Room, Rule, Stuck, Target, Wanted, placement
-from euclid_dask.data.states import READABLE
 
 T = TypeVar("T")
 _PAGE: Final = 1000
@@ -141,14 +140,12 @@ class Ruling:
         self, rule: Rule, groups: Mapping[str, str], free: dict[str, int], *, is_dry: bool
     ) -> Ruled:
         """Apply a rule to files and their groups; what they need is no more free."""
-        known = self._rules.sizes(groups)
-        names = list(known)
+        standing = self._rules.standing(rule.name, groups)
         wanted = [
             Wanted(file=name, size=size, group=groups[name])
-            for name, size in known.items()
+            for name, size in standing.sizes.items()
             if size is not None
         ]
-        there = self._registry.locate(names, READABLE)
         found = placement(
             rule,
             wanted,
@@ -156,8 +153,8 @@ class Ruling:
                 Room(storage=one, free_bytes=free.get(one.name))
                 for one in self._registry.storages.all()
             ],
-            {name: {one.storage for one in replicas} for name, replicas in there.items()},
-            self._rules.targets(rule.name, names),
+            standing.held,
+            standing.targets,
         )
         sizes = {one.file: one.size for one in wanted}
         for one in found.missing:
@@ -165,7 +162,7 @@ class Ruling:
                 free[one.storage] -= sizes[one.file]
         stuck = list(found.stuck)
         if not is_dry:
-            self._rules.place(rule.name, found, names)
+            self._rules.place(rule.name, found, list(standing.sizes))
             stuck += self._queue(rule, found)
         return Ruled(
             rule=rule.name,

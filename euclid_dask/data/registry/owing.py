@@ -171,7 +171,10 @@ class Owing:
 
 
 def _is_met(kept: Sequence[int], taking: Sequence[int]) -> ColumnElement[bool]:
-    """Return that a target is met, in a storage that keeps, or on its way to one that takes."""
+    """Return that a target is met, in a storage that keeps, or on its way to one that takes.
+
+    When a transfer has ended, however it did, its target is owed, to be noted as what it is.
+    """
     key = (rule_targets.c.file_id, rule_targets.c.storage_id)
     is_there = exists().where(
         replicas.c.file_id == key[0],
@@ -186,7 +189,7 @@ def _is_met(kept: Sequence[int], taking: Sequence[int]) -> ColumnElement[bool]:
     )
     return case(
         (is_ok, and_(key[1].in_(kept), is_there)),
-        (is_pending, and_(key[1].in_(taking), is_coming, not_(is_there))),
+        (is_pending, and_(key[1].in_(taking), is_coming)),
         else_=false(),
     )
 

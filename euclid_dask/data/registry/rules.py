@@ -1,6 +1,7 @@
 """Rules that are kept: their targets, and the files that they cannot place."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from functools import partial
 from typing import Final
@@ -29,6 +30,7 @@ from euclid_dask.data.registry.schema import (
     now_s,
     product_files,
     products,
+    replicas,
     rule_stuck,
     rule_targets,
     rules,
@@ -36,6 +38,7 @@ from euclid_dask.data.registry.schema import (
 )
 from euclid_dask.data.registry.targets import TargetState, put_targets
 from euclid_dask.data.rules import Grouping, Placement, Rule, Target
+from euclid_dask.data.states import READABLE
 
 _LAST: Final = "\U0010ffff"
 """Comes after all that names are made of."""
@@ -68,6 +71,17 @@ class Claim(Value, frozen=True, kw_only=True):
     """Where it is to be; empty when no storage could be found."""
     state: TargetState
     error: str = ""
+
+
+class Standing(Value, frozen=True, kw_only=True):
+    """How files stand, as a rule looks at them."""
+
+    sizes: Mapping[str, int | None]
+    """Bytes by name; None if a file is not committed."""
+    held: Mapping[str, AbstractSet[str]]
+    """The storages with a good replica, by names of files."""
+    targets: frozenset[Target]
+    """Those that the rule has of them."""
 
 
 class Rules:
@@ -283,11 +297,38 @@ class Rules:
         rows = self._database.read(lambda it: where_in(it, query, files.c.name, names))
         return {row.name: row.product_id for row in rows}
 
-    def sizes(self, names: Collection[str]) -> dict[str, int | None]:
-        """Return the sizes of those of these files that there are; None if it is not committed."""
-        query = select(files.c.name, files.c.size, files.c.state)
-        rows = self._database.read(lambda it: where_in(it, query, files.c.name, names))
-        return {it.name: it.size if it.state == FileState.COMMITTED else None for it in rows}
+    def standing(self, name: str, names: Collection[str]) -> Standing:
+        """Return how the files of these names stand that there are, as a rule looks at them."""
+        known = select(files.c.id, files.c.name, files.c.size, files.c.state)
+        held = select(replicas.c.file_id, replicas.c.storage_id).where(
+            replicas.c.state.in_(READABLE)
+        )
+        wanted = (
+            select(rule_targets.c.file_id, rule_targets.c.storage_id)
+            .join(rules, rules.c.id == rule_targets.c.rule_id)
+            .where(rules.c.name == name)
+        )
+
+        def work(connection: Connection) -> Standing:
+            rows = where_in(connection, known, files.c.name, names)
+            places = connection.execute(select(storages.c.id, storages.c.name)).all()
+            place_of = {row.id: row.name for row in places}
+            name_of = {row.id: row.name for row in rows}
+            there: dict[str, set[str]] = {row.name: set() for row in rows}
+            for row in where_in(connection, held, replicas.c.file_id, name_of):
+                there[name_of[row.file_id]].add(place_of[row.storage_id])
+            return Standing(
+                sizes={
+                    it.name: it.size if it.state == FileState.COMMITTED else None for it in rows
+                },
+                held=there,
+                targets=frozenset(
+                    Target(file=name_of[row.file_id], storage=place_of[row.storage_id])
+                    for row in where_in(connection, wanted, rule_targets.c.file_id, name_of)
+                ),
+            )
+
+        return self._database.read(work)
 
     def xml_of(self, ids: Collection[str]) -> Mapping[str, str]:
         """Return the names of the XML files of products, by their ids."""
