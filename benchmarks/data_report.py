@@ -92,6 +92,7 @@ LINES = (
     Line(title="copy, verified, s", key="copy_s", target=2, relative="cp"),
     Line(title="copy, verified, with md5, s", key="copy_md5_s", target=3.5, relative="cp"),
     _rate("copy small files, durably, files/s", "small_per_s", 1000),
+    Line(title="end 10 000 transfers of a dead mover, s", key="restart_s", target=30),
     _rate("stage inputs by links, 1/s", "staged_per_s", 2000),
     _rate("from sftp, loopback, MB/s", "sftp_mb_per_s", 50),
     _rate("from http, loopback, MB/s", "http_mb_per_s", 50),
@@ -134,6 +135,8 @@ def table(document: dict[str, Any]) -> str:
         missed = "" if line.merit(figures, value) >= 1 else "**missed**"
         peers = "; ".join(f"{who} {_text(it)}" for who, it in line.peers(figures).items())
         rows.append(f"| {line.title} | {_text(value)} | {aimed} | {missed} | {peers} |")
+    if "rsync" not in figures.get("copy_s", {}):
+        rows += ["", "`rsync` is not installed on this machine, and is missing beside `cp`."]
     return "\n".join(rows) + "\n"
 
 

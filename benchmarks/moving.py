@@ -15,15 +15,19 @@ from random import Random
 from statistics import median
 from time import perf_counter
 
+from euclid_dask.core.values import replace
+from euclid_dask.data.copying import new_path
 from euclid_dask.data.hashing import hash_chunks
 from euclid_dask.data.local import sync_directory
 from euclid_dask.data.markers import write_marker
 from euclid_dask.data.model import Access, Checksum, File, Replica, Storage
 from euclid_dask.data.mover import Mover, Settings
+from euclid_dask.data.outcomes import part_name
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.resolve import locate
 from euclid_dask.data.routes import Network
 from euclid_dask.data.stage import Source, stage
+from euclid_dask.data.storage import part_path
 from euclid_dask.data.storages.file import FileDriver
 from euclid_dask.data.storages.opening import open_driver
 
@@ -33,6 +37,10 @@ import file_servers
 SMALL_BYTES = 4096
 BLOCK = bytes(range(256)) * 4096
 ROUNDS = 5
+IN_FLIGHT = 10_000
+"""Transfers that a mover leaves behind when it dies."""
+LEFT = 4
+"""Of so many of them, the first has its final file, and the second a part."""
 STORAGES, ZONES = 200, 20
 SCHEMES = ("file:///", "sftp://host/", "https://host/")
 
@@ -63,6 +71,7 @@ def moved(scratch: Path, size: int, small: int) -> Figures:
             "ours": _timed(lambda number: _copied(scratch / f"md5{number}", large, md5=True))
         },
         "small_per_s": _small(scratch / "small", small),
+        "restart_s": {"ours": _restarted(scratch / "restart", IN_FLIGHT)},
         "staged_per_s": _staged(scratch / "staged", small),
         **_remote(scratch / "remote", large),
         **routed(),
@@ -73,8 +82,16 @@ def moved(scratch: Path, size: int, small: int) -> Figures:
 
 
 @contextmanager
-def world(folder: Path, files: dict[Path, File], **roots: Access) -> Iterator[Callable[[], None]]:
-    """Give a mover's work: to bring files, which are below a folder, to another one."""
+def world(
+    folder: Path,
+    files: dict[Path, File],
+    leave: Callable[[Registry], object] = lambda _: None,
+    **roots: Access,
+) -> Iterator[Callable[[], None]]:
+    """Give a mover's work: to bring files, which are below a folder, to another one.
+
+    `leave` does what another mover did before.
+    """
     folder.mkdir(exist_ok=True)
     (folder / "B").mkdir()
     write_marker(FileDriver(folder / "B"), "B")
@@ -93,6 +110,7 @@ def world(folder: Path, files: dict[Path, File], **roots: Access) -> Iterator[Ca
             ],
         )
         registry.transfers.enqueue([(file.name, "B") for file in files.values()])
+        leave(registry)
         mover = Mover(
             registry,
             lambda access: open_driver(access, {"the-one": credential}, file_servers.CLOCK),
@@ -163,14 +181,7 @@ def _rsync(scratch: Path, large: Path) -> dict[str, float]:
 
 def _small(folder: Path, count: int) -> dict[str, float]:
     """Return how many small files are copied in a second, durably."""
-    (folder / "A").mkdir(parents=True)
-    files = {}
-    for number in range(count):
-        content = number.to_bytes(8, "little") * (SMALL_BYTES // 8)
-        name = f"small_{number}.fits"
-        (folder / "A" / name).write_bytes(content)
-        sums = hash_chunks([content]).checksums()
-        files[Path(name)] = File(name=name, size=len(content), checksums=sums)
+    files = _small_files(folder / "A", count)
     with world(folder, files) as move:
         ours = count / seconds(move)
 
@@ -185,11 +196,49 @@ def _small(folder: Path, count: int) -> dict[str, float]:
         subprocess.run(["cp", "-r", folder / "A", folder / "D"], check=True)
         subprocess.run(["sync", "-f", folder / "D"], check=True)
 
+    def by_rsync() -> None:
+        line = ["rsync", "-r", "--fsync", f"{folder}/A/", folder / "E"]
+        subprocess.run(line, check=True)
+
+    rsync = {"rsync --fsync": count / seconds(by_rsync)} if shutil.which("rsync") else {}
     return {
         "ours": ours,
         "copy and fsync, one by one": count / seconds(one_by_one),
         "cp -r and sync, nothing verified": count / seconds(at_once),
+        **rsync,
     }
+
+
+def _small_files(folder: Path, count: int) -> dict[Path, File]:
+    """Make small files in a folder, and return what is known of them, by their paths there."""
+    folder.mkdir(parents=True)
+    files = {}
+    for number in range(count):
+        content = number.to_bytes(8, "little") * (SMALL_BYTES // 8)
+        name = f"small_{number}.fits"
+        (folder / name).write_bytes(content)
+        sums = hash_chunks([content]).checksums()
+        files[Path(name)] = File(name=name, size=len(content), checksums=sums)
+    return files
+
+
+def _restarted(folder: Path, count: int) -> float:
+    """Return how long it takes to end what a mover had in hand when it died: all transfers."""
+    files = _small_files(folder / "A", count)
+
+    def leave(registry: Registry) -> None:
+        claimed = registry.transfers.claim("dead", count, -1.0)
+        ready = [replace(one, method="copy", bytes_copied=SMALL_BYTES) for one in claimed]
+        registry.transfers.publishing(ready[::LEFT], -1.0)
+        for number, one in enumerate(claimed):
+            final = new_path(one.file)
+            part = part_path(final, part_name(one, one.fence))
+            for place in {0: [final], 1: [part]}.get(number % LEFT, []):
+                (folder / "B" / place).parent.mkdir(exist_ok=True)
+                shutil.copyfile(folder / "A" / one.file, folder / "B" / place)
+
+    with world(folder, files, leave) as move:
+        return seconds(move)
 
 
 def _staged(folder: Path, count: int) -> dict[str, float]:

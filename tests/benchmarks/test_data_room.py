@@ -81,3 +81,6 @@ def test_the_table_says_what_was_missed() -> None:
     assert "| replicas of a name, 99th percentile ms | 5 | ≤ 10 |  |  |" in lines
     assert "| copy, verified, s | 3 | ≤ 2 (2 x cp) | **missed** | cp 1 |" in lines
     assert draw(document).count("missed") == 2
+    assert lines[-1].startswith("`rsync` is not installed")
+    document["figures"]["copy_s"]["rsync"] = 2.0
+    assert not table(document).splitlines()[-1].startswith("`rsync`")
