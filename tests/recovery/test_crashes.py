@@ -261,10 +261,10 @@ def listen(event: str, details: tuple[Any, ...]) -> None:
 class TasksInbox(VirtualInbox):
     """An inbox in whose waits tasks run; these do not die with the runner."""
 
-    def take(self, timeout_s: float | None) -> list[News | CancelNews]:
+    def take(self, timeout_s: float | None, apart_s: float = 0.0) -> list[News | CancelNews]:
         death, Death.armed = Death.armed, None
         try:
-            return super().take(timeout_s)
+            return super().take(timeout_s, apart_s)
         finally:
             Death.armed = death
 
