@@ -104,7 +104,7 @@ class Depositor:
                 f"{storage} can only be written by one process at a time",
                 hint="put it into another storage, and have it copied: euclid-dask replicate",
             )
-        self._target("x")  # there is a way
+        self._target("x", "x")  # there is a way
 
     def check(self, found: Find) -> None:
         """Refuse what can be seen to be wrong before anything is copied.
@@ -112,7 +112,7 @@ class Depositor:
         Raises:
             InputError: Files lie in the storage already, or their names are taken.
         """
-        root = local_root(self._target("x").access)
+        root = local_root(self._target("x", "x").access)
         known = self._registry.files([one.name for one in found.files])
         problems = [
             f"{one.path} lies in {self._storage.name} already: `ingest` registers it there"
@@ -152,8 +152,15 @@ class Depositor:
         names = [one.name for one in new]
         known = self._registry.files(names)
         there = self._registry.locate(names, frozenset(ReplicaState))
+        contested = self._registry.deletions.contested(names)
         jobs = {
-            one.name: pool.submit(self._one, one, known.get(one.name), there[one.name])
+            one.name: pool.submit(
+                self._one,
+                one,
+                known.get(one.name),
+                there[one.name],
+                new_path(one.name, contested.get((one.name, self._storage.name), 0)),
+            )
             for one in new
         }
         for name, future in jobs.items():
@@ -165,8 +172,10 @@ class Depositor:
             except (InputError, StorageError) as error:
                 batch.refused[name] = error.message
 
-    def _one(self, lying: Lying, known: File | None, there: Sequence[Replica]) -> Arrived | None:
-        """Bring a file; return None when a replica is there, and the file is the same.
+    def _one(
+        self, lying: Lying, known: File | None, there: Sequence[Replica], path: str
+    ) -> Arrived | None:
+        """Bring a file to a path; return None when a replica is there, and the file is the same.
 
         Raises:
             InputError: It is not the file of this name, or a replica is in the way.
@@ -193,7 +202,7 @@ class Depositor:
             ),
             file=content,
             storage=self._storage,
-            target=self._target(lying.name),
+            target=self._target(lying.name, path),
             sources=((Location(access=here(self._zone), path=lying.place), HERE),),
         )
         (outcome,) = self._copier.prepare([job])
@@ -210,8 +219,8 @@ class Depositor:
         if problem := mismatch(content, hasher.size, hasher.checksums()):
             raise InputError(f"{lying.path} is not the file of this name: {problem}")
 
-    def _target(self, name: str) -> Location:
-        wish = Replica(file=name, storage=self._storage.name, path=new_path(name))
+    def _target(self, name: str, path: str) -> Location:
+        wish = Replica(file=name, storage=self._storage.name, path=path)
         storages = {self._storage.name: self._storage}
         found = located([wish], self._accesses, storages, use=Use.WRITE)
         if not found:
