@@ -95,9 +95,9 @@ def _start_locked(
     made = workspace.create()
     lock = Lock.take(workspace)
     try:
-        return _start(request, workspace, lock, clock, software)
+        with workspace.unless_refused(made):
+            return _start(request, workspace, lock, clock, software)
     except BaseException:
-        workspace.take_back(made)
         lock.release()
         raise
 
@@ -112,14 +112,10 @@ def plan_run(request: RunRequest, clock: Clock) -> Run:
         WorkdirError: The workdir cannot be used.
     """
     workspace = Workspace(request.workdir.absolute())
-    made = workspace.create()
-    try:
+    with workspace.unless_refused(workspace.create()):
         started = _begin(request, workspace, clock, "")
         run = _foreseen(started, workspace.workdir)
         _make_folders(request, workspace, started.run)
-    except BaseException:
-        workspace.take_back(made)
-        raise
     return run
 
 

@@ -13,14 +13,14 @@ Everything else in a workdir belongs to the user and to the executables.
 import fcntl
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Final, Self
 
-from euclid_dask.core.errors import InputError, WorkdirError
+from euclid_dask.core.errors import EuclidDaskError, InputError, WorkdirError
 from euclid_dask.core.ids import RunId
 
 RECORDS: Final = ".euclid-dask"
@@ -138,13 +138,21 @@ class Workspace:
             raise unusable(self.workdir, error) from error
         return made
 
-    def take_back(self, made: Sequence[Path]) -> None:
-        """Remove the folders that `create` made, and a lock that we hold there, if that is all."""
-        with suppress(OSError):
-            if made and {path.name for path in self.records.iterdir()} <= {LOCK}:
-                (self.records / LOCK).unlink(missing_ok=True)
-                for folder in made:
-                    folder.rmdir()
+    @contextmanager
+    def unless_refused(self, made: Sequence[Path]) -> Iterator[None]:
+        """Remove the folders that `create` made, and our lock there, if what follows is refused.
+
+        They stay if there is anything else.
+        """
+        try:
+            yield
+        except (EuclidDaskError, UnicodeEncodeError):
+            with suppress(OSError):
+                if made and {path.name for path in self.records.iterdir()} <= {LOCK}:
+                    (self.records / LOCK).unlink(missing_ok=True)
+                    for folder in made:
+                        folder.rmdir()
+            raise
 
 
 class Lock:
