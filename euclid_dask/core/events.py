@@ -183,7 +183,8 @@ class TaskReused(Event, frozen=True, kw_only=True):
 class OutputsMissed(Event, frozen=True, kw_only=True):
     """A finished task's output was needed and was gone or changed; the task must run again.
 
-    A task that was left out fails instead; `reason` is then a whole sentence.
+    So was one of an earlier run that was to stand for a task that is ready: it runs. A task that
+    was left out fails instead; `reason` is then a whole sentence.
     """
 
     task: TaskId

@@ -70,7 +70,10 @@ class Bundle:
 
 
 class Run:
-    """The state of one run. Made from `RunStarted`, changed by `apply`."""
+    """The state of one run. Made from `RunStarted`, changed by `apply`.
+
+    `missed` says which output of a task was needed and not as it was made.
+    """
 
     def __init__(self, started: RunStarted) -> None:
         self.id = started.run
@@ -90,6 +93,7 @@ class Run:
         self.bundles: dict[int, Bundle] = {}
         self.on_pilot: dict[PilotId, set[int]] = {}
         self.durations: dict[str, Duration] = {}
+        self.missed: dict[TaskId, str] = {}
         self.board = Board(started)
         self._bundle_count = 0
 
@@ -362,7 +366,9 @@ class Run:
         task = self.tasks[event.task]
         if isinstance(event, OutputsRemoved):
             task.removed += event.files
-        elif task.state is TaskState.OMITTED:
+            return
+        self.missed[task.id] = event.reason
+        if task.state is TaskState.OMITTED:
             task.failure = Failure(kind=FailureKind.OMITTED, message=event.reason)
             self.board.fail_omitted(task)
         elif task.is_finished:

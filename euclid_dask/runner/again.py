@@ -1,6 +1,8 @@
 """Having a task run again: which tasks depend on it, and what of earlier work is not to be used."""
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from euclid_dask.core.ids import TaskId
 from euclid_dask.core.states import TaskState
@@ -8,6 +10,8 @@ from euclid_dask.planner.nodes import Branch, Consumer, Split, Task
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.earlier import Asked, EarlierRun
 from euclid_dask.runner.reuse import why_again
+
+_NUMBER: Final = re.compile(r"\.iterations\.\d+")
 
 
 def dependents(run: Run, task: Task) -> tuple[str, ...]:
@@ -40,7 +44,8 @@ def dependents(run: Run, task: Task) -> tuple[str, ...]:
 def reasons_again(run: Run, earlier: Sequence[EarlierRun]) -> dict[str, int]:
     """Return why tasks of `run` ran although an `earlier` run knew them, and how many tasks each.
 
-    A task that was ordered and then known after all did not run.
+    A task that was ordered and then known after all did not run. What differs only in the numbers
+    of branches is one reason.
     """
     asked = Asked(again=run.options.again)
     reasons: dict[str, int] = {}
@@ -49,7 +54,8 @@ def reasons_again(run: Run, earlier: Sequence[EarlierRun]) -> dict[str, int]:
         behind = _since_it_was_done(earlier, task.id) if ran else ()
         if behind:
             is_asked = task.id in asked or any(task.id in one.asked for one in behind[1:])
-            reason = "you asked for it" if is_asked else _why(behind[0], run, task)
+            why = "you asked for it" if is_asked else _why(behind[0], run, task)
+            reason = _NUMBER.sub(".iterations.*", why)
             reasons[reason] = reasons.get(reason, 0) + 1
     return reasons
 

@@ -287,9 +287,7 @@ class Runner:
             case ReadList() | WriteList():
                 self._carry_out_on_list(active, effect, at_s)
             case ReuseTask():
-                event = reuse.reuse(active, effect, at_s)
-                if event is not None:
-                    active.record(event)
+                active.record(reuse.reuse(active, effect, at_s))
             case RefuseTask(task=task, reason=reason):
                 active.record(TaskUnplaceable(at_s=at_s, task=task, reason=reason))
             case StartBundle(tasks=tasks):

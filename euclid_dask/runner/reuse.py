@@ -6,7 +6,7 @@ from pathlib import Path
 
 from euclid_dask.core.attempts import Fingerprint
 from euclid_dask.core.effects import ReuseTask
-from euclid_dask.core.events import TaskReused
+from euclid_dask.core.events import OutputsMissed, TaskReused
 from euclid_dask.core.states import TaskState
 from euclid_dask.planner.identity import parts_of
 from euclid_dask.planner.nodes import Made, Task
@@ -16,14 +16,15 @@ from euclid_dask.runner.active import ActiveRun
 from euclid_dask.worker.fingerprints import file_identity, named_identity
 
 
-def reuse(active: ActiveRun, effect: ReuseTask, at_s: float) -> TaskReused | None:
-    """Skip a task; None if its outputs are results of the run and not there any more."""
+def reuse(active: ActiveRun, effect: ReuseTask, at_s: float) -> TaskReused | OutputsMissed:
+    """Skip a task, unless its outputs are results of the run and not as they were made."""
     work = active.known.work(effect.identity)
     task = active.run.tasks[effect.task]
     outputs = lasting(active.run, task, work.outputs)
-    if is_result(active.run, task) and gone(active.place.workdir, outputs):
+    reason = gone(active.place.workdir, outputs) if is_result(active.run, task) else ""
+    if reason:
         active.known.forget(effect.identity)
-        return None
+        return OutputsMissed(at_s=at_s, task=effect.task, reason=reason)
     active.old.add(effect.task)
     return TaskReused(
         at_s=at_s,
@@ -85,7 +86,7 @@ def _difference(before: Run, after: Run, earlier: Task, task: Task) -> str:
     left_out = {*_left_out(earlier), *_left_out(task)}
     ways = before.options.identity_by, after.options.identity_by
     if not changed:
-        return "its outputs are gone or were changed"
+        return after.missed.get(task.id, "its outputs are gone or were changed")
     if changed == inputs and left_out:
         return f"what it needs was left out: {', '.join(sorted(left_out))}"
     if changed == inputs and ways[0] != ways[1]:

@@ -191,6 +191,13 @@ def test_outputs_missed_twice_are_made_anew_once(bench: MakeBench) -> None:
     assert run.states() == {"a": "ready", "b": "waiting"}
 
 
+def test_a_task_that_no_earlier_work_stands_for_stays_ready_and_tells_why(bench: MakeBench) -> None:
+    run = bench(chain("a", "b"))
+    run.apply(OutputsMissed(at_s=1.0, task=TaskId("a"), reason="it is gone"))
+    assert run.states() == {"a": "ready", "b": "waiting"}
+    assert run.run.missed == {"a": "it is gone"}
+
+
 def test_work_made_anew_leaves_what_used_it_done(bench: MakeBench) -> None:
     run = bench(body(task("a"), task("b", x=out("a")), task("c", x=out("a")), r=out("b")))
     run.succeed("a")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from euclid_dask.api import open_run, why_again_in
 from euclid_dask.core.events import IdentityBy, RunOptions
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.resources import Resources
@@ -92,7 +93,19 @@ def test_by_time_of_change_results_that_were_touched_are_made_again(tmp_path: Pa
     started, reasons = run(touched(tmp_path / "w"), "mtime")
     branches = [f"each.iterations.{number}.w" for number in (1, 2)]
     assert sorted(started) == [*branches, "end", "make"]
-    assert reasons == {"its outputs are gone or were changed": 4}
+    assert reasons == {
+        "its output out (make/out.xml) was changed": 1,
+        "its output out (each.iterations.*.w/out.xml) was changed": 2,
+        "its output out (end/out.xml) was changed": 1,
+    }
+
+
+def test_which_result_is_gone_is_said_also_of_a_run_of_before(tmp_path: Path) -> None:
+    run(tmp_path, "content")
+    (tmp_path / "end/out.xml").unlink()
+    reasons = {"its output out (end/out.xml) is gone": 1}
+    assert run(tmp_path, "content") == (["end"], reasons)
+    assert why_again_in(open_run(tmp_path)) == reasons
 
 
 @pytest.mark.parametrize("name", ["end/out.xml", "data/1.txt"])
