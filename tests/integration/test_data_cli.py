@@ -1,17 +1,14 @@
 """From a folder of products to replicas elsewhere, by commands as a user would give them."""
 
 import hashlib
-import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from centres import Centre
 
 from euclid_dask.api.data import Way
-from euclid_dask.cli.app import app
 from euclid_dask.data.model import Access
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.rules import Rule, Selector
@@ -31,37 +28,9 @@ PRODUCT = """\
 """
 
 
-@dataclass
-class Centre:
-    """A registry, and two storages of it."""
-
-    folder: Path
-
-    @property
-    def archive(self) -> Path:
-        return self.folder / "archive"
-
-    @property
-    def scratch(self) -> Path:
-        return self.folder / "scratch"
-
-    def call(self, *words: str) -> Result:
-        return CliRunner().invoke(app, words)
-
-    def told(self, *words: str) -> dict[str, Any]:
-        done = self.call(*words, "--json")
-        assert done.exit_code == 0, done.output
-        return json.loads(done.stdout)
-
-    def refused(self, *words: str) -> str:
-        done = self.call(*words)
-        assert done.exit_code == 2, done.output
-        assert "Traceback" not in done.stderr
-        return done.stderr
-
-
 @pytest.fixture
 def centre(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Centre:
+    """Return a centre with two products in `archive`, and nothing in `scratch`."""
     monkeypatch.setenv("EUCLID_DASK_REGISTRY", str(tmp_path / "r.sqlite"))
     monkeypatch.chdir(tmp_path)
     found = Centre(tmp_path)

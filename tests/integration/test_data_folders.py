@@ -1,19 +1,14 @@
 """Files and products between folders and storages, by commands."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-
-from euclid_dask.cli.app import app
+from centres import Centre
 
 PRODUCT = """\
 <p:DpdVisRawFrame xmlns:p="http://ecdm.euclid-ec.org/schema/dpd/vis/rawframe">
@@ -29,54 +24,27 @@ PRODUCT = """\
 """
 
 
-@dataclass
-class Centre:
-    """A registry with two storages, and a folder of products."""
-
-    folder: Path
-
-    @property
-    def made(self) -> Path:
-        return self.folder / "made"
-
-    def call(self, *words: str) -> Result:
-        return CliRunner().invoke(app, words)
-
-    def told(self, *words: str, code: int = 0) -> dict[str, Any]:
-        done = self.call(*words, "--json")
-        assert done.exit_code == code, done.output
-        return json.loads(done.stdout)
-
-    def refused(self, *words: str) -> str:
-        done = self.call(*words)
-        assert done.exit_code == 2, done.output
-        return done.stderr
-
-    def product(self, number: int, content: bytes, release: str = "R1") -> Path:
-        (self.made / "data").mkdir(parents=True, exist_ok=True)
-        (self.made / "data" / f"frame-{number}.fits").write_bytes(content)
-        path = self.made / f"frame-{number}.xml"
-        path.write_text(PRODUCT.format(number=number, release=release))
-        return path
-
-    def files(self, name: str) -> list[str]:
-        return sorted(
-            path.name
-            for path in (self.folder / name).rglob("*")
-            if path.is_file() and path.name != ".eufas-storage"
-        )
+def product(centre: Centre, number: int, content: bytes, release: str = "R1") -> Path:
+    """Write a product and its file to the folder `made`."""
+    made = centre.made
+    (made / "data").mkdir(parents=True, exist_ok=True)
+    (made / "data" / f"frame-{number}.fits").write_bytes(content)
+    path = made / f"frame-{number}.xml"
+    path.write_text(PRODUCT.format(number=number, release=release))
+    return path
 
 
 @pytest.fixture
 def centre(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Centre:
+    """Return a centre of two storages, and a folder of two products."""
     monkeypatch.setenv("EUCLID_DASK_REGISTRY", str(tmp_path / "r.sqlite"))
     monkeypatch.chdir(tmp_path)
     found = Centre(tmp_path)
     for name in ("A", "B"):
         (tmp_path / name).mkdir()
         found.told("storage", "add", name, f"file://{tmp_path / name}")
-    found.product(1, b"1" * 1000)
-    found.product(2, b"2" * 2000)
+    product(found, 1, b"1" * 1000)
+    product(found, 2, b"2" * 2000)
     return found
 
 
@@ -102,7 +70,7 @@ def test_what_is_put_is_registered_found_and_brought_back(centre: Centre) -> Non
 
 
 def test_products_of_a_query_are_brought_and_single_files(centre: Centre) -> None:
-    centre.product(3, b"3", release="R2")
+    product(centre, 3, b"3", release="R2")
     centre.told("put", "made", "--to", "A")
     got = centre.told("get", "--query", "Header.DataSetRelease == R2", "frame-2.fits", "--to", "w")
     assert sorted(one["name"] for one in got["files"]) == [
@@ -158,10 +126,10 @@ def test_bad_words_are_refused(centre: Centre) -> None:
 
 def test_a_name_never_gets_other_content_and_nothing_of_it_stays(centre: Centre) -> None:
     centre.told("put", "made", "--to", "A")
-    centre.product(1, b"other")
+    product(centre, 1, b"other")
     told = centre.refused("put", "made/data/frame-1.fits", "--to", "B")
     assert "the name is taken by a file of 1000 bytes" in told
-    centre.product(1, b"y" * 1000)
+    product(centre, 1, b"y" * 1000)
     done = centre.told("put", "made", "--to", "B", code=1)
     assert sorted(done["refused"]) == ["frame-1.fits", "frame-1.xml"]
     assert "adler32" in done["refused"]["frame-1.fits"]
@@ -241,7 +209,7 @@ def test_rules_see_what_is_put(centre: Centre) -> None:
 
 def test_a_get_that_is_killed_goes_on(centre: Centre) -> None:
     content = os.urandom(1 << 20) * 64
-    centre.product(1, content)
+    product(centre, 1, content)
     centre.told("put", "made", "--to", "A")
     words = [sys.executable, "-m", "euclid_dask", "get", "frame-1", "--to", "w"]
     part = Path("w/data/.frame-1.fits.part-get")

@@ -1,49 +1,19 @@
 """Keeping storages in order by commands: rules, movers, removal, checks, and why."""
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from centres import Centre
 
-from euclid_dask.cli.app import app
 from euclid_dask.data.model import ErrorClass
-from euclid_dask.data.registry import Registry
 
 CONTENT = b"pixels" * 100
 
 
-@dataclass
-class Centre:
-    """A registry with two storages on disk and one on tape, and two files in the first."""
-
-    folder: Path
-
-    def call(self, *words: str) -> Result:
-        return CliRunner().invoke(app, words)
-
-    def told(self, *words: str, code: int = 0) -> dict[str, Any]:
-        done = self.call(*words, "--json")
-        assert done.exit_code == code, done.output
-        return json.loads(done.stdout)
-
-    def refused(self, *words: str) -> str:
-        done = self.call(*words)
-        assert done.exit_code == 2, done.output
-        return done.stderr
-
-    def registry(self) -> Registry:
-        return Registry(self.folder / "r.sqlite")
-
-    def places(self, name: str) -> dict[str, str]:
-        (found,) = self.told("locate", name)["files"]
-        return {one["storage"]: one.get("state", "available") for one in found["replicas"]}
-
-
 @pytest.fixture
 def centre(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Centre:
+    """Return a centre of two storages on disk and one on tape, with two files in the first."""
     monkeypatch.setenv("EUCLID_DASK_REGISTRY", str(tmp_path / "r.sqlite"))
     found = Centre(tmp_path)
     for name in ("A", "B", "T"):

@@ -439,6 +439,7 @@ until [ -e ../here-31283 ] && [ -e ../here-31284 ] && [ ! -e ../hold ]; do sleep
 """An executable that ends when that of the other group has begun, and nothing holds both."""
 
 
+@pytest.mark.timeout(300)
 def test_groups_run_at_once_and_one_that_fails_stops_no_other(store: Store) -> None:
     (store.folder / "many.py").write_text(SCRIPT.replace(repr(PIXELS), repr(MEET)))
     store.add(e=31285)
