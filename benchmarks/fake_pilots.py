@@ -69,7 +69,8 @@ class Crowd:
         while True:
             for pilot in pilots:
                 await comm.write(pilot.heartbeat())
-                await comm.read()
+                answer = await comm.read()
+                self.beat_s = answer["heartbeat-interval"]
                 await asyncio.sleep(self.beat_s / len(pilots))
 
     def duration_s(self, order: Order) -> float:

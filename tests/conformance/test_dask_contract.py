@@ -386,6 +386,23 @@ def test_our_own_scheduler_holds_back_that_a_worker_may_forget_something() -> No
     assert heard == ["forget", "echo"]
 
 
+def test_workers_of_our_own_scheduler_say_how_they_are_the_less_often_the_more_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("euclid_dask.executors.dask.server.BEATS", 1 / 300)
+
+    async def beat() -> float:
+        async with (
+            PilotScheduler(host="127.0.0.1", dashboard_address="127.0.0.1:0") as scheduler,
+            Worker(scheduler.address, dashboard_address="127.0.0.1:0") as one,
+            Worker(scheduler.address, dashboard_address="127.0.0.1:0"),
+        ):
+            await one.heartbeat()
+            return float(one.periodic_callbacks["heartbeat"].callback_time)
+
+    assert asyncio.run(beat()) == 600_000
+
+
 def test_our_own_scheduler_hands_over_what_is_heard_and_does_not_keep_it() -> None:
     heard: list[object] = []
 

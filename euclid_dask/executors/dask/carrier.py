@@ -8,6 +8,7 @@ What it does not carry when it comes back, has ended or never arrived: the recor
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -37,7 +38,10 @@ _DEATH_S = 1.0
 _LOOK_S = 0.02
 
 _SWEEP_S = 0.5
-"""How long what has ended may stay in Dask's memory."""
+"""How long what has ended and is answered may stay in Dask's memory."""
+
+_THOROUGH = 4
+"""One sweep in so many looks also at what is not answered."""
 
 Stop = tuple[Callable[..., None], list[AttemptKey], tuple[str, ...]]
 """A request to end attempts: what the worker is to call, for which, with what reason."""
@@ -249,9 +253,12 @@ class Carrier:
 
         To wait for each of them would cost as much as what Dask does to have it run.
         """
+        turns = itertools.cycle(range(_THOROUGH))
         while self._sent:
             await asyncio.sleep(_SWEEP_S)
-            for trip, future in [one for one in self._sent.items() if one[1].done()]:
+            is_thorough = next(turns) == 0
+            looked_at = [one for one in self._sent.items() if is_thorough or not one[0].open]
+            for trip, future in [one for one in looked_at if one[1].done()]:
                 del self._sent[trip]
                 self._drop(trip, future)
         self._sweeping = None

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import dask.config
 from distributed import Scheduler
@@ -23,6 +23,9 @@ from euclid_dask.executors.dask.config import CONFIG
 from euclid_dask.executors.dask.pilot import Announcer
 from euclid_dask.executors.dask.security import make_membership
 from euclid_dask.executors.server import Server
+
+BEATS: Final = 20
+"""The most heartbeats a second; they only tell how workers are, for Dask's pages."""
 
 
 class PilotScheduler(Scheduler):
@@ -58,6 +61,15 @@ class PilotScheduler(Scheduler):
             else:
                 due[worker] = [*self._forgettable.pop(worker, ()), *messages]
         super().send_all(client_msgs, due)
+
+    def heartbeat_worker(self, **said: Any) -> dict[str, Any]:
+        """Take note of how a worker is; the answer says when it is to come again."""
+        answer: dict[str, Any] = super().heartbeat_worker(**said)
+        if "heartbeat-interval" in answer:
+            answer["heartbeat-interval"] = max(
+                answer["heartbeat-interval"], len(self.workers) / BEATS
+            )
+        return answer
 
     async def remove_worker(self, address: str, **options: Any) -> Any:
         """Remove a worker, and what was to be told to it."""
