@@ -21,6 +21,7 @@ from euclid_dask.core.errors import (
     RegistryError,
     RegistryUnreachableError,
 )
+from euclid_dask.core.values import replace
 from euclid_dask.data.model import (
     Access,
     Arrival,
@@ -131,6 +132,15 @@ def add(registry: Registry, storages: str = "A", names: Sequence[str] = ("a.fits
     )
 
 
+def replica_of(name: str, **more: Any) -> Replica:
+    return Replica(file=name, storage="A", path=f"raw/{name}", **more)
+
+
+def a_plain_product(number: int) -> Product:
+    files = (FileReference(name="a.fits", ordinal=0),)
+    return Product(product_id=f"P{number}", type="DpdPlain", header={}, files=files)
+
+
 def where(registry: Registry, name: str = "a.fits") -> dict[str, ReplicaState]:
     found = registry.locate([name], frozenset(ReplicaState))[name]
     return {replica.storage: replica.state for replica in found}
@@ -221,6 +231,74 @@ def test_a_replica_that_cannot_be_is_refused(
     add(registry)
     with pytest.raises(InputError, match=message):
         registry.register([a_file("b.fits")], [replica])
+
+
+def test_a_batch_that_contradicts_itself_is_refused(registry: Registry) -> None:
+    with pytest.raises(InputError, match="is taken by other content"):
+        registry.register([a_file(), a_file(xxh3="cd")])
+    twins = [Replica(file=name, storage="A", path="same.fits") for name in ("a.fits", "b.fits")]
+    with pytest.raises(InputError, match="is given as two files"):
+        registry.register([a_file(), a_file("b.fits")], twins)
+    registry.register([a_file(), a_file(), a_file(sha1="ef")])
+    assert len(registry.files(["a.fits"])["a.fits"].checksums) == 2
+
+
+def test_a_batch_has_what_is_new_and_what_is_there(registry: Registry) -> None:
+    add(registry, names=["a.fits", "b.fits"])
+    registry.change_replicas([("b.fits", "A")], ReplicaCue.SUSPECT, "odd")
+    registry.register([a_file("p.fits")])  # without a replica, as yet
+    names = [f"{letter}.fits" for letter in "pcbad"]
+    add(registry, "AB", names)
+    assert {name: where(registry, name) for name in names} == dict.fromkeys(
+        names, dict.fromkeys("AB", ReplicaState.AVAILABLE)
+    )
+    assert {state(registry, name) for name in names} == {FileState.COMMITTED}
+    taken = Replica(file="new.fits", storage="A", path="raw/a.fits")
+    with pytest.raises(InputError, match=r"is known as 'a\.fits', and not as 'new\.fits'"):
+        registry.register([a_file("new.fits"), a_file("c.fits")], [taken])
+    doubted = Replica(file="new.fits", storage="A", path="x", state=ReplicaState.SUSPECT)
+    with pytest.raises(InputError, match="a new replica cannot be suspect"):
+        registry.register([a_file("new.fits")], [doubted])
+    assert registry.exists(["new.fits"]) == frozenset()
+
+
+def test_products_that_are_new_and_that_are_there_come_together(registry: Registry) -> None:
+    names = ["a.fits", *(f"{n}.xml" for n in range(5))]
+    add(registry, names=names)
+    known = {f"{n}.xml": a_plain_product(n) for n in range(5)}
+    registry.register(products={"1.xml": known["1.xml"], "3.xml": known["3.xml"]})
+    registry.register(products=known)
+    found = registry.products([f"P{n}" for n in range(5)])
+    assert {f"{key[1:]}.xml": product for key, product in found.items()} == known
+    other = {"0.xml": replace(known["0.xml"], type="DpdOther"), "9.xml": a_plain_product(9)}
+    with pytest.raises(InputError, match="is known with other content"):
+        registry.register([a_file("9.xml")], [replica_of("9.xml")], other)
+    assert registry.products(["P9"]) == {}
+
+
+def test_texts_and_numbers_come_back_to_the_last_bit(registry: Registry) -> None:
+    numbers = (0.1, 5e-324, 1.7976931348623157e308, 2.0**53 + 2, -1 / 3, 1e22 / 3, None)
+    texts = ('"', "\\", "{a,b}", "é\u2028\U0001f600", "NULL", "", "\t\n%s ?")
+    values = tuple(
+        ProductValue(path="Data.X", ordinal=n, text=text, number=number)
+        for n, (text, number) in enumerate(zip(texts, numbers, strict=True))
+    )
+    product = Product(product_id="P", type="T", header={"Odd": texts[3]}, files=(), values=values)
+    size = 2**63 - 1
+    registry.register(
+        [a_file(size=size)], [replica_of("a.fits", mtime_ns=size)], {"a.fits": product}
+    )
+    assert registry.products(["P"]) == {"P": product}
+    assert registry.files(["a.fits"])["a.fits"].size == size
+    assert registry.locate(["a.fits"])["a.fits"][0].mtime_ns == size
+    odd = ["a.fits\n", "\\a.fits", '"a.fits"', "{a.fits}", "é", "a.fits,x"]
+    assert registry.exists([*odd, "a.fits"]) == {"a.fits"}
+
+
+def test_what_is_new_is_registered_by_few_statements(registry: Registry) -> None:
+    with plans() as found:
+        registry.register([a_file()], [replica_of("a.fits")])
+    assert len(found) == 5, found
 
 
 def test_thousands_of_files_are_registered_and_located_at_once(registry: Registry) -> None:

@@ -83,16 +83,17 @@ class Database:
         raise AssertionError("unreachable")
 
     def _once(self, work: Callable[[Connection], T], *, writes: bool) -> T:
-        is_turn = writes and is_sqlite(self._engine.dialect)
-        with self._turn if is_turn else nullcontext(), self._engine.connect() as connection:
-            connection.execution_options(writes=writes)
-            with connection.begin():
-                try:
-                    return work(connection)
-                except DBAPIError as error:
-                    if error.connection_invalidated:
-                        raise _BrokenError(error) from error
-                    raise
+        lite = is_sqlite(self._engine.dialect)
+        turn = self._turn if lite and writes else nullcontext()
+        with turn, self._engine.connect() as connection, connection.begin():
+            try:
+                if lite:  # we say it ourselves, the driver would do it too late
+                    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+                return work(connection)
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise _BrokenError(error) from error
+                raise
 
     def analyze(self) -> None:
         """Have SQLite count what its indexes hold, by samples; PostgreSQL does so by itself.
@@ -203,14 +204,9 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, sqlite3 would do it too late
+        connection.isolation_level = None
         for name, value in pragmas.items():
             connection.execute(f"PRAGMA {name} = {value}")
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, or_, select
+from sqlalchemy import Connection, or_, select
 
 from euclid_dask.data.model import Event
-from euclid_dask.data.registry.rows import add_rows
-from euclid_dask.data.registry.schema import events, files, now_s, products, replicas, storages
+from euclid_dask.data.registry.rows import AnyRow, add_rows
+from euclid_dask.data.registry.schema import events, files, products, replicas, storages
 
 
 class Change(NamedTuple):
@@ -20,15 +20,16 @@ class Change(NamedTuple):
     product_id: int | None = None
 
 
-def record(connection: Connection, change: Change) -> int:
-    """Write one event and return its key."""
-    statement = insert(events).values(at_s=now_s(), **change._asdict()).returning(events.c.id)
-    return int(connection.execute(statement).scalar_one())
+def record(connection: Connection, change: Change) -> AnyRow:
+    """Write one event and return its key, and when it is."""
+    new = [change._asdict()]
+    (row,) = add_rows(connection, events, new, at="at_s", returning=("id", "at_s"))
+    return row
 
 
 def record_all(connection: Connection, changes: Iterable[Change]) -> None:
     """Write many events."""
-    add_rows(connection, events, [one._asdict() for one in changes], at_s=now_s())
+    add_rows(connection, events, [one._asdict() for one in changes], at="at_s")
 
 
 def history(connection: Connection, name: str) -> list[Event]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from sqlalchemy import Connection, select, update
@@ -19,11 +20,14 @@ ONE_CONTENT: Final = (
     "new product an id and each new file a name of its own, as with euclid_files.new_name"
 )
 _MOST_BYTES = 2**63 - 1
+_COLUMNS: Final = ("id", "name", "size", "state")
+_FILES: Final = select(*(files.c[name] for name in _COLUMNS))
+_CHECKSUMS: Final = select(file_checksums).order_by(file_checksums.c.algorithm)
 
 
 def put_files(
     connection: Connection, new: Sequence[File], event_id: int, arriving: Collection[str] = ()
-) -> None:
+) -> dict[str, AnyRow]:
     """Add files; one that is there already with the same content is left alone.
 
     Args:
@@ -33,9 +37,13 @@ def put_files(
         arriving: Names of files that are committed at once, since the same transaction adds their
             replicas: rows that are not changed again are soon added.
 
+    Returns:
+        The rows of those that were not there, by name: nobody else sees them yet.
+
     Raises:
         InputError: A name is none, or is taken by other content.
     """
+    fresh: dict[str, AnyRow] = {}
     for file in new:
         check_name(file.name)
         if not 0 <= file.size <= _MOST_BYTES:
@@ -50,30 +58,33 @@ def put_files(
             }
             for file in batch
         ]
-        add_rows(connection, files, rows, only_new=True)
-        put_checksums(connection, batch)
+        added = add_rows(connection, files, rows, only_new=True, returning=_COLUMNS)
+        fresh |= {row.name: row for row in added}
+        put_checksums(connection, batch, fresh)
+    return fresh
 
 
-def put_checksums(connection: Connection, known: Sequence[File]) -> None:
+def put_checksums(
+    connection: Connection,
+    known: Sequence[File],
+    fresh: Mapping[str, AnyRow] = MappingProxyType({}),
+) -> None:
     """Add what is known of the contents of files to what the registry knows of them.
+
+    Args:
+        connection: Of a transaction that writes.
+        known: The files.
+        fresh: The rows of those of which it knows nothing, by name.
 
     Raises:
         InputError: It is other content, or nothing tells that it is the same.
     """
-    names = [file.name for file in known]
-    there = {
-        row.name: row
-        for row in where_in(
-            connection,
-            select(files.c.id, files.c.name, files.c.size, files.c.state),
-            files.c.name,
-            names,
-        )
-    }
+    names = [file.name for file in known if file.name not in fresh]
+    there = {row.name: row for row in where_in(connection, _FILES, files.c.name, names)}
     sums = _checksums(connection, (row.id for row in there.values()))
     rows = []
     for file in known:
-        row = there[file.name]
+        row = fresh.get(file.name) or there[file.name]
         for checksum in _additions(file, row, sums[row.id]):
             sums[row.id][checksum.algorithm] = checksum
             rows.append(
@@ -114,7 +125,7 @@ def _additions(file: File, row: AnyRow, known: Mapping[str, Checksum]) -> Iterab
 
 def read_files(connection: Connection, names: Collection[str]) -> dict[str, File]:
     """Return the files of these names that there are."""
-    rows = where_in(connection, select(files), files.c.name, names)
+    rows = where_in(connection, _FILES, files.c.name, names)
     sums = _checksums(connection, (row.id for row in rows))
     return {
         row.name: File(
@@ -128,9 +139,8 @@ def read_files(connection: Connection, names: Collection[str]) -> dict[str, File
 
 
 def _checksums(connection: Connection, keys: Iterable[int]) -> dict[int, dict[str, Checksum]]:
-    query = select(file_checksums).order_by(file_checksums.c.algorithm)
     found: dict[int, dict[str, Checksum]] = defaultdict(dict)
-    for row in where_in(connection, query, file_checksums.c.file_id, list(keys)):
+    for row in where_in(connection, _CHECKSUMS, file_checksums.c.file_id, list(keys)):
         found[row.file_id][row.algorithm] = Checksum(
             algorithm=row.algorithm, value=row.value, declared=row.declared
         )

@@ -37,11 +37,20 @@ from euclid_dask.data.registry.schema import (
 
 
 def put_products(
-    connection: Connection, new: Mapping[str, Product], event_id: int
+    connection: Connection,
+    new: Mapping[str, Product],
+    event_id: int,
+    fresh: Mapping[str, AnyRow],
 ) -> frozenset[str]:
     """Add products by the names of their XML files; those that are there already are compared.
 
     Values and links that somebody knows besides, as what made a product, are added to them.
+
+    Args:
+        connection: Of a transaction that writes.
+        new: The products.
+        event_id: By what they come.
+        fresh: The rows of files that this transaction has added, by name.
 
     Returns:
         The names of the files of those that were not there.
@@ -58,25 +67,20 @@ def put_products(
             raise InputError(f"two products have the id {shown(product.product_id)}")
     names: set[str] = set()
     for batch in batches(sorted(by_id)):
-        for xml, product in _put(connection, {key: by_id[key] for key in batch}, event_id):
+        some = {key: by_id[key] for key in batch}
+        rows = _committed(connection, some.values(), fresh)
+        for xml, product in _put(connection, some, rows, event_id):
             names.update((xml, *(file.name for file in product.files)))
     return frozenset(names)
 
 
 def _put(
-    connection: Connection, new: Mapping[str, tuple[str, Product]], event_id: int
+    connection: Connection,
+    new: Mapping[str, tuple[str, Product]],
+    rows: Mapping[str, AnyRow],
+    event_id: int,
 ) -> Collection[tuple[str, Product]]:
     """Add products by their ids; return those that were not there."""
-    rows = _committed(connection, new.values())
-    known = read_products(connection, list(new))
-    for key, product in known.items():
-        if _said(product) != _said(_kept(new[key][1])):
-            raise InputError(
-                f"product {shown(key)} is known with other content",
-                hint=ONE_CONTENT,
-            )
-    _add_to_known(connection, {key: (known[key], _kept(new[key][1])) for key in known})
-    fresh = {key: pair for key, pair in new.items() if key not in known}
     inserted = [
         {
             "product_id": key,
@@ -87,22 +91,30 @@ def _put(
             "xml_file_id": rows[xml].id,
             "event_id": event_id,
         }
-        for key, (xml, product) in fresh.items()
+        for key, (xml, product) in new.items()
     ]
-    if not inserted:
-        return ()
-    add_rows(connection, products, inserted, only_new=True)
-    query = select(products.c.id, products.c.product_id)
-    ids = {
-        row.product_id: row.id
-        for row in where_in(connection, query, products.c.product_id, list(fresh))
-    }
-    pairs = [(ids[key], product) for key, (_, product) in fresh.items()]
-    _put_parts(connection, pairs, rows)
-    return fresh.values()
+    names = ("id", "product_id")
+    added = add_rows(connection, products, inserted, only_new=True, returning=names)
+    ids = {row.product_id: row.id for row in added}
+    _compare(connection, {key: product for key, (_, product) in new.items() if key not in ids})
+    _put_parts(connection, [(ids[key], new[key][1]) for key in ids], rows)
+    return [new[key] for key in ids]
 
 
-def _committed(connection: Connection, new: Iterable[tuple[str, Product]]) -> dict[str, AnyRow]:
+def _compare(connection: Connection, there: Mapping[str, Product]) -> None:
+    known = read_products(connection, list(there))
+    for key, product in known.items():
+        if _said(product) != _said(_kept(there[key])):
+            raise InputError(
+                f"product {shown(key)} is known with other content",
+                hint=ONE_CONTENT,
+            )
+    _add_to_known(connection, {key: (known[key], _kept(there[key])) for key in known})
+
+
+def _committed(
+    connection: Connection, new: Iterable[tuple[str, Product]], fresh: Mapping[str, AnyRow]
+) -> dict[str, AnyRow]:
     """Return the rows of all files of products, which are committed, and are the declared ones."""
     wanted: dict[str, None] = {}
     declared: dict[str, list[Checksum]] = defaultdict(list)
@@ -112,7 +124,8 @@ def _committed(connection: Connection, new: Iterable[tuple[str, Product]]) -> di
             wanted[reference.name] = None
             if reference.checksum is not None:
                 declared[reference.name].append(reference.checksum)
-    rows = lock_files(connection, list(wanted))
+    rows = lock_files(connection, [name for name in wanted if name not in fresh])
+    rows |= {name: fresh[name] for name in wanted if name in fresh}
     for name, row in rows.items():
         if row.state != FileState.COMMITTED:
             raise InputError(

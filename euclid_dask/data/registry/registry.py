@@ -94,9 +94,10 @@ class Registry:
         def work(connection: Connection) -> None:
             detail = f"{len(files)} files, {len(replicas)} replicas, {len(products)} products"
             event = record(connection, Change("registered", detail=detail))
-            put_files(connection, files, event, {replica.file for replica in replicas})
-            put_replicas(connection, replicas, event)
-            new = put_products(connection, products, event)
+            arriving = {replica.file for replica in replicas}
+            fresh = put_files(connection, files, event.id, arriving)
+            put_replicas(connection, replicas, event, fresh)
+            new = put_products(connection, products, event.id, fresh)
             if owner:
                 pin(connection, {*(file.name for file in files), *new}, owner)
 

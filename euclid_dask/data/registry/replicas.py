@@ -6,7 +6,8 @@ else two that remove one replica each would both leave the other.
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -33,6 +34,7 @@ _STATES: Final = frozenset({ReplicaState.AVAILABLE, ReplicaState.OFFLINE})
 """States that a new replica may have."""
 _GONE: Final = frozenset({ReplicaState.BAD, ReplicaState.LOST})
 """States of a replica that is none to rely on."""
+_LOCKED: Final = select(replicas).with_for_update()
 _NAMED: Final = (
     select(replicas, files.c.name.label("file"), storages.c.name.label("storage"))
     .join(files, files.c.id == replicas.c.file_id)
@@ -41,19 +43,32 @@ _NAMED: Final = (
 )
 
 
-def put_replicas(connection: Connection, new: Sequence[Replica], event_id: int) -> None:
+def put_replicas(
+    connection: Connection,
+    new: Sequence[Replica],
+    event: AnyRow,
+    fresh: Mapping[str, AnyRow] = MappingProxyType({}),
+) -> None:
     """Add replicas that were verified where they are; their files are committed.
 
     One that is there already, at the same path, is verified again.
+
+    Args:
+        connection: Of a transaction that writes.
+        new: The replicas.
+        event: By what they come.
+        fresh: The rows of files that this transaction has added, by name.
 
     Raises:
         InputError: The file or storage is not known, the replica is known at another path, or the
             path is that of another replica.
     """
-    rows = lock_files(connection, [replica.file for replica in new])
+    names = [replica.file for replica in new]
+    rows = lock_files(connection, [name for name in names if name not in fresh])
+    rows |= {name: fresh[name] for name in names if name in fresh}
     places = storage_ids(connection, [replica.storage for replica in new])
     for batch in batches(new):
-        _put(connection, batch, rows, places, event_id)
+        _put(connection, {(rows[it.file].id, places[it.storage]): it for it in batch}, event)
     _check_welcome(rows.values())
     advance_files(connection, rows.values(), FileCue.ARRIVE)
 
@@ -66,40 +81,47 @@ def _check_welcome(rows: Collection[AnyRow]) -> None:
             )
 
 
-def _put(
-    connection: Connection,
-    new: Sequence[Replica],
-    rows: Mapping[str, AnyRow],
-    places: Mapping[str, int],
-    event_id: int,
-) -> None:
-    keys = {(rows[one.file].id, places[one.storage]): one for one in new}
-    there = {(row.file_id, row.storage_id): row for row in _by_key(connection, keys)}
-    for key, row in there.items():
-        _verify_again(connection, keys[key], row)
-    fresh = {key: one for key, one in keys.items() if key not in there}
-    _check_paths(connection, fresh)
-    now = connection.scalar(select(now_s()))
-    added = [
-        {
-            "file_id": file_id,
-            "storage_id": storage_id,
-            "path": relative(one.path),
-            "state": one.state,
-            "adopted": one.adopted,
-            "mtime_ns": one.mtime_ns,
-            "checked_at_s": one.checked_at_s or now,
-            "event_id": event_id,
-        }
-        for (file_id, storage_id), one in fresh.items()
-    ]
-    add_rows(connection, replicas, added)
+def _put(connection: Connection, new: Mapping[Key, Replica], event: AnyRow) -> None:
+    """Add replicas; look at what is there only where that is in the way."""
+    _check_twins(new)
+    keys = [key for key, one in new.items() if one.state in _STATES]
+    rows = {key: _row(key, new[key], event) for key in keys}
+    names = ("file_id", "storage_id")
+    added = add_rows(connection, replicas, list(rows.values()), only_new=True, returning=names)
+    left = new.keys() - {(row.file_id, row.storage_id) for row in added}
+    if not left:
+        return
+    for row in _by_key(connection, left):
+        key = (row.file_id, row.storage_id)
+        _verify_again(connection, new[key], row)
+        left.discard(key)
+    _check_paths(connection, {key: new[key] for key in left})
+    add_rows(connection, replicas, [rows[key] for key in left])  # what was in the way has gone
+
+
+def _row(key: Key, one: Replica, event: AnyRow) -> dict[str, Any]:
+    return {
+        "file_id": key[0],
+        "storage_id": key[1],
+        "path": relative(one.path),
+        "state": one.state,
+        "adopted": one.adopted,
+        "mtime_ns": one.mtime_ns,
+        "checked_at_s": one.checked_at_s or event.at_s,
+        "event_id": event.id,
+    }
+
+
+def _check_twins(new: Mapping[Key, Replica]) -> None:
+    by_path: dict[tuple[int, str], Replica] = {}
+    for (_, storage_id), one in new.items():
+        if by_path.setdefault((storage_id, one.path), one) is not one:
+            raise InputError(f"{one.storage}: {shown(one.path)} is given as two files")
 
 
 def _by_key(connection: Connection, keys: Collection[Key]) -> list[AnyRow]:
     wanted = set(keys)
-    query = select(replicas).with_for_update()
-    found = where_in(connection, query, replicas.c.file_id, {file_id for file_id, _ in wanted})
+    found = where_in(connection, _LOCKED, replicas.c.file_id, {file_id for file_id, _ in wanted})
     return [row for row in found if (row.file_id, row.storage_id) in wanted]
 
 
@@ -128,9 +150,7 @@ def _check_paths(connection: Connection, fresh: Mapping[Key, Replica]) -> None:
     for (_, storage_id), one in fresh.items():
         if one.state not in _STATES:
             raise InputError(f"{shown(one.file)}: a new replica cannot be {one.state}")
-        twin = by_storage[storage_id].setdefault(one.path, one)
-        if twin is not one:
-            raise InputError(f"{one.storage}: {shown(one.path)} is given as two files")
+        by_storage[storage_id][one.path] = one
     for storage_id, by_path in by_storage.items():
         query = (
             select(replicas.c.path, files.c.name)
@@ -148,10 +168,10 @@ def read_replicas(
     connection: Connection, names: Collection[str], states: Collection[ReplicaState]
 ) -> dict[str, list[Replica]]:
     """Return the replicas of files that are in one of the states, by name of the storage."""
-    query = _NAMED.where(replicas.c.state.in_(states))
     found: dict[str, list[Replica]] = {name: [] for name in names}
-    for row in where_in(connection, query, files.c.name, names):
-        found[row.file].append(replica(row))
+    for row in where_in(connection, _NAMED, files.c.name, names):
+        if row.state in states:
+            found[row.file].append(replica(row))
     return found
 
 

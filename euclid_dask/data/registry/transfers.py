@@ -251,18 +251,16 @@ def _enqueue(connection: Connection, wanted: Sequence[tuple[str, str]], priority
 
 
 def _insert(connection: Connection, keys: Sequence[tuple[int, int]], priority: int) -> None:
-    now = connection.scalar(select(now_s()))
     rows = [
         {
             "file_id": file_id,
             "destination_id": storage_id,
             "state": TransferState.QUEUED,
             "rank": -priority,
-            "changed_at_s": now,
         }
         for file_id, storage_id in keys
     ]
-    add_rows(connection, transfers, rows)
+    add_rows(connection, transfers, rows, at="changed_at_s")
     record_all(connection, (Change("transfer queued", *key) for key in keys))
 
 
