@@ -38,6 +38,7 @@ from euclid_dask.data.resolve import Location, Use
 from euclid_dask.data.resolve import locate as located
 from euclid_dask.data.storage import BLOCK_BYTES, StorageError
 from euclid_dask.data.survey import Find, Lying, Unit, local_root, units
+from euclid_dask.data.together import groups
 
 THREADS: Final = 4
 """Files that are copied at once."""
@@ -153,9 +154,9 @@ class Depositor:
         known = self._registry.files(names)
         there = self._registry.locate(names, frozenset(ReplicaState))
         contested = self._registry.deletions.contested(names)
-        jobs = {
+        asked = {
             one.name: pool.submit(
-                self._one,
+                self._job,
                 one,
                 known.get(one.name),
                 there[one.name],
@@ -163,23 +164,31 @@ class Depositor:
             )
             for one in new
         }
-        for name, future in jobs.items():
+        jobs = []
+        for name, future in asked.items():
             try:
-                if (arrived := future.result()) is None:
+                if (job := future.result()) is None:
                     batch.kept.add(name)
                 else:
-                    batch.arrived[name] = arrived
+                    jobs.append(job)
             except (InputError, StorageError) as error:
                 batch.refused[name] = error.message
+        for brought in [pool.submit(self._bring, group) for group in groups(jobs)]:
+            for outcome in brought.result():
+                name = outcome.job.file.name
+                if isinstance(outcome, Failed):
+                    batch.refused[name] = outcome.error.message
+                else:
+                    batch.arrived[name] = outcome
 
-    def _one(
+    def _job(
         self, lying: Lying, known: File | None, there: Sequence[Replica], path: str
-    ) -> Arrived | None:
-        """Bring a file to a path; return None when a replica is there, and the file is the same.
+    ) -> Job | None:
+        """Return how a file comes to a path, None when a replica is there, and it is the same.
 
         Raises:
             InputError: It is not the file of this name, or a replica is in the way.
-            StorageError: It cannot be copied.
+            StorageError: It cannot be read.
         """
         content = _content(lying, known)
         for replica in there:
@@ -191,7 +200,7 @@ class Depositor:
                     )
                 self._check_same(lying, content)
                 return None
-        job = Job(
+        return Job(
             transfer=Transfer(
                 id=2**40 + secrets.randbits(40),  # of no transfer: the name of its part is its own
                 file=lying.name,
@@ -205,12 +214,12 @@ class Depositor:
             target=self._target(lying.name, path),
             sources=((Location(access=here(self._zone), path=lying.place), HERE),),
         )
-        (outcome,) = self._copier.prepare([job])
-        if isinstance(outcome, Copied):
-            (outcome,) = self._copier.publish([outcome])
-        if isinstance(outcome, Failed):
-            raise outcome.error
-        return outcome
+
+    def _bring(self, group: Sequence[Job]) -> list[Arrived | Failed]:
+        outcomes = self._copier.prepare(group)
+        copied = [one for one in outcomes if isinstance(one, Copied)]
+        ended = [one for one in outcomes if not isinstance(one, Copied)]
+        return [*ended, *self._copier.publish(copied)]
 
     def _check_same(self, lying: Lying, content: File) -> None:
         with self._drivers(here(self._zone)).open_read(lying.place) as reader:
