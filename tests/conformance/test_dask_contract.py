@@ -25,7 +25,8 @@ from euclid_dask.core.ids import PilotId
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptStarted
 from euclid_dask.executors.dask.executor import DaskExecutor
-from euclid_dask.executors.dask.server import PilotScheduler
+from euclid_dask.executors.dask.server import COLLECT_AFTER, PilotScheduler
+from euclid_dask.executors.server import Server
 
 pytestmark = pytest.mark.dask
 
@@ -384,6 +385,20 @@ def test_our_own_scheduler_holds_back_that_a_worker_may_forget_something() -> No
 
     asyncio.run(forget_and_echo())
     assert heard == ["forget", "echo"]
+
+
+def test_garbage_is_looked_for_seldom_while_our_own_scheduler_is_there(
+    bench: Any, supervised: Server
+) -> None:
+    before = gc.get_threshold()
+    assert 0 < before[0] < COLLECT_AFTER
+    executor = DaskExecutor(server=supervised)
+    executor.open(bench.box)
+    try:
+        assert gc.get_threshold() == (COLLECT_AFTER, *before[1:])
+    finally:
+        executor.close()
+    assert gc.get_threshold() == before
 
 
 def test_workers_of_our_own_scheduler_say_how_they_are_the_less_often_the_more_they_are(
