@@ -206,7 +206,6 @@ class Depositor:
                 file=lying.name,
                 destination=self._storage.name,
                 state=TransferState.RUNNING,
-                earlier=TransferState.QUEUED,
                 fence=1,
             ),
             file=content,

@@ -181,8 +181,6 @@ class Transfer(Value, frozen=True, kw_only=True):
     destination: str
     """The storage that is to have a replica."""
     state: TransferState
-    earlier: TransferState
-    """The state it was claimed from; `running` and `publishing` tell that a mover died of it."""
     fence: int = 0
     attempts: int = 0
     """How often it was claimed and failed."""

@@ -429,11 +429,7 @@ def test_a_transfer_goes_from_the_queue_to_a_replica(registry: Registry) -> None
     add(registry)
     registry.transfers.enqueue([("a.fits", "B")])
     (claimed,) = registry.transfers.claim("mover", 10, LEASE_S)
-    assert (claimed.file, claimed.destination, claimed.earlier) == (
-        "a.fits",
-        "B",
-        TransferState.QUEUED,
-    )
+    assert (claimed.file, claimed.destination, claimed.deaths) == ("a.fits", "B", 0)
     assert registry.transfers.claim("other", 10, LEASE_S) == []
     assert registry.transfers.extend([claimed], LEASE_S) == [claimed]
     assert registry.transfers.publishing([claimed], LEASE_S) == [claimed]
@@ -485,7 +481,7 @@ def test_a_mover_whose_lease_ran_out_publishes_nothing(registry: Registry) -> No
     (stalled,) = registry.transfers.claim("stalled", 1, OVER_S)
     (claimed,) = registry.transfers.claim("other", 1, LEASE_S)
     assert claimed.fence == stalled.fence + 1
-    assert claimed.earlier == TransferState.RUNNING
+    assert claimed.deaths == 1
     assert registry.transfers.extend([stalled], LEASE_S) == []
     assert registry.transfers.publishing([stalled, claimed], LEASE_S) == [claimed]
     with pytest.raises(InputError, match="no more stalled's"):
@@ -527,7 +523,7 @@ def test_a_transfer_is_tried_again_later_or_never(registry: Registry) -> None:
     assert registry.transfers.fail(to_c, ErrorClass.NETWORK, "reset", retry_in_s=3600)
     (again,) = registry.transfers.claim("mover", 2, LEASE_S)
     assert (again.destination, again.attempts, again.error) == ("B", 1, "reset")
-    assert again.earlier == TransferState.RETRY
+    assert again.deaths == 0
     registry.transfers.fail(again, ErrorClass.AUTH, "wrong key")
     assert registry.transfers.get([again.id])[0].state == TransferState.FAILED
     registry.transfers.enqueue([("a.fits", "B")])
@@ -559,7 +555,7 @@ def test_a_mover_gets_what_it_can_read_and_what_another_lost(registry: Registry)
     assert registry.transfers.claim("mover", 1, LEASE_S, ["C"], ["B"]) == []
     (claimed,) = registry.transfers.claim("mover", 1, 0.0, ["C"], ["B", "A"])
     (again,) = registry.transfers.claim("other", 1, LEASE_S, ["C"], ["B"])
-    assert (again.id, again.earlier) == (claimed.id, TransferState.RUNNING)
+    assert (again.id, again.deaths) == (claimed.id, 1)
 
 
 def test_a_storage_of_one_writer_has_one(registry: Registry) -> None:

@@ -95,8 +95,8 @@ class Transfers:
     ) -> list[Transfer]:
         """Take up to so many transfers, those of the highest priority first, for `lease_s`.
 
-        Their `earlier` state is `running` or `publishing` when another mover lost its lease: what
-        it left is to be looked for.
+        Those whose `fence` is more than 1 may have been another mover's: what it left is to be
+        looked for.
 
         Args:
             worker: Who takes them; a name that no other has.
@@ -358,7 +358,6 @@ def _transfer(row: AnyRow, destination: str = "") -> Transfer:
         file=row.file,
         destination=destination or row.destination,
         state=TransferState(row.state),
-        earlier=TransferState(row.state),
         fence=row.fence,
         attempts=row.attempts,
         worker=row.worker,

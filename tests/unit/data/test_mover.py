@@ -701,7 +701,6 @@ def test_a_group_has_one_destination_and_no_more_than_so_many(world: World) -> N
                 file="f",
                 destination="x",
                 state=TransferState.RUNNING,
-                earlier=TransferState.QUEUED,
             ),
             file=File(name="f", size=size),
             storage=storage,

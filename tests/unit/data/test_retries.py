@@ -8,9 +8,7 @@ from euclid_dask.data.retries import ENDLESS, MOST_ATTEMPTS, PASSING, is_missed,
 
 def failed(times: int, number: int = 1) -> Transfer:
     state = TransferState.RUNNING
-    return Transfer(
-        id=number, file="a", destination="b", state=state, earlier=state, attempts=times
-    )
+    return Transfer(id=number, file="a", destination="b", state=state, attempts=times)
 
 
 @pytest.mark.parametrize("kind", list(ErrorClass))
