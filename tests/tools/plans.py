@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 SMALL = ("storages", "access", "rules", "quotas", "alembic_version")
 """Tables of few rows, which may be read from end to end."""
 QUEUES = ("transfers_waiting", "transfers_held", "transfers_active", "deletions_waiting")
-QUEUES += ("deletions_held", "deletions_open")
+QUEUES += ("transfers_awaited", "deletions_held", "deletions_open")
 """Indexes of what is still to be done, which may be read, too."""
 _ASKS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 
@@ -77,6 +77,30 @@ def plans() -> Iterator[list[str]]:
         yield found
     finally:
         event.remove(Engine, "before_cursor_execute", look)
+
+
+@contextmanager
+def steps() -> Iterator[list[int]]:
+    """Note how many hundred steps SQLite takes for each statement meanwhile."""
+    found: list[int] = []
+
+    def begin(connection: Any, *_: Any) -> None:
+        def count() -> None:
+            found[-1] += 1
+
+        found.append(0)
+        connection.connection.driver_connection.set_progress_handler(count, 100)
+
+    def end(connection: Any, *_: Any) -> None:
+        connection.connection.driver_connection.set_progress_handler(None, 0)
+
+    event.listen(Engine, "before_cursor_execute", begin)
+    event.listen(Engine, "after_cursor_execute", end)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "before_cursor_execute", begin)
+        event.remove(Engine, "after_cursor_execute", end)
 
 
 @contextmanager

@@ -40,6 +40,10 @@ _STORAGES: Final = select(
     ((storages.c.state == StorageState.ENABLED) & (storages.c.paused_until_s <= now_s())).label(
         "is_open"
     ),
+    exists()
+    .where(transfers.c.destination_id == storages.c.id, IS_WAITING)
+    .correlate(storages)
+    .label("is_awaited"),
 )
 _OTHERS: Final = (
     select(transfers.c.destination_id)
@@ -71,6 +75,15 @@ _IS_READABLE: Final = (
 )
 _DROPPED: Final = _CLAIM.where(IS_HELD, transfers.c.lease_until_s < NOW)
 _WAITING: Final = _CLAIM.where(IS_WAITING, transfers.c.not_before_s <= NOW)
+_SPARE: Final = 500
+"""More transfers than are wanted, of which others may have taken the first."""
+_FIRST: Final = (
+    select(transfers.c.id)
+    .where(IS_WAITING, transfers.c.not_before_s <= NOW)
+    .where(transfers.c.destination_id == bindparam("goal"))
+    .order_by(transfers.c.rank, transfers.c.id)
+    .limit(bindparam("most"))
+)
 
 
 def take(
@@ -89,10 +102,20 @@ def take(
         # where it believes that few wait, it would sort all rather than read the index in order
         connection.exec_driver_sql("SET LOCAL enable_sort = off")
     given: dict[str, list[int]] = {"goals": list(goals)}
-    waiting = _WAITING
+    waiting, first = _WAITING, _FIRST
     if reach.sources is not None:
         given["sources"] = [row.id for row in known if row.name in reach.sources]
-        waiting = _WAITING.where(_IS_READABLE)
+        waiting, first = waiting.where(_IS_READABLE), first.where(_IS_READABLE)
+    awaited = {row.id for row in known if row.is_awaited}
+    if not awaited <= goals.keys():  # what waits for others may be much, and is not read
+        sources = {key: keys for key, keys in given.items() if key == "sources"}
+        ids = [
+            key
+            for goal in sorted(awaited & goals.keys())
+            for key in connection.scalars(first, {"goal": goal, "most": number + _SPARE, **sources})
+        ]
+        waiting = waiting.where(is_one_of(connection, transfers.c.id, ids or [0]))
+        waiting = waiting.order_by(None).order_by(transfers.c.rank + 0, transfers.c.id)
     found: list[AnyRow] = []
     for query in (_DROPPED, waiting) if goals else ():
         if len(found) < number:

@@ -314,6 +314,7 @@ transfers = Table(
     Index(None, "file_id"),
     _index("uq_transfers_active", _ACTIVE, "file_id", "destination_id", unique=True),
     _index("ix_transfers_waiting", _WAITING, "rank", "id"),
+    _index("ix_transfers_awaited", _WAITING, "destination_id", "rank", "id"),
     _index("ix_transfers_held", _HELD, "lease_until_s"),
 )
 

@@ -207,6 +207,7 @@ INSERT INTO "sqlite_stat1" VALUES('products','ix_products_xml_file_id','1 1');
 INSERT INTO "sqlite_stat1" VALUES('products','ix_products_type_product_id','1 1 1');
 INSERT INTO "sqlite_stat1" VALUES('products','ix_products_type_release_product_id','1 1 1 1');
 INSERT INTO "sqlite_stat1" VALUES('products','sqlite_autoindex_products_1','1 1');
+INSERT INTO "sqlite_stat1" VALUES('transfers','ix_transfers_awaited','1 1 1 1');
 INSERT INTO "sqlite_stat1" VALUES('transfers','ix_transfers_file_id','1 1');
 INSERT INTO "sqlite_stat1" VALUES('transfers','uq_transfers_active','1 1 1');
 INSERT INTO "sqlite_stat1" VALUES('transfers','ix_transfers_waiting','1 1 1');
@@ -281,4 +282,5 @@ CREATE INDEX ix_deletions_held ON deletions (lease_until_s) WHERE state IN ('run
 CREATE INDEX ix_replicas_storage_id_state ON replicas (storage_id, state);
 CREATE INDEX ix_products_xml_file_id ON products (xml_file_id);
 CREATE INDEX ix_product_files_file_id_product_id ON product_files (file_id, product_id);
+CREATE INDEX ix_transfers_awaited ON transfers (destination_id, rank, id) WHERE state IN ('queued', 'retry');
 COMMIT;

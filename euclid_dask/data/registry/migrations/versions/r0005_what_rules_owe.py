@@ -1,4 +1,4 @@
-"""What rules owe, and how many replicas there are, read from indexes."""
+"""What rules owe, what waits for a storage, and how many replicas there are, from indexes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,4 +17,12 @@ def upgrade() -> None:
     op.drop_index("ix_product_files_file_id", "product_files")
     op.create_index(
         "ix_product_files_file_id_product_id", "product_files", ["file_id", "product_id"]
+    )
+    is_in = sa.text("state IN ('queued', 'retry')")
+    op.create_index(
+        "ix_transfers_awaited",
+        "transfers",
+        ["destination_id", "rank", "id"],
+        sqlite_where=is_in,
+        postgresql_where=is_in,
     )

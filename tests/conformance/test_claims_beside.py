@@ -1,0 +1,64 @@
+"""What waits for a storage that is paused is not read when others' transfers are claimed."""
+
+from collections.abc import Iterator
+
+import pytest
+from plans import steps
+from postgresql import postgresql
+from registries import Addresses, on_postgresql, on_sqlite
+
+from euclid_dask.data.model import File, Replica, Storage
+from euclid_dask.data.registry import Registry
+
+WAITING = 1500
+LEASE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Addresses:
+    return on_sqlite(tmp_path_factory.mktemp("registries"))
+
+
+@pytest.fixture(scope="module")
+def server_addresses() -> Iterator[Addresses]:
+    with postgresql() as running:
+        yield on_postgresql(running)
+
+
+@pytest.fixture(params=["sqlite", "server_addresses"])
+def registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
+    """Return a registry whose storage B is paused, with much that waits for it."""
+    new: Addresses = request.getfixturevalue(request.param)
+    with Registry(new()) as opened:
+        for name in ("A", "B", "C", "D"):
+            opened.storages.put(Storage(name=name, marker=name))
+        names = [f"f{number:04}" for number in range(WAITING)]
+        opened.register(
+            [File(name=name, size=1) for name in names],
+            [Replica(file=name, storage="A", path=name) for name in names],
+        )
+        opened.transfers.enqueue([(name, "B") for name in names], priority=1)
+        opened.storages.pause("B", 3600)
+        yield opened
+
+
+def test_others_are_claimed_in_their_order(registry: Registry) -> None:
+    for number in range(6):
+        wanted = (f"f{number:04}", "CD"[number % 2])
+        registry.transfers.enqueue([wanted], priority=int(number == 5))
+    names = [f"f{number:04}" for number in (5, 0, 1, 2, 3, 4)]
+    claimed = registry.transfers.claim("mover", 4, LEASE_S, None, ["A"])
+    claimed += registry.transfers.claim("other", 4, LEASE_S, ["A", "B", "C", "D"])
+    assert [one.file for one in claimed] == names
+    assert registry.transfers.claim("mover", 4, LEASE_S) == []
+    registry.storages.pause("B", 0)
+    assert len(registry.transfers.claim("mover", 4, LEASE_S)) == 4
+
+
+@pytest.mark.parametrize("registry", ["sqlite"], indirect=True)  # which counts its steps
+def test_what_waits_for_a_paused_storage_is_not_read(registry: Registry) -> None:
+    registry.transfers.enqueue([("f0000", "C")])
+    with steps() as took:
+        assert len(registry.transfers.claim("mover", 4, LEASE_S, None, ["A"])) == 1
+        assert registry.transfers.claim("mover", 4, LEASE_S) == []
+    assert sum(took) * 100 < WAITING
