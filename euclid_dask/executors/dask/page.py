@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Final
 
 from distributed import Scheduler
-from distributed.http import get_handlers
+from distributed.http.utils import get_handlers
 from tornado import web
 from tornado.httpclient import AsyncHTTPClient, HTTPError
 

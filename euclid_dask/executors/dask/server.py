@@ -115,6 +115,7 @@ async def serving(
             yield carrier
         finally:
             await carrier.close(GRACE_S)
+            scheduler.hearers.clear()  # nobody is there for what pilots still tell
             await client.close()
             await scheduler.close()
 
