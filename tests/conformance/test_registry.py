@@ -618,6 +618,7 @@ def test_a_claim_neither_sorts_a_queue_nor_reads_all_files(registry: Registry) -
     assert not re.search(r"Sort|TEMP B-TREE|SCAN files|Seq Scan on files", waiting), waiting
     (dropped,) = (plan for plan in found if "ix_transfers_held" in plan)
     assert re.search(r"lease_until_s ?<", dropped), dropped
+    assert not any("JIT" in plan for plan in found), "nothing is compiled"
 
 
 def in_parallel(works: Sequence[Callable[[], object]]) -> list:

@@ -50,6 +50,9 @@ _OTHERS: Final = (
     .where(IS_HELD, transfers.c.lease_until_s >= NOW, transfers.c.worker != bindparam("me"))
     .distinct()
 )
+_IN_ORDER: Final = "SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)"
+"""Where PostgreSQL believes that few wait, it would sort all rather than read the index in order;
+where it has to sort all the same, it believes that this is dear, and compiles it for a second."""
 _FILE: Final = (
     select(files.c.name)
     .where(files.c.id == transfers.c.file_id)
@@ -99,8 +102,7 @@ def take(
     known = connection.execute(_STORAGES).all()
     goals = _destinations(connection, worker, known, reach.destinations)
     if not is_sqlite(connection.dialect):
-        # where it believes that few wait, it would sort all rather than read the index in order
-        connection.exec_driver_sql("SET LOCAL enable_sort = off")
+        connection.exec_driver_sql(_IN_ORDER)
     given: dict[str, list[int]] = {"goals": list(goals)}
     waiting, first = _WAITING, _FIRST
     if reach.sources is not None:
