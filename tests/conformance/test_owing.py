@@ -303,3 +303,36 @@ def test_products_that_name_a_file_are_told_in_lists(registry: Registry) -> None
     (few,) = registry.rules.products_of(["other.fits", "2.xml"], 100)
     assert few == ["P1", "P2", "P3", "P5", "P7"]
     assert list(registry.rules.products_of(["alone.fits", "unknown.fits"], 4)) == []
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 4])
+@pytest.mark.parametrize("registry", ["sqlite"], indirect=True)
+def test_a_pass_that_is_killed_leaves_the_rest_to_the_next(
+    registry: Registry, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ruling_module, "_PAGE", 2)
+    world = World(registry, 3)
+    for _ in range(4):
+        world.register()
+    Ruling(registry).apply_all()
+    rule = replace(RULES[0], select=Selector(names=("[ab]*.fits",)), places="name!=B")
+    registry.rules.put(rule)
+    expected = world.expected(rule)
+    write, left = registry.database.write, [after]
+
+    def die(work: object) -> object:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return write(work)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as context:
+        context.setattr(registry.database, "write", die)
+        with pytest.raises(KeyboardInterrupt):
+            Ruling(registry).apply("names")
+    assert registry.rules.get("names").is_stale
+    Ruling(registry).apply("names")
+    assert registry.rules.targets("names") == set(expected.targets)
+    assert not registry.rules.get("names").is_stale
+    again = Ruling(registry).apply("names")
+    world.check(again, world.expected(rule))
