@@ -32,7 +32,7 @@ from euclid_dask.data.storage import MARKER
 NAME = "EUC_a.fits"
 CONTENT = bytes(range(256)) * 5000
 OTHER = CONTENT[:-1] + b"x"
-SMALL = {f"EUC_small_{number}.fits": bytes([number]) * 1000 for number in range(3)}
+SMALL = {f"EUC_small_{number}.fits": bytes([number]) * 1000 for number in range(2)}
 LONG_S = 3600.0
 
 _STEPS = [
