@@ -31,6 +31,7 @@ from euclid_dask.data.model import (
 )
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.queues import Queues
+from euclid_dask.data.registry.quotas import Quota
 from euclid_dask.data.registry.rules import Claim, KeptRule, RuleState
 from euclid_dask.data.resolve import Use, usable
 from euclid_dask.data.rules import Rule
@@ -45,6 +46,7 @@ class StorageShown(Value, frozen=True, kw_only=True):
     accesses: tuple[Access, ...]
     replicas: Mapping[str, int]
     """How many there are in each state."""
+    quota: Quota | None = None
 
 
 def show_storage(settings: DataSettings, name: str) -> StorageShown:
@@ -59,7 +61,18 @@ def show_storage(settings: DataSettings, name: str) -> StorageShown:
             storage=registry.storages.get(name),
             accesses=tuple(it for it in registry.storages.accesses() if it.storage == name),
             replicas={state: number for (it, state), number in counts.items() if it == name},
+            quota=registry.quotas.all().get(name),
         )
+
+
+def set_quota(settings: DataSettings, name: str, limit_bytes: int | None) -> None:
+    """Have a storage hold no more than so many bytes; any number for None.
+
+    Raises:
+        InputError: There is no such storage.
+    """
+    with open_registry(settings) as registry:
+        registry.quotas.put(name, limit_bytes)
 
 
 def edit_storage(

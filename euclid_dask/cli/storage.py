@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from euclid_dask.api.data import Way, add_storage, check_storages, open_registry
-from euclid_dask.api.upkeep import edit_storage, show_storage
+from euclid_dask.api.upkeep import edit_storage, set_quota, show_storage
 from euclid_dask.cli.data_options import DATA, data_settings
 from euclid_dask.cli.exits import DONE, FAILED
 from euclid_dask.cli.options import Option, json_option, with_options
@@ -17,6 +17,8 @@ from euclid_dask.core.values import to_json
 from euclid_dask.data.model import StorageState
 from euclid_dask.data.probing import Outcome
 from euclid_dask.report.terminal import table
+from euclid_dask.report.words import size
+from euclid_dask.wiring import parse_size
 
 EPILOG: Final = """\
 \b
@@ -25,6 +27,7 @@ Examples:
   euclid-dask storage add ARCHIVE sftp://host:22/archive --zone laptop --credential archive
   euclid-dask storage list
   euclid-dask storage edit ARCHIVE --state readonly --label tier=
+  euclid-dask storage edit SCRATCH --quota 10TB
   euclid-dask storage check ARCHIVE
 
 A storage is a place; each zone (hosts with the same mounts and routes) may reach it in its own
@@ -154,16 +157,27 @@ def show(name: str, **given: Any) -> int:
             click.echo(f"    {key}={text}")
     counts = [f"{number:,} {state}" for state, number in sorted(found.replicas.items())]
     click.echo(f"  replicas: {', '.join(counts) or 'none'}")
+    if (quota := found.quota) is not None:
+        used = f"{size(quota.there_bytes)} are there, {size(quota.coming_bytes)} on their way"
+        click.echo(f"  quota: {size(quota.limit_bytes)}; {used}")
     return DONE
 
 
 @command.command("edit")
 @click.argument("name", metavar="NAME")
 @with_options(SAID)
+@click.option(
+    "--quota",
+    metavar="SIZE",
+    help='How much it may hold, like "10TB"; "none" for any amount. More is not copied to it.',
+)
 @with_options(DATA)
 @json_option
 def edit(name: str, **given: Any) -> int:
     """Change what is said of the storage NAME; its disks may be away. `add` changes its ways."""
+    if given["quota"] is not None:
+        limit = None if given["quota"] == "none" else parse_size(given["quota"])
+        set_quota(data_settings(given), name, limit)
     changed = edit_storage(
         data_settings(given),
         name,

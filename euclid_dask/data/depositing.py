@@ -103,7 +103,9 @@ class Depositor:
         if self._storage.one_writer:
             raise InputError(
                 f"{storage} can only be written by one process at a time",
-                hint="put it into another storage, and have it copied: euclid-dask replicate",
+                hint="register the files where they lie (euclid-dask ingest) or put them into "
+                "another storage, and have a mover copy them, which takes its turn: "
+                f"euclid-dask replicate NAME... --to {storage}",
             )
         self._target("x", "x")  # there is a way
 
@@ -111,7 +113,8 @@ class Depositor:
         """Refuse what can be seen to be wrong before anything is copied.
 
         Raises:
-            InputError: Files lie in the storage already, or their names are taken.
+            InputError: Files lie in the storage already, their names are taken, or the quota of
+                the storage has no room for them.
         """
         root = local_root(self._target("x", "x").access)
         known = self._registry.files([one.name for one in found.files])
@@ -130,6 +133,17 @@ class Depositor:
                 "nothing was put:\n" + "\n".join(f"  {one}" for one in problems),
                 hint="a name never gets other content",
             )
+        self._check_room(found)
+
+    def _check_room(self, found: Find) -> None:
+        name = self._storage.name
+        there = self._registry.locate([one.name for one in found.files], frozenset(ReplicaState))
+        new = {
+            one.name: one.size
+            for one in found.files
+            if name not in {replica.storage for replica in there[one.name]}
+        }
+        self._registry.quotas.refuse_overfull(name, sum(new.values()))
 
     def put(self, found: Find) -> Put:
         """Copy and register files and products; return what became of them."""

@@ -49,7 +49,7 @@ class Ruling:
     def __init__(
         self, registry: Registry, free_bytes: Mapping[str, int] = MappingProxyType({})
     ) -> None:
-        """Take a registry, and the room that is left in storages, by name, where it is known."""
+        """Take a registry, and the room in storages, by name, where it is known; or by quotas."""
         self._registry = registry
         self._rules = registry.rules
         self._free = free_bytes
@@ -99,7 +99,8 @@ class Ruling:
             self._rules.reviewed(rule)
             return ruled
         storages = self._registry.storages.all()
-        owing = Owing(self._registry.database, rule, storages, with_coming=bool(self._free))
+        has_limits = bool(self._free or self._registry.quotas.all())
+        owing = Owing(self._registry.database, rule, storages, with_coming=has_limits)
         ruled = self._apply(rule, None, owing=owing)
         files, missing = owing.counts()
         return replace(ruled, files=files, missing=missing)
@@ -113,7 +114,8 @@ class Ruling:
         is_dry: bool = False,
     ) -> Ruled:
         """Apply a rule to some files, to those that it owes copies, or to all, page by page."""
-        free = dict(self._free)
+        quotas = self._registry.quotas.all()
+        free = {**{name: one.free_bytes for name, one in quotas.items()}, **self._free}
         ruled: list[Ruled] = []
         released = 0
         with Seen() as seen:

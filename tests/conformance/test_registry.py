@@ -48,6 +48,7 @@ from euclid_dask.data.registry.deletions import Deletions
 from euclid_dask.data.registry.engine import Database
 from euclid_dask.data.registry.holdings import Holdings
 from euclid_dask.data.registry.pins import Pins
+from euclid_dask.data.registry.quotas import Quota
 from euclid_dask.data.registry.schema import metadata
 from euclid_dask.data.registry.transfers import Transfers
 from euclid_dask.data.states import ReplicaCue
@@ -1098,6 +1099,50 @@ def test_the_texts_of_the_archives_clients_find_the_right_samples(
 ) -> None:
     rows = samples.find(parse_query(query))
     assert {row.xml for row in rows} == {f"{name}.xml" for name in expected.split()}
+
+
+# -- quotas
+
+
+def test_copies_that_a_quota_has_no_room_for_are_not_queued(registry: Registry) -> None:
+    names = ["a.fits", "b.fits", "c.fits"]
+    add(registry, names=names)
+    size = a_file("a.fits").size
+    add(registry, "B", ["b0.fits"])
+    registry.quotas.put("B", 3 * size)
+    registry.transfers.enqueue([("a.fits", "B")])
+    assert registry.quotas.all() == {
+        "B": Quota(limit_bytes=3 * size, there_bytes=size, coming_bytes=size)
+    }
+    registry.transfers.enqueue([("a.fits", "B")])  # is on its way
+    with pytest.raises(InputError, match=f"B may hold .* {size:,} bytes are free: {2 * size:,}"):
+        registry.transfers.enqueue([("b.fits", "B"), ("c.fits", "B")])
+    registry.transfers.enqueue([("b.fits", "B"), ("c.fits", "C")])
+    with pytest.raises(InputError, match="0 bytes are free"):
+        registry.transfers.enqueue([("c.fits", "B")])
+    registry.quotas.put("B", None)
+    registry.transfers.enqueue([("c.fits", "B")])
+    assert registry.quotas.all() == {}
+    with pytest.raises(InputError, match="no storage"):
+        registry.quotas.put("nowhere", 1)
+
+
+def test_two_that_queue_at_once_keep_a_quota(address: str) -> None:
+    names = [f"f{number}.fits" for number in range(12)]
+    with Registry(address) as one, Registry(address) as other:
+        for name in "AB":
+            one.storages.put(Storage(name=name, marker=name))
+        add(one, names=names)
+        size = a_file("a.fits").size
+        one.quotas.put("B", 5 * size)
+
+        def asking(mine: Registry, name: str) -> Callable[[], None]:
+            return lambda: mine.transfers.enqueue([(name, "B")])
+
+        some = [asking((one, other)[n % 2], name) for n, name in enumerate(names)]
+        told = in_parallel(some)
+        assert [str(one) for one in told].count("None") == 5
+        assert one.quotas.all()["B"].free_bytes == 0
 
 
 # -- the databases

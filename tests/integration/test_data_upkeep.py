@@ -62,6 +62,30 @@ def test_a_mover_applies_rules_to_files_that_came_without_one(centre: Centre) ->
     assert "has ended" in centre.refused("rule", "add", "tape", "--name", "*", "--places", "*")
 
 
+def test_a_quota_is_kept_by_all_that_copy_and_why_tells_of_it(centre: Centre) -> None:
+    centre.told("storage", "edit", "T", "--quota", "1kB")
+    told = centre.told("storage", "show", "T")
+    assert told["quota"] == {"limit_bytes": 1000, "there_bytes": 0, "coming_bytes": 0}
+    tape = ("rule", "add", "tape", "--name", "*.fits", "--places", "tier=tape")
+    (stuck,) = centre.told(*tape, code=1)["stuck"]
+    assert (len(stuck["files"]), "too little room" in stuck["reason"]) == (1, True)
+    assert centre.told("move", "--once")["drained"]["done"] == 1
+    assert (
+        "quota: 1 kB; 600 B are there, 0 B on their way"
+        in centre.call("storage", "show", "T").stdout
+    )
+    (left,) = (name for name in ("EUC_1.fits", "EUC_2.fits") if "T" not in centre.places(name))
+    assert "too little room" in centre.call("why", left).stdout
+    assert "400 bytes are free: 600 bytes more" in centre.refused("replicate", left, "--to", "T")
+    (centre.folder / "new.fits").write_bytes(CONTENT)
+    put = ("put", str(centre.folder / "new.fits"), "--to", "T")
+    assert "400 bytes are free: 600 bytes more" in centre.refused(*put)
+    assert "not a size" in centre.refused("storage", "edit", "T", "--quota", "much")
+    centre.told("storage", "edit", "T", "--quota", "none")
+    assert centre.told("move", "--once")["drained"]["done"] == 1
+    assert centre.told("put", str(centre.folder / "new.fits"), "--to", "T")["copied"]
+
+
 def test_a_rule_that_cannot_be_met_says_why(centre: Centre) -> None:
     words = ("rule", "add", "far", "--name", "*.fits", "--places", "country=IT")
     told = centre.told(*words, code=1)

@@ -20,6 +20,7 @@ from euclid_dask.data.registry.files import put_files, read_files
 from euclid_dask.data.registry.finding import find, types, value_paths
 from euclid_dask.data.registry.pins import Pins
 from euclid_dask.data.registry.products import named_by, put_products, read_products
+from euclid_dask.data.registry.quotas import Quotas
 from euclid_dask.data.registry.replicas import change, put_replicas, read_replicas
 from euclid_dask.data.registry.rows import where_in
 from euclid_dask.data.registry.rules import Rules
@@ -47,6 +48,7 @@ class Registry:
         self.transfers = Transfers(self.database)
         self.deletions = Deletions(self.database)
         self.pins = Pins(self.database)
+        self.quotas = Quotas(self.database)
         self.rules = Rules(self.database)
         self.unruled = Unruled(self.database)
 

@@ -32,6 +32,7 @@ from euclid_dask.data.registry.claims import Reach, take
 from euclid_dask.data.registry.engine import Database
 from euclid_dask.data.registry.events import Change, record, record_all
 from euclid_dask.data.registry.files import put_checksums
+from euclid_dask.data.registry.quotas import refuse_overfull
 from euclid_dask.data.registry.replicas import put_replicas
 from euclid_dask.data.registry.rows import (
     AnyRow,
@@ -80,8 +81,8 @@ class Transfers:
         What is there, or on its way, is not asked for again.
 
         Raises:
-            InputError: A file or storage is not known, no replica of the file can be read, or one
-                that cannot is in the way.
+            InputError: A file or storage is not known, no replica of the file can be read, one
+                that cannot is in the way, or the quota of a storage has no room for them.
         """
         self._database.write(lambda it: _enqueue(it, wanted, priority))
 
@@ -247,7 +248,9 @@ def _enqueue(connection: Connection, wanted: Sequence[tuple[str, str]], priority
                 "in its place",
                 hint="have it checked, or removed first",
             )
-    _insert(connection, sorted(new - asked), priority)
+    fresh = sorted(new - asked)
+    refuse_overfull(connection, fresh, {row.id: row.size for row in rows.values()})
+    _insert(connection, fresh, priority)
 
 
 def _insert(connection: Connection, keys: Sequence[tuple[int, int]], priority: int) -> None:
