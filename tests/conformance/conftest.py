@@ -15,6 +15,8 @@ from typing import Any
 import file_servers
 import pytest
 from file_servers import FileServer
+from postgresql import postgresql
+from registries import Addresses, on_postgresql, on_sqlite
 
 from euclid_dask.core.attempts import InputArgument, Order, OutputArgument, Place
 from euclid_dask.core.events import PilotJoined
@@ -299,6 +301,19 @@ def wait_until() -> Callable[..., None]:
 @pytest.fixture
 def find_living() -> Callable[[str], list[int]]:
     return living
+
+
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Addresses:
+    """Return a maker of registries on SQLite."""
+    return on_sqlite(tmp_path_factory.mktemp("registries"))
+
+
+@pytest.fixture(scope="session")
+def server_addresses() -> Iterator[Addresses]:
+    """Return a maker of registries on PostgreSQL, on a server that tests may not harm."""
+    with postgresql() as running:
+        yield on_postgresql(running)
 
 
 @pytest.fixture(scope="session")

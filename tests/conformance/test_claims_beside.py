@@ -4,25 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 from plans import steps
-from postgresql import postgresql
-from registries import Addresses, on_postgresql, on_sqlite
+from registries import Addresses
 
 from euclid_dask.data.model import File, Replica, Storage
 from euclid_dask.data.registry import Registry
 
-WAITING = 1500
+WAITING = 500
 LEASE_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Addresses:
-    return on_sqlite(tmp_path_factory.mktemp("registries"))
-
-
-@pytest.fixture(scope="module")
-def server_addresses() -> Iterator[Addresses]:
-    with postgresql() as running:
-        yield on_postgresql(running)
 
 
 @pytest.fixture(params=["sqlite", "server_addresses"])
@@ -61,4 +49,4 @@ def test_what_waits_for_a_paused_storage_is_not_read(registry: Registry) -> None
     with steps() as took:
         assert len(registry.transfers.claim("mover", 4, LEASE_S, None, ["A"])) == 1
         assert registry.transfers.claim("mover", 4, LEASE_S) == []
-    assert sum(took) * 100 < WAITING
+    assert sum(took) * 100 < WAITING, took

@@ -10,8 +10,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 from plans import scans
-from postgresql import postgresql
-from registries import Addresses, on_postgresql, on_sqlite
+from registries import Addresses
 
 from euclid_dask.core.values import replace
 from euclid_dask.data import ruling as ruling_module
@@ -52,17 +51,6 @@ RULES = (
         prefer=("D",),
     ),
 )
-
-
-@pytest.fixture(scope="module")
-def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Addresses:
-    return on_sqlite(tmp_path_factory.mktemp("registries"))
-
-
-@pytest.fixture(scope="module")
-def server_addresses() -> Iterator[Addresses]:
-    with postgresql() as running:
-        yield on_postgresql(running)
 
 
 @pytest.fixture(params=["sqlite", "server_addresses"])
@@ -226,7 +214,11 @@ class World:
             } | ({"": "stuck"} if name in stuck else {})
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize(
+    ("registry", "seed"),
+    [*(("sqlite", seed) for seed in range(SEEDS)), ("server_addresses", SEEDS)],
+    indirect=["registry"],
+)
 def test_a_pass_does_what_looking_at_all_files_would(
     registry: Registry, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from plans import written
-from postgresql import postgresql
-from registries import Addresses, on_postgresql, on_sqlite
+from registries import Addresses
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import (
@@ -25,17 +24,6 @@ from euclid_dask.data.registry.targets import TargetState
 from euclid_dask.data.rules import Grouping, Rule, Selector, Target
 from euclid_dask.data.ruling import Ruling
 from euclid_dask.data.states import ReplicaCue
-
-
-@pytest.fixture(scope="module")
-def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Addresses:
-    return on_sqlite(tmp_path_factory.mktemp("registries"))
-
-
-@pytest.fixture(scope="module")
-def server_addresses() -> Iterator[Addresses]:
-    with postgresql() as running:
-        yield on_postgresql(running)
 
 
 @pytest.fixture(params=["sqlite", "server_addresses"])
