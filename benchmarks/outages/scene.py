@@ -11,7 +11,15 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from benchmarks.outages.check import Blow, Mark, Verdict, judge, read_events, read_marks
+from benchmarks.outages.check import (
+    Attempt,
+    Blow,
+    Mark,
+    Verdict,
+    judge,
+    read_events,
+    read_marks,
+)
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "tools"))
@@ -265,9 +273,17 @@ class Scene:
     # ---- what there is to disturb
 
     def busy_pilot(self) -> str:
-        """Return a pilot on which a task runs."""
-        ended = {mark.attempt for mark in self.marks() if mark.what == "end"}
-        return self.pilot_of(*[m.attempt for m in self.marks() if m.attempt not in ended][-1])
+        """Return a pilot on which a task runs, as soon as one does."""
+        running: list[Attempt] = []
+
+        def looked() -> bool:
+            marks = self.marks()
+            ended = {mark.attempt for mark in marks if mark.what == "end"}
+            running.extend(mark.attempt for mark in marks if mark.attempt not in ended)
+            return bool(running)
+
+        wait_for(looked, self.runner)
+        return self.pilot_of(*running[-1])
 
     def pilot_of(self, task: str, attempt: int) -> str:
         """Return the pilot that an attempt was given to."""
