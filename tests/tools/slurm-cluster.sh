@@ -15,7 +15,7 @@
 set -u
 D=${SLURM_TEST_DIR:?} PORT0=${PORT0:?}
 NODES=${NODES:-3} CPUS=${CPUS:-2} MEM=${MEM:-4000}
-KILLWAIT=${KILLWAIT:-2} MINJOBAGE=${MINJOBAGE:-300} TIMEOUT_NODE=${TIMEOUT_NODE:-20}
+KILLWAIT=${KILLWAIT:-5} MINJOBAGE=${MINJOBAGE:-300} TIMEOUT_NODE=${TIMEOUT_NODE:-20}
 H=$(hostname -s) ADDR=${ADDR:-127.0.0.1}
 export SLURM_CONF=$D/slurm.conf
 SPANK=/usr/lib/$(uname -m)-linux-gnu/slurm-wlm/spank_pbs.so
