@@ -82,9 +82,9 @@ class PostgreSQL:
         raise AssertionError(f"PostgreSQL does not start: {log.read_text()[-2000:]}")
 
     def stop(self) -> None:
-        """Stop the server; it breaks all connections."""
+        """Stop the server for good: it breaks all connections, and writes nothing any more."""
         if self._server is not None:
-            self._server.send_signal(signal.SIGINT)
+            self._server.send_signal(signal.SIGQUIT)
             self._server.wait(_PATIENCE_S)
 
     def crash(self) -> None:
