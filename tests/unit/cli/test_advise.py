@@ -10,7 +10,7 @@ DEFS = """\
 from euclid_dask import ComputingResources, Executable, Output
 
 nap = Executable(
-    "sh -c 'sleep 0.2; echo > nap/done.txt'",
+    "sh -c 'sleep 0.5; echo > nap/done.txt'",
     outputs=[Output("done", mime_type="txt")],
     resources=ComputingResources(cores=1, ram=0.9, walltime=2.0),  # generous
 )
