@@ -95,7 +95,7 @@ def _start_locked(
     made = workspace.create()
     lock = Lock.take(workspace)
     try:
-        with workspace.unless_refused(made):
+        with workspace.unless_refused(made, lock):
             return _start(request, workspace, lock, clock, software)
     except BaseException:
         lock.release()

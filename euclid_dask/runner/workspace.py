@@ -139,19 +139,19 @@ class Workspace:
         return made
 
     @contextmanager
-    def unless_refused(self, made: Sequence[Path]) -> Iterator[None]:
-        """Remove the folders that `create` made, and our lock there, if what follows is refused.
+    def unless_refused(self, made: Sequence[Path], lock: "Lock | None" = None) -> Iterator[None]:
+        """Remove the folders that `create` made, and our own `lock`, if what follows is refused.
 
-        They stay if there is anything else.
+        They stay if there is anything else, as the lock of another.
         """
         try:
             yield
         except (EuclidDaskError, UnicodeEncodeError):
             with suppress(OSError):
-                if made and {path.name for path in self.records.iterdir()} <= {LOCK}:
-                    (self.records / LOCK).unlink(missing_ok=True)
-                    for folder in made:
-                        folder.rmdir()
+                if made and lock and {path.name for path in self.records.iterdir()} == {LOCK}:
+                    (self.records / LOCK).unlink()
+                for folder in made:
+                    folder.rmdir()
             raise
 
 

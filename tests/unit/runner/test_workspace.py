@@ -102,6 +102,19 @@ def test_a_lock_that_is_removed_while_it_is_taken_is_taken_anew(
     lock.release()
 
 
+def test_who_is_refused_without_the_lock_leaves_that_of_another(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    made = workspace.create()
+    lock = Lock.take(workspace)
+    with pytest.raises(InputError), workspace.unless_refused(made):
+        raise InputError("no")
+    assert is_locked(workspace)
+    with pytest.raises(InputError), workspace.unless_refused(made, lock):
+        raise InputError("no")
+    assert list(tmp_path.iterdir()) == []
+    lock.release()
+
+
 def test_a_lock_cannot_be_taken_without_a_workdir(tmp_path: Path) -> None:
     assert not is_locked(Workspace(tmp_path / "none"))
     with pytest.raises(WorkdirError):
