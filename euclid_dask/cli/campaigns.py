@@ -36,8 +36,6 @@ from euclid_dask.runner.start import RunRequest
 if TYPE_CHECKING:
     from euclid_dask.api import RunnerPlace
 
-AT_ONCE_AT_SITE: Final = 4
-"""Groups that run at once at a site: their runners do little, and share nothing but its queue."""
 _NOT_OF_A_GROUP: Final = frozenset(
     {"only", "at_once", "workdir", "quiet", "as_json", "dry_run", "cores", "ram"}
 )
@@ -88,13 +86,14 @@ def refuse_odd(given: Mapping[str, Any]) -> None:
 def carry_out(context: click.Context, call: Mapping[str, Any], settings: Settings) -> int:
     """Run the groups, some at once, or list them in a dry run; return the exit code."""
     given = context.params
-    shared = _shared(settings, given["at_once"] or 1)
-    plan = plan_campaign(given["script"], grouping_of(given), settings=shared, **call)
+    plan = plan_campaign(given["script"], grouping_of(given), settings=settings, **call)
+    at_once = min(given["at_once"] or 1, _left(plan, settings))
+    shared = _shared(settings, at_once)
+    if shared is not settings:
+        read_call(given["script"], settings=shared, **call)  # refuses what needs more than a share
     if given["dry_run"]:
         _tell(plan, plan.rows(), "ok", as_json=given["as_json"])
         return DONE
-    usual = min(AT_ONCE_AT_SITE, len(plan.campaign.groups)) if settings.site else 1
-    at_once = given["at_once"] or usual
     if at_once == 1 and not given["spare_pilots"]:
         rows = run_campaign(
             plan,
@@ -102,15 +101,12 @@ def carry_out(context: click.Context, call: Mapping[str, Any], settings: Setting
             carry_out=lambda run, chosen: _carried_out(run, chosen, given),
             watch=lambda row, number: _begin(plan, row, number, given),
         )
-    else:
-        rows = _at_once(context, plan, shared, at_once)
-    return _told(plan, rows, given)
+        return _told(plan, rows, given)
+    return _at_once(context, plan, shared, at_once)
 
 
-def _at_once(
-    context: click.Context, plan: CampaignPlan, settings: Settings, at_once: int
-) -> list[Row]:
-    """Run each group in a process of its own."""
+def _at_once(context: click.Context, plan: CampaignPlan, settings: Settings, at_once: int) -> int:
+    """Run each group in a process of its own; return the exit code."""
     given = context.params
     words = ["--json", "--quiet", f"--workdir={plan.folder}", *words_of(context, _NOT_OF_A_GROUP)]
     if settings.cores is not None:
@@ -120,12 +116,19 @@ def _at_once(
         [*words, "--", given["script"], *given["ports"]], lambda row: _end(row, given)
     )
     with processes.passing_signals():
-        return carry_out_groups(
+        rows = carry_out_groups(
             plan,
             processes.carry_out,
             watch=lambda row, number: _begin(plan, row, number, given),
             at_once=at_once,
         )
+    return _told(plan, rows, given, interrupted=processes.interrupted)
+
+
+def _left(plan: CampaignPlan, settings: Settings) -> int:
+    """Return how many groups are left to run; 1 if there are none."""
+    over = {"incomplete"} if settings.fresh else {"incomplete", "done"}
+    return max(1, sum(row.state not in over for row in plan.rows()))
 
 
 def _shared(settings: Settings, at_once: int) -> Settings:
@@ -175,10 +178,13 @@ def carry_out_one(
     return _told(plan, [row], given)
 
 
-def _told(plan: CampaignPlan, rows: Sequence[Row], given: Mapping[str, Any]) -> int:
+def _told(
+    plan: CampaignPlan, rows: Sequence[Row], given: Mapping[str, Any], *, interrupted: bool = False
+) -> int:
     """Print how groups stand; return the exit code."""
     states = {row.state for row in rows}
-    state = "cancelled" if "cancelled" in states else "done" if states == {"done"} else "failed"
+    cut = interrupted or "cancelled" in states
+    state = "done" if states == {"done"} else "cancelled" if cut else "failed"
     _tell(plan, rows, state, as_json=given["as_json"])
     return {"done": DONE, "cancelled": INTERRUPTED}.get(state, FAILED)
 

@@ -2,6 +2,7 @@
 
 Rule 1: a process ends with the one that started it: its stdin is a pipe that nobody writes to.
 Rule 2: a signal is passed on, and no other group is begun after it.
+Rule 3: what a process does not tell after a signal is that it was cancelled, before its run began.
 """
 
 import json
@@ -15,10 +16,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from euclid_dask.api.campaigns import Row
+from euclid_dask.cli.exits import INTERRUPTED
 from euclid_dask.data.grouping import Group
+
+_INTERRUPTED: Final = frozenset(
+    {INTERRUPTED, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}  # a batch system may signal all
+)
 
 
 class GroupProcesses:
@@ -30,13 +36,25 @@ class GroupProcesses:
         self._living: set[subprocess.Popen[str]] = set()
         self._signal: int | None = None
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal came."""
+        return self._signal is not None
+
     def carry_out(self, group: Group) -> Row:
         """Have a process carry out the run of a group; return how it stands in the end."""
-        if self._signal is not None:
+        if self.interrupted:
             return Row(group=group, state="planned")
-        row = _row(group, *self._ended(f"--only={group.folder}"))
+        code, stdout, stderr = self._ended(f"--only={group.folder}")
+        row = _row(group, stdout) or self._untold(group, code, stderr)
         self._tell(row)
         return row
+
+    def _untold(self, group: Group, code: int, stderr: str) -> Row:
+        if self.interrupted or code in _INTERRUPTED:
+            return Row(group=group, state="cancelled")
+        last = (stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return Row(group=group, state="failed", error=f"its process ended with {code}: {last}")
 
     def _ended(self, only: str) -> tuple[int, str, str]:
         line = [sys.executable, "-m", "euclid_dask", "run", only, *self._words]
@@ -82,8 +100,8 @@ class GroupProcesses:
             process.send_signal(number)
 
 
-def _row(group: Group, code: int, stdout: str, stderr: str) -> Row:
-    """Return what a process told of its group; why there is nothing, if it told nothing."""
+def _row(group: Group, stdout: str) -> Row | None:
+    """Return what a process told of its group, None if it told nothing."""
     told: dict[str, Any] = {}
     with suppress(ValueError, IndexError):
         told = json.loads(stdout.splitlines()[-1])
@@ -95,8 +113,7 @@ def _row(group: Group, code: int, stdout: str, stderr: str) -> Row:
         )
     if error := told.get("error"):
         return Row(group=group, state="refused", error=error["message"])
-    last = (stderr.strip().splitlines() or ["it said nothing"])[-1]
-    return Row(group=group, state="failed", error=f"its process ended with {code}: {last}")
+    return None
 
 
 def end_with_parent() -> None:

@@ -85,8 +85,9 @@ GROUPING: Final[Sequence[Option[Any]]] = (
         "--at-once",
         type=click.IntRange(min=1),
         metavar="N",
-        help="How many groups run at once, each in a process of its own: at a site 4 if nothing "
-        "is said, else 1. On this machine they share its cores and RAM.",
+        help="How many groups run at once, each in a process of its own; 1 if nothing is said. On "
+        "this machine they share its cores and RAM. At a site each has pilots of its own, up to "
+        "the limits of the site: all together N times as many.",
     ),
 )
 EXECUTION: Final[Sequence[Option[Any]]] = (

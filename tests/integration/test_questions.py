@@ -25,6 +25,7 @@ from euclid_dask.api.campaigns import Grouping, plan_campaign, run_campaign
 from euclid_dask.api.copies import Progress
 from euclid_dask.api.data import DataSettings, Way, add_storage, ingest
 from euclid_dask.api.lineage import known
+from euclid_dask.cli import campaigns
 from euclid_dask.cli.app import app
 from euclid_dask.core.errors import EuclidDaskError, InputError
 from euclid_dask.data.model import ReplicaState
@@ -487,6 +488,65 @@ def test_an_interrupt_is_passed_on_to_groups_that_run_at_once(store: Store) -> N
     assert [one["state"] for one in told["groups"]] == ["cancelled", "cancelled", "planned"]
 
 
+def test_an_interrupt_before_runs_begin_cancels_and_is_no_failure(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = store.folder / "python"  # in place of that of a group, which is staging
+    process.write_text("#!/bin/sh\nkill -TERM $PPID\nkill -TERM $$\n")
+    process.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(process))
+    found = call(*CAMPAIGN, *BY, *AT_ONCE, "--json")
+    assert found.exit_code == 130, found.output
+    told = json.loads(found.stdout)
+    assert told["state"] == "cancelled"
+    assert {one["state"] for one in told["groups"]} <= {"cancelled", "planned"}
+    assert {one["error"] for one in told["groups"]} == {""}
+
+
+def test_an_interrupt_after_which_no_group_is_begun_is_no_failure(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"state": "done", "run": "r", "outputs": {}, "error": ""}
+    process = store.folder / "python"  # in place of that of a group, whose run is just done
+    told = json.dumps({"groups": [row]})
+    process.write_text(f"#!/bin/sh\ntrap '' TERM\nkill -TERM $PPID\necho '{told}'\n")
+    process.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(process))
+    found = call(*CAMPAIGN, *BY, "--at-once=1", "--spare-pilots", "--json", "--executor=inline")
+    assert found.exit_code == 130, found.output
+    states = [one["state"] for one in json.loads(found.stdout)["groups"]]
+    assert states == ["done", "planned"]
+
+
+def test_the_limits_of_a_site_are_those_of_a_campaign_if_nothing_is_said(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (store.folder / "site.toml").write_text(SITE.format(folder=store.folder))
+    carried_out = list[object]()
+    monkeypatch.setattr(
+        campaigns, "run_campaign", lambda plan, *_, **__: carried_out.append(1) or plan.rows()
+    )
+    monkeypatch.setattr(
+        campaigns,
+        "carry_out_groups",
+        lambda plan, *_, at_once, **__: carried_out.append(at_once) or plan.rows(),
+    )
+    call(*CAMPAIGN, *BY, "--site", "site.toml")
+    call(*CAMPAIGN, *BY, "--site", "site.toml", "--at-once", "2")
+    assert carried_out == [1, 2]
+
+
+def test_cores_are_shared_by_the_groups_that_are_left(store: Store) -> None:
+    needs = "resources=ComputingResources(cores=2, ram=0.1), inputs=["
+    script = SCRIPT.replace("import Exe", "import ComputingResources, Exe")
+    (store.folder / "many.py").write_text(script.replace("inputs=[", needs))
+    planned = (*CAMPAIGN, *BY, "--dry-run", "--cores")
+    assert call(*planned, "4", "--at-once", "8").exit_code == 0
+    refused = call(*planned, "3", "--at-once", "2")
+    assert refused.exit_code == 2
+    assert "2 cores" in refused.stderr
+
+
 def until(holds: Callable[[], bool]) -> None:
     """Wait until something holds, for two minutes."""
     end_s = time.monotonic() + 120
@@ -551,8 +611,8 @@ def test_a_group_without_products_for_a_port_is_told_and_not_run(store: Store) -
         (("frames=query: DpdVisRawFrame", "--link=frames="), "without --group-by"),
         (("frames=query: DpdVisRawFrame", "--at-once=2"), "without --group-by"),
         (
-            ("frames=query: DpdVisRawFrame", *BY, "--at-once=3", "--cores=2"),
-            "there are 2 cores, less than one for each run",
+            ("frames=query: DpdVisRawFrame", *BY, "--at-once=2", "--cores=1"),
+            "there are 1 cores, less than one for each run",
         ),
     ],
 )
