@@ -387,6 +387,32 @@ def test_our_own_scheduler_holds_back_that_a_worker_may_forget_something() -> No
     assert heard == ["forget", "echo"]
 
 
+@pytest.mark.parametrize("when", ["before it goes", "when it is gone"])
+def test_our_own_scheduler_holds_nothing_back_for_a_worker_that_is_gone(when: str) -> None:
+    forget = {"op": "free-keys", "keys": ["x"], "stimulus_id": "test"}
+    sent: list[str] = []
+
+    class Stream:
+        def send(self, *messages: Any) -> None:
+            sent.extend(message["op"] for message in messages)
+
+    async def go_and_join_again() -> None:
+        async with PilotScheduler(host="127.0.0.1", dashboard_address="127.0.0.1:0") as scheduler:
+            async with Worker(scheduler.address, dashboard_address="127.0.0.1:0") as worker:
+                if when == "before it goes":
+                    scheduler.send_all({}, {worker.address: [forget]})
+            while scheduler.workers:  # noqa: ASYNC110 - Dask tells nobody
+                await asyncio.sleep(0.01)
+            if when == "when it is gone":
+                scheduler.send_all({}, {worker.address: [forget]})
+            scheduler.stream_comms[worker.address] = Stream()  # another one at its address
+            scheduler.send_all({}, {worker.address: [{"op": "echo"}]})
+            del scheduler.stream_comms[worker.address]
+
+    asyncio.run(go_and_join_again())
+    assert sent == ["echo"]
+
+
 def test_garbage_is_looked_for_seldom_while_our_own_scheduler_is_there(
     bench: Any, supervised: Server
 ) -> None:
