@@ -33,7 +33,7 @@ from euclid_dask.sim.files import ListsOnly
 
 JOINING = 50
 """So many connect at once."""
-SEND_S = 0.005
+SEND_S = 0.002
 """As long as Dask's workers hold messages back."""
 OURS = "euclid-dask-"
 """How the name of the plugin begins that announces pilots; the topic of their news follows."""
@@ -51,7 +51,6 @@ class Crowd:
         self.all_joined = asyncio.Event()
         self.files = ListsOnly()
         self.lists = {"items": tuple(f"data/{n}.xml" for n in range(options.entries))}
-        self.beat_s = 1.0
 
     async def live(self) -> None:
         """Join, then answer until the scheduler goes."""
@@ -64,14 +63,18 @@ class Crowd:
         beating.cancel()
 
     async def _beat(self, pilots: "list[Pilot]") -> None:
-        """Send every pilot's heartbeat in turn; over one connection, as the cost is the same."""
+        """Send every pilot's heartbeat in turn; over one connection, as the cost is the same.
+
+        The first ones go at once: Dask's workers send them a second after they have joined.
+        """
         comm = await connect(self.address, **self.security)
+        pause_s = 0.0
         while True:
             for pilot in pilots:
                 await comm.write(pilot.heartbeat())
                 answer = await comm.read()
-                self.beat_s = answer["heartbeat-interval"]
-                await asyncio.sleep(self.beat_s / len(pilots))
+                await asyncio.sleep(pause_s)
+            pause_s = answer["heartbeat-interval"] / len(pilots)
 
     def duration_s(self, order: Order) -> float:
         """Draw how long an attempt takes."""
@@ -101,7 +104,6 @@ class Pilot:
             await self._comm.write(self._registration())
             answer = await self._comm.read()
         assert answer["status"] == "OK", answer
-        self._crowd.beat_s = answer["heartbeat-interval"]
         (self._topic,) = (
             name.removeprefix(OURS) for name in answer["worker-plugins"] if name.startswith(OURS)
         )

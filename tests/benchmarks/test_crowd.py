@@ -1,12 +1,41 @@
 """Pilots that only speak, with the real scheduler: the run ends, whatever it took."""
 
+import asyncio
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from benchmarks import fake_pilots
 from benchmarks.machine import ROOT
+
+
+def test_every_pilot_sends_a_first_heartbeat_at_once(monkeypatch):
+    heard = []
+
+    class Comm:
+        async def write(self, message):
+            heard.append(message)
+
+        async def read(self):
+            return {"heartbeat-interval": 1e6}
+
+    async def connect(address, **security):
+        return Comm()
+
+    async def beat():
+        pilots = [SimpleNamespace(heartbeat=lambda number=number: number) for number in range(3)]
+        crowd = SimpleNamespace(address="", security={})
+        beating = asyncio.create_task(fake_pilots.Crowd._beat(crowd, pilots))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        beating.cancel()
+
+    monkeypatch.setattr(fake_pilots, "connect", connect)
+    asyncio.run(beat())
+    assert heard[:3] == [0, 1, 2]
 
 
 @pytest.mark.dask
