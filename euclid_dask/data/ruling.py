@@ -96,7 +96,7 @@ class Ruling:
         rule = kept.rule
         if kept.is_stale:
             ruled = self._apply(rule, None)
-            self._rules.reviewed(rule)
+            self._rules.reviewed(kept)
             return ruled
         storages = self._registry.storages.all()
         has_limits = bool(self._free or self._registry.quotas.all())

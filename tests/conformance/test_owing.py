@@ -20,6 +20,7 @@ from euclid_dask.data.model import (
     FileReference,
     FileState,
     Product,
+    ProductValue,
     Replica,
     ReplicaState,
     Storage,
@@ -43,6 +44,7 @@ RULES = (
         copies=2,
         grouping=Grouping.PRODUCT,
     ),
+    Rule(name="not_bad", select=Selector(query="DpdX where Data.Q != 'BAD'"), places="*"),
     Rule(
         name="with_others",
         select=Selector(names=("b*",)),
@@ -77,6 +79,7 @@ class World:
         self.registry = registry
         self.chance = random.Random(seed)
         self.groups: dict[str, str] = {}  # by file, the product that names it
+        self.qualities: dict[str, str] = {}  # by product, its value
         self.rules = {rule.name: rule for rule in RULES}
 
     def step(self) -> None:
@@ -115,6 +118,21 @@ class World:
         self.groups |= dict.fromkeys(new, product.product_id if is_product else "")
         if self.chance.random() < 0.5:
             Ruling(self.registry).take(new)
+
+    def add_value(self) -> None:
+        """Register a product again, with a value that it had not."""
+        products = {one: xml for xml, one in self.groups.items() if one and xml.endswith(".xml")}
+        if not products.keys() - self.qualities:
+            return
+        key = self.chance.choice(sorted(products.keys() - self.qualities))
+        xml = products[key]
+        quality = self.chance.choice(["GOOD", "BAD"])
+        known = self.registry.products([key])[key]
+        names = [xml, *(one.name for one in known.files)]
+        if all(it.state is FileState.COMMITTED for it in self.registry.files(names).values()):
+            value = ProductValue(path="Data.Q", ordinal=0, text=quality)
+            self.registry.register(products={xml: replace(known, values=(value,))})
+            self.qualities[key] = quality
 
     def arrive(self) -> None:
         active = self.registry.transfers.active()
@@ -176,13 +194,18 @@ class World:
                 Wanted(file=one.name, size=one.size, group=self.groups[one.name])
                 for one in self.registry.files(list(self.groups)).values()
                 if one.state is FileState.COMMITTED
-                and (not rule.select.query or self.groups[one.name])
+                and self.is_found(rule.select.query, self.groups[one.name])
                 and any(fnmatchcase(one.name, it) for it in rule.select.names or "*")
             ],
             [Room(storage=one) for one in self.registry.storages.all()],
             held,
             self.registry.rules.targets(rule.name),
         )
+
+    def is_found(self, query: str, product: str) -> bool:
+        if "Data.Q" in query:  # which nothing is found by before there is one
+            return bool(self.qualities and product and self.qualities.get(product) != "BAD")
+        return bool(product or not query)
 
     def check(self, ruled: Ruled, expected: Placement) -> None:
         """Compare what a rule did with what it should have wanted."""
@@ -228,6 +251,7 @@ def test_a_pass_does_what_looking_at_all_files_would(
     for _ in range(STEPS):
         for _ in range(3):
             world.step()
+        world.add_value()
         for name, rule in sorted(world.rules.items()):
             expected = world.expected(rule)
             world.check(Ruling(registry).apply(name), expected)

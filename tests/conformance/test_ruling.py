@@ -7,6 +7,7 @@ from plans import written
 from registries import Addresses
 
 from euclid_dask.core.errors import InputError
+from euclid_dask.core.values import replace
 from euclid_dask.data.model import (
     Checksum,
     DeletionState,
@@ -128,6 +129,39 @@ def test_products_are_selected_by_a_query_with_their_files(registry: Registry) -
     assert ruled.files == 3
     assert targets(registry) == {("P1.xml", "B"), ("a.fits", "B"), ("b.fits", "B")}
     assert ruling.apply("r").missing == 3
+
+
+def valued(registry: Registry, number: int, quality: str, *files: str) -> None:
+    """Register a product as `add_product` does, and with one value more."""
+    add_product(registry, number, *files)
+    was = registry.products([f"P{number}"])[f"P{number}"]
+    more = ProductValue(path="Data.Q", ordinal=0, text=quality)
+    registry.register(products={f"P{number}.xml": replace(was, values=(*was.values, more))})
+
+
+def test_a_value_that_comes_later_takes_a_product_from_a_rule(registry: Registry) -> None:
+    valued(registry, 1, "GOOD", "a.fits")
+    add_product(registry, 2, "b.fits")
+    ruling = put(registry, "*.fits", query="DpdX where Data.Q != 'BAD'")
+    assert ruling.apply("r").files == 2
+    valued(registry, 2, "BAD", "b.fits")
+    assert ruling.preview(registry.rules.get("r").rule).released == 1
+    ruled = ruling.apply("r")
+    assert (ruled.files, ruled.released) == (1, 1)
+    assert targets(registry) == {("a.fits", "B")}
+    valued(registry, 2, "BAD", "b.fits")
+    assert not registry.rules.get("r").is_stale, "nothing was added"
+
+
+def test_a_value_that_comes_during_a_pass_is_seen_by_the_next(registry: Registry) -> None:
+    add_product(registry, 2, "b.fits")
+    put(registry, "*.fits", query="DpdX where Data.Q != 'BAD'")
+    valued(registry, 1, "GOOD", "a.fits")
+    kept = registry.rules.get("r")
+    assert kept.is_stale
+    valued(registry, 2, "BAD", "b.fits")
+    registry.rules.reviewed(kept)
+    assert registry.rules.get("r").is_stale
 
 
 def test_new_files_do_not_touch_the_targets_of_others(registry: Registry) -> None:

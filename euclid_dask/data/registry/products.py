@@ -27,6 +27,7 @@ from euclid_dask.data.registry.rows import (
     lock_files,
     where_in,
 )
+from euclid_dask.data.registry.rules import doubt
 from euclid_dask.data.registry.schema import (
     files,
     product_files,
@@ -96,12 +97,13 @@ def _put(
     names = ("id", "product_id")
     added = add_rows(connection, products, inserted, only_new=True, returning=names)
     ids = {row.product_id: row.id for row in added}
-    _compare(connection, {key: product for key, (_, product) in new.items() if key not in ids})
+    there = {key: product for key, (_, product) in new.items() if key not in ids}
+    _compare(connection, there, event_id)
     _put_parts(connection, [(ids[key], new[key][1]) for key in ids], rows)
     return [new[key] for key in ids]
 
 
-def _compare(connection: Connection, there: Mapping[str, Product]) -> None:
+def _compare(connection: Connection, there: Mapping[str, Product], event_id: int) -> None:
     known = read_products(connection, list(there))
     for key, product in known.items():
         if _said(product) != _said(_kept(there[key])):
@@ -109,7 +111,8 @@ def _compare(connection: Connection, there: Mapping[str, Product]) -> None:
                 f"product {shown(key)} is known with other content",
                 hint=ONE_CONTENT,
             )
-    _add_to_known(connection, {key: (known[key], _kept(there[key])) for key in known})
+    pairs = {key: (known[key], _kept(there[key])) for key in known}
+    _add_to_known(connection, pairs, event_id)
 
 
 def _committed(
@@ -146,7 +149,9 @@ def _said(product: Product) -> Product:
     return replace(product, values=(), links=tuple(said_links(product.links)))
 
 
-def _add_to_known(connection: Connection, pairs: Mapping[str, tuple[Product, Product]]) -> None:
+def _add_to_known(
+    connection: Connection, pairs: Mapping[str, tuple[Product, Product]], event_id: int
+) -> None:
     """Add the values and links of products that are known without them."""
     more = {
         key: (set(new.values) - set(before.values), set(new.links) - set(before.links))
@@ -160,8 +165,10 @@ def _add_to_known(connection: Connection, pairs: Mapping[str, tuple[Product, Pro
     ids = {row.product_id: row.id for row in rows}
     valued = [_value_row(ids[key], one) for key, (values, _) in more.items() for one in values]
     linked = [_link_row(ids[key], one) for key, (_, links) in more.items() for one in links]
-    add_rows(connection, product_values, valued, only_new=True)
+    added = add_rows(connection, product_values, valued, only_new=True, returning=("path",))
     add_rows(connection, product_links, linked, only_new=True)
+    if added:
+        doubt(connection, event_id)
 
 
 def _value_row(key: int, one: ProductValue) -> dict[str, Any]:

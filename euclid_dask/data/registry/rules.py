@@ -42,6 +42,8 @@ from euclid_dask.data.states import READABLE
 
 _LAST: Final = "\U0010ffff"
 """Comes after all that names are made of."""
+_DOUBTED_BY: Final = "doubted_by"
+"""What is kept beside what a rule says."""
 
 
 class RuleState(StrEnum):
@@ -60,7 +62,9 @@ class KeptRule(Value, frozen=True, kw_only=True):
     until_s: float | None = None
     """When it ends, in seconds since the epoch; None is never."""
     is_stale: bool = False
-    """Whether it may have targets of before it was changed: all files are to be looked at."""
+    """Whether it may have targets of what it is no more about: all files are to be looked at."""
+    doubted_by: int = 0
+    """The event by which products last got values that they did not have, 0 for none."""
 
 
 class Claim(Value, frozen=True, kw_only=True):
@@ -131,12 +135,12 @@ class Rules:
         """
         return _kept(self._database.read(lambda it: _known(it, name)))
 
-    def reviewed(self, rule: Rule) -> None:
-        """Tell that a rule, unless it was changed, has no targets of before it was changed."""
+    def reviewed(self, kept: KeptRule) -> None:
+        """Tell that a rule that is still as it was has no targets of what it is not about."""
 
         def work(connection: Connection) -> None:
-            row = _row(connection, rule.name)
-            if row is not None and _rule(row) == rule:
+            row = _row(connection, kept.rule.name)
+            if row is not None and _kept(row) == kept:
                 connection.execute(update(rules).where(rules.c.id == row.id).values(stale=False))
 
         self._database.write(work)
@@ -343,6 +347,20 @@ class Rules:
         return self._database.read(work)
 
 
+def doubt(connection: Connection, event_id: int) -> None:
+    """Have rules look at all files again: products got values by which fewer may be meant.
+
+    By the event a pass that is under way sees, at its end, that it has to be done again.
+    """
+    query = select(rules).where(
+        rules.c.state == RuleState.ACTIVE, rules.c.content["select", "query"].as_string() != ""
+    )
+    for row in connection.execute(query.order_by(rules.c.id).with_for_update()).all():
+        content = {**row.content, _DOUBTED_BY: event_id}
+        changing = update(rules).where(rules.c.id == row.id)
+        connection.execute(changing.values(stale=True, content=content))
+
+
 _NOTHING: Final = "name products by a query or files by patterns; `*` is all files"
 
 
@@ -396,7 +414,11 @@ def _rule(row: AnyRow) -> Rule:
 
 def _kept(row: AnyRow) -> KeptRule:
     return KeptRule(
-        rule=_rule(row), state=RuleState(row.state), until_s=row.until_s, is_stale=row.stale
+        rule=_rule(row),
+        state=RuleState(row.state),
+        until_s=row.until_s,
+        is_stale=row.stale,
+        doubted_by=row.content.get(_DOUBTED_BY, 0),
     )
 
 
