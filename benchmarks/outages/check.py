@@ -9,7 +9,7 @@ declared dead must not write once its task has begun again.
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -39,7 +39,8 @@ class Blow:
 
     `reasons` is the pattern of why they were lost, `most` how many of them there can have been.
     None of them comes to its end after `struck_s`, when it had happened, unless they `may_end`. An
-    attempt may write for `overlap_s` after its task has begun again.
+    attempt whose task has begun again writes nothing; or, if there is an `overlap_s`, so long at
+    most after that and after `until_s`, when it goes on, and nothing before then.
     """
 
     pilots: frozenset[str] = frozenset()
@@ -89,7 +90,7 @@ def judge(tasks: int, marks: Sequence[Mark], events: Sequence[Event], blow: Blow
     done = Counter(_attempt(event) for event in events if event["event"] == "TaskSucceeded")
     lost = {_attempt(event): event for event in events if event["event"] in ENDINGS}
     in_vain = {one: event for one, event in lost.items() if one in starts}
-    overlaps = _overlaps(marks)
+    beside = list(_beside(marks))
     wrong = [
         *_not_once(tasks, done),
         *(f"{_name(one)} was started {n} times" for one, n in starts.items() if n > 1),
@@ -103,8 +104,7 @@ def judge(tasks: int, marks: Sequence[Mark], events: Sequence[Event], blow: Blow
         *_unexplained(in_vain, marks, events, blow),
         *(
             f"{_name(one)} wrote for {over_s:.2f} s after its task had begun again"
-            for one, over_s in overlaps.items()
-            if over_s > blow.overlap_s
+            for one, over_s in _longest(x for x in beside if not _may_write(*x, blow)).items()
         ),
     ]
     if len(in_vain) > blow.most:
@@ -113,7 +113,7 @@ def judge(tasks: int, marks: Sequence[Mark], events: Sequence[Event], blow: Blow
         tasks=tasks,
         starts=starts.total(),
         reasons=dict(Counter(_reason(event) for event in in_vain.values())),
-        overlap_s=max(overlaps.values(), default=0.0),
+        overlap_s=max(_longest(beside).values(), default=0.0),
         wrong=wrong,
     )
 
@@ -154,18 +154,30 @@ def _unexplained(
             yield f"{_name(attempt)} was lost for another reason: {reason}"
 
 
-def _overlaps(marks: Sequence[Mark]) -> dict[Attempt, float]:
-    """Return for how long attempts still wrote when the next one had begun."""
+def _beside(marks: Sequence[Mark]) -> Iterator[tuple[Mark, float]]:
+    """Yield what attempts wrote when the next one had begun, and when that was."""
     begun: defaultdict[str, dict[int, float]] = defaultdict(dict)
     for mark in marks:
         if mark.what == "start":
             begun[mark.attempt[0]].setdefault(mark.attempt[1], mark.at_s)
-    found: dict[Attempt, float] = {}
     for mark in marks:
         task, number = mark.attempt
         next_s = min((at_s for n, at_s in begun[task].items() if n > number), default=inf)
         if mark.at_s > next_s:
-            found[mark.attempt] = max(found.get(mark.attempt, 0.0), mark.at_s - next_s)
+            yield mark, next_s
+
+
+def _may_write(mark: Mark, next_s: float, blow: Blow) -> bool:
+    """Tell whether the outage explains what an attempt wrote when the next one had begun."""
+    latest_s = max(next_s, blow.until_s) + blow.overlap_s
+    return blow.overlap_s > 0.0 and blow.until_s - BLINK_S <= mark.at_s <= latest_s
+
+
+def _longest(beside: Iterable[tuple[Mark, float]]) -> dict[Attempt, float]:
+    """Return for how long attempts still wrote when the next one had begun."""
+    found: dict[Attempt, float] = {}
+    for mark, next_s in beside:
+        found[mark.attempt] = max(found.get(mark.attempt, 0.0), mark.at_s - next_s)
     return found
 
 

@@ -41,9 +41,9 @@ class Outage:
 
     `disturb` returns the pilots that it happens to: what runs there meanwhile may be lost, for
     `reasons`, also if it comes to its end where it `may_end`. When it has been started elsewhere,
-    it may write for `overlap_s` after all is well again. What `lasts` may happen to all pilots at
-    any time. The run takes so many `runners`; `says` are patterns of what they tell if it takes at
-    least `says_after_s`, and `seen` is that for people.
+    it may write for `overlap_s` after all is well again, and not before. What `lasts` may happen
+    to all pilots at any time. The run takes so many `runners`; `says` are patterns of what they
+    tell if it takes at least `says_after_s`, and `seen` is that for people.
     """
 
     name: str
@@ -64,7 +64,6 @@ class Outage:
         since_s = scene.struck_s = time()
         pilots = self.disturb(scene)
         until_s = time()
-        again_s = min((m.at_s for m in scene.marks() if m.attempt[1] > 1), default=until_s)
         scene.wait()
         if self.lasts:
             pilots, since_s, until_s = scene.joined(), 0.0, inf
@@ -76,7 +75,7 @@ class Outage:
             reasons=self.reasons,
             most=CORES * len(pilots),
             may_end=self.may_end,
-            overlap_s=self.overlap_s and until_s - again_s + self.overlap_s,
+            overlap_s=self.overlap_s,
         )
 
     def unsaid(self, said: Sequence[str], size: Size) -> list[str]:

@@ -1,6 +1,9 @@
 """The checker of outages: what it calls wrong."""
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from benchmarks.outages.check import Blow, Mark, judge
 
@@ -79,6 +82,27 @@ def test_an_attempt_that_lives_beside_the_next_one_is_wrong_though_it_never_ends
     ]
     marks = [one for one in marks if one.attempt != ("a", 2)] + [mark("start", "a", 3, 31.0)]
     assert judge(1, marks, [*events, lost("a", 2)], BLOW).overlap_s == 1.5
+
+
+@pytest.mark.parametrize(
+    ("until_s", "at_s", "is_wrong"),
+    [
+        (40.0, 35.0, True),  # it should have been frozen
+        (40.0, 39.0, False),
+        (40.0, 44.0, False),
+        (40.0, 46.0, True),
+        (20.0, 34.0, False),  # the next one began when all was well
+        (20.0, 36.0, True),
+    ],
+)
+def test_an_attempt_may_live_beside_the_next_one_for_a_moment_when_it_goes_on(
+    until_s: float, at_s: float, is_wrong: bool
+) -> None:
+    marks, events = again()
+    marks.append(mark("tick", "a", 1, at_s))
+    found = judge(1, marks, events, replace(BLOW, until_s=until_s, overlap_s=5.0))
+    told = f"attempt 1 of a wrote for {at_s - 30.0:.2f} s after its task had begun again"
+    assert found.wrong == ([told] if is_wrong else [])
 
 
 def test_a_start_in_vain_that_the_outage_does_not_explain_is_wrong() -> None:
