@@ -58,11 +58,12 @@ def place_of_run(request: RunRequest, settings: Settings) -> RunnerPlace:
         WorkdirError: The workdir cannot be used, or another runner works there.
     """
     workspace = Workspace(request.workdir.absolute())
-    workspace.create()
     place = _place(settings.read_site(), workspace)
+    made = workspace.create()
     lock = Lock.take(workspace)
     try:
-        plan_run(request, SystemClock())
+        with workspace.unless_refused(made, lock):
+            plan_run(request, SystemClock())
     finally:
         lock.release()
     return place

@@ -137,6 +137,17 @@ def test_a_workdir_where_a_runner_works_is_refused(cli, script: Path, tmp_path: 
     assert not (tmp_path / "submitted").exists()
 
 
+@pytest.mark.parametrize(
+    "words", [(*WHERE, "text=none.txt", "extra=None"), ("--workdir", "ws/w", *INPUTS)]
+)
+def test_what_is_refused_leaves_no_workdir_behind(
+    cli, script: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    found = cli("submit", str(script), *words)
+    assert found.exit_code == 2
+    assert list((tmp_path / "ws").iterdir()) == []
+
+
 def test_a_second_job_for_a_workdir_is_refused_while_the_first_waits(
     cli, script: Path, site: Path, slurm: Path, tmp_path: Path
 ) -> None:
