@@ -165,12 +165,17 @@ class Lock:
     def take(cls, workspace: Workspace) -> Self:
         """Take the lock; who only looks whether it is taken has it for a moment too.
 
+        The folder is made again if a run that was refused has taken it away.
+
         Raises:
             WorkdirError: Another runner has it, or the workdir cannot be written.
         """
         for left in reversed(range(LOCK_TRIES)):
             try:
                 descriptor = _locked(workspace.records / LOCK)
+            except FileNotFoundError:
+                descriptor = None
+                workspace.create()
             except OSError as error:
                 raise unusable(workspace.workdir, error) from error
             if descriptor is not None:

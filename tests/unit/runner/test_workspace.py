@@ -115,10 +115,22 @@ def test_who_is_refused_without_the_lock_leaves_that_of_another(tmp_path: Path) 
     lock.release()
 
 
-def test_a_lock_cannot_be_taken_without_a_workdir(tmp_path: Path) -> None:
-    assert not is_locked(Workspace(tmp_path / "none"))
-    with pytest.raises(WorkdirError):
-        Lock.take(Workspace(tmp_path / "none"))
+def test_a_workdir_that_who_was_refused_removes_meanwhile_is_made_again(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "new" / "w")
+    made = workspace.create()
+    lock = Lock.take(workspace)
+    with pytest.raises(InputError), workspace.unless_refused(made, lock):
+        raise InputError("no")
+    assert not is_locked(workspace)
+    Lock.take(workspace).release()
+    lock.release()
+
+
+def test_a_lock_cannot_be_taken_where_no_workdir_can_be(tmp_path: Path) -> None:
+    (tmp_path / "w").touch()
+    assert not is_locked(Workspace(tmp_path / "w"))
+    with pytest.raises(WorkdirError, match="cannot use the workdir"):
+        Lock.take(Workspace(tmp_path / "w"))
 
 
 def test_the_lock_of_a_killed_process_is_free(workspace: Workspace) -> None:
