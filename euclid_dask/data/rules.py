@@ -8,6 +8,7 @@ never moved. What no target names any more may be removed, but only by the clean
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
+from types import MappingProxyType
 
 from euclid_dask.core.values import Value
 from euclid_dask.data.model import Storage, StorageState
@@ -56,7 +57,7 @@ class Room(Value, frozen=True, kw_only=True):
 
     storage: Storage
     free_bytes: int | None = None
-    """Bytes; None is unknown, and taken for enough."""
+    """Bytes, without those of what is on its way; None is unknown, and taken for enough."""
 
 
 class Wanted(Value, frozen=True, kw_only=True):
@@ -101,6 +102,7 @@ def placement(
     rooms: Sequence[Room],
     replicas: Mapping[str, AbstractSet[str]],
     before: AbstractSet[Target] = frozenset(),
+    coming: Mapping[str, AbstractSet[str]] = MappingProxyType({}),
 ) -> Placement:
     """Return where the files of a rule shall be.
 
@@ -112,8 +114,10 @@ def placement(
         rooms: All storages.
         replicas: The storages with a good replica, by names of files.
         before: The targets that the rule has by now.
+        coming: The storages to which files are on their way, by names of files: they take no room
+            of what is free there.
     """
-    chooser = _Chooser(rule, rooms, replicas, before)
+    chooser = _Chooser(rule, rooms, replicas, before, coming)
     targets: list[Target] = []
     stuck: list[Stuck] = []
     for group in _groups(rule, wanted):
@@ -149,12 +153,14 @@ class _Chooser:
         rooms: Sequence[Room],
         replicas: Mapping[str, AbstractSet[str]],
         before: AbstractSet[Target],
+        coming: Mapping[str, AbstractSet[str]],
     ) -> None:
         self._rule = rule
         is_meant = place(rule.places)
         self._meant = [room.storage for room in rooms if is_meant(room.storage)]
         self._free = {room.storage.name: room.free_bytes for room in rooms}
         self._replicas = replicas
+        self._coming = coming
         self._before: dict[str, set[str]] = {}  # by file, since each is asked for once
         for target in before:
             self._before.setdefault(target.file, set()).add(target.storage)
@@ -218,12 +224,16 @@ class _Chooser:
 
     def _has_room(self, name: str, group: Sequence[Wanted]) -> bool:
         free = self._free[name]
-        return free is None or self._lacking_bytes(name, group) <= free
+        return free is None or self._bytes_to_take(name, group) <= free
 
     def _take_room(self, name: str, group: Sequence[Wanted]) -> None:
         free = self._free[name]
         if free is not None:
-            self._free[name] = free - self._lacking_bytes(name, group)
+            self._free[name] = free - self._bytes_to_take(name, group)
+
+    def _bytes_to_take(self, name: str, group: Sequence[Wanted]) -> int:
+        asked = [one for one in group if name not in self._coming.get(one.file, ())]
+        return self._lacking_bytes(name, asked)
 
     def _why(self, found: int, *, full: int) -> str:
         rule = self._rule

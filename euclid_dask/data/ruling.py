@@ -49,7 +49,10 @@ class Ruling:
     def __init__(
         self, registry: Registry, free_bytes: Mapping[str, int] = MappingProxyType({})
     ) -> None:
-        """Take a registry, and the room in storages, by name, where it is known; or by quotas."""
+        """Take a registry, and the room in storages, by name, where it is known; or by quotas.
+
+        What is on its way to a storage is no more in its room.
+        """
         self._registry = registry
         self._rules = registry.rules
         self._free = free_bytes
@@ -63,22 +66,25 @@ class Ruling:
         kept = self._rules.get(name)
         if kept.state is not RuleState.ACTIVE:
             raise InputError(f"rule {name} has ended")
-        return self._apply_whole(kept)
+        return self._apply_whole(kept, self._room())
 
     def apply_all(self) -> list[Ruled]:
         """End the rules whose time is over, and apply the others to all files."""
         self.catch_up()
         self._rules.expire()
-        return [self._apply_whole(kept) for kept in self._active()]
+        free = self._room()
+        return [self._apply_whole(kept, free) for kept in self._active()]
 
     def take(self, names: Collection[str]) -> list[Ruled]:
         """Apply all rules to files that are new, and to those that belong to them."""
         self._rules.expire()
-        return [self._apply(kept.rule, frozenset(names)) for kept in self._active()]
+        active = self._active()
+        free = self._room() if active else {}
+        return [self._apply(kept.rule, free, frozenset(names)) for kept in active]
 
     def preview(self, rule: Rule) -> Ruled:
         """Return what would come of a rule; nothing is recorded or queued."""
-        return self._apply(rule, None, is_dry=True)
+        return self._apply(rule, self._room(), is_dry=True)
 
     def catch_up(self) -> list[Ruled]:
         """Apply all rules to the files that wait for it since they were registered."""
@@ -91,31 +97,37 @@ class Ruling:
     def _active(self) -> list[KeptRule]:
         return [it for it in self._rules.all() if it.state is RuleState.ACTIVE]
 
-    def _apply_whole(self, kept: KeptRule) -> Ruled:
+    def _room(self) -> dict[str, int]:
+        """Return the bytes that are free in storages where that is known: a long sum."""
+        quotas = self._registry.quotas.all()
+        return {**{name: one.free_bytes for name, one in quotas.items()}, **self._free}
+
+    def _apply_whole(self, kept: KeptRule, free: dict[str, int]) -> Ruled:
         """Apply a rule to all files; as long as it is as it was, to those that it owes copies."""
         rule = kept.rule
         if kept.is_stale:
-            ruled = self._apply(rule, None)
+            ruled = self._apply(rule, free)
             self._rules.reviewed(kept)
             return ruled
         storages = self._registry.storages.all()
-        has_limits = bool(self._free or self._registry.quotas.all())
-        owing = Owing(self._registry.database, rule, storages, with_coming=has_limits)
-        ruled = self._apply(rule, None, owing=owing)
+        owing = Owing(self._registry.database, rule, storages)
+        ruled = self._apply(rule, free, owing=owing)
         files, missing = owing.counts()
         return replace(ruled, files=files, missing=missing)
 
     def _apply(
         self,
         rule: Rule,
-        only: Collection[str] | None,
+        free: dict[str, int],
+        only: Collection[str] | None = None,
         *,
         owing: Owing | None = None,
         is_dry: bool = False,
     ) -> Ruled:
-        """Apply a rule to some files, to those that it owes copies, or to all, page by page."""
-        quotas = self._registry.quotas.all()
-        free = {**{name: one.free_bytes for name, one in quotas.items()}, **self._free}
+        """Apply a rule to some files, to those that it owes copies, or to all, page by page.
+
+        What they need of what is free is no more free.
+        """
         ruled: list[Ruled] = []
         released = 0
         with Seen() as seen:
@@ -142,6 +154,7 @@ class Ruling:
         self, rule: Rule, groups: Mapping[str, str], free: dict[str, int], *, is_dry: bool
     ) -> Ruled:
         """Apply a rule to files and their groups; what they need is no more free."""
+        coming = self._registry.transfers.coming(groups) if free else {}
         standing = self._rules.standing(rule.name, groups)
         wanted = [
             Wanted(file=name, size=size, group=groups[name])
@@ -157,10 +170,11 @@ class Ruling:
             ],
             standing.held,
             standing.targets,
+            coming,
         )
         sizes = {one.file: one.size for one in wanted}
         for one in found.missing:
-            if one.storage in free:
+            if one.storage in free and one.storage not in coming.get(one.file, ()):
                 free[one.storage] -= sizes[one.file]
         stuck = list(found.stuck)
         if not is_dry:

@@ -225,6 +225,35 @@ def test_room_that_is_known_is_respected(registry: Registry) -> None:
     assert targets(registry) == {("a.fits", "C")}
 
 
+def test_a_quota_that_is_raised_is_used_to_the_last_byte(registry: Registry) -> None:
+    add(registry, *(f"f{number}.fits" for number in range(8)))
+    registry.quotas.put("B", 40)
+    ruling = put(registry, "*", places="name=B")
+    assert sum(len(one.files) for one in ruling.apply("r").stuck) == 4
+    registry.quotas.put("B", 70)
+    put(registry, "*", places="name=B", priority=1)  # has all files looked at
+    for again in (ruling.apply("r"), *ruling.apply_all()):
+        assert (again.files, again.missing) == (8, 7)
+        assert [one.files for one in again.stuck] == [("f7.fits",)]
+    put(registry, "*", name="other", places="name=B")
+    assert [it.missing for it in ruling.apply_all()] == [7, 7], "one copy does for two rules"
+
+
+def test_what_storages_hold_is_summed_once_for_all_rules(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(registry, *(f"f{number}.fits" for number in range(8)))
+    registry.quotas.put("B", 40)
+    for name in ("r", "s", "t"):
+        put(registry, "*", name=name)
+    sums: list[str] = []
+    monkeypatch.setattr(registry.quotas, "all", lambda: sums.append("one") or {})
+    Ruling(registry).take(["f0.fits", "f1.fits"])
+    assert len(sums) == 1
+    Ruling(registry).apply_all()
+    assert len(sums) == 2
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [

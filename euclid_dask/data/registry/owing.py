@@ -54,20 +54,17 @@ _LAST: Final = "\U0010ffff"
 class Owing:
     """What one rule owes, all of whose targets are by its present wording."""
 
-    def __init__(
-        self, database: Database, rule: Rule, storages: Sequence[Storage], *, with_coming: bool
-    ) -> None:
+    def __init__(self, database: Database, rule: Rule, storages: Sequence[Storage]) -> None:
         """Take a registry's database.
 
         Args:
             database: Of the registry that has the rule.
             rule: As the registry has it.
             storages: All of them.
-            with_coming: Whether copies that are on their way are owed, too.
         """
         is_meant = place(rule.places)
         meant = [one for one in storages if one.durable and is_meant(one)]
-        taking = [one for one in meant if one.state == StorageState.ENABLED and not with_coming]
+        taking = [one for one in meant if one.state == StorageState.ENABLED]
 
         def work(connection: Connection) -> tuple[int, dict[str, int], int]:
             key = connection.scalar(select(rules.c.id).where(rules.c.name == rule.name))

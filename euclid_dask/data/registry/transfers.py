@@ -6,7 +6,8 @@ another claims the transfer with a higher fence: whoever comes with a lower one 
 All times are told by the database's clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -210,6 +211,14 @@ class Transfers:
         first = first_ids(transfers.c.id, IS_ACTIVE, limit)
         query = _NAMED.where(transfers.c.id.in_(first)).order_by(transfers.c.id)
         return self._database.read(lambda it: [_transfer(row) for row in it.execute(query)])
+
+    def coming(self, names: Collection[str]) -> Mapping[str, AbstractSet[str]]:
+        """Return the storages to which files are on their way, or queued, by names of files."""
+        query = _NAMED.where(IS_ACTIVE)
+        found: dict[str, set[str]] = {}
+        for row in self._database.read(lambda it: where_in(it, query, files.c.name, names)):
+            found.setdefault(row.file, set()).add(row.destination)
+        return found
 
     def of_files(self, names: Sequence[str]) -> list[Transfer]:
         """Return all transfers of files, also those that have ended."""
