@@ -7,14 +7,17 @@ any point, and the next one finds out from the transfer and from what is in the 
 Rule 2: only this thread speaks to the registry, and in batches: what has become ready meanwhile
 is told together. Bytes are moved by other threads, with no transaction open.
 Rule 3: who has lost the lease publishes nothing.
+Rule 4: a registry that does not answer ends nothing that runs: bytes are moved without it, and it
+is told when it answers.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Final, TypeAlias
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
 
-from euclid_dask.core.errors import InputError
+from euclid_dask.core.errors import InputError, RegistryUnreachableError
 from euclid_dask.core.seams import Clock
 from euclid_dask.core.values import Value, replace
 from euclid_dask.data.copying import Copier, new_path
@@ -28,6 +31,7 @@ from euclid_dask.data.states import ReplicaCue
 from euclid_dask.data.storage import StorageError
 from euclid_dask.data.together import MOST, groups, is_quick
 
+T = TypeVar("T")
 Outcomes: TypeAlias = Sequence[Copied | Arrived | Failed]
 _AHEAD: Final = 8
 """Transfers that are claimed for each thread: what is ready is told to the registry together."""
@@ -90,7 +94,7 @@ class Mover:
         self._extend_at_s = self._clock.now_s() + self._settings.lease_s / 3
         with ThreadPoolExecutor(self._settings.threads, "mover") as pool:
             try:
-                while self._claim(pool) or self._running:
+                while self._claimed(pool) or self._running:
                     self._turn(pool)
             finally:
                 self._drop()
@@ -99,6 +103,14 @@ class Mover:
     def close(self) -> None:
         """Let go of connections."""
         self._drivers.close()
+
+    def _claimed(self, pool: ThreadPoolExecutor) -> bool:
+        try:
+            return self._claim(pool)
+        except RegistryUnreachableError:
+            if not self._running:
+                raise
+            return False
 
     def _claim(self, pool: ThreadPoolExecutor) -> bool:
         """Take as many transfers as there is room for; return whether there were some."""
@@ -178,7 +190,8 @@ class Mover:
     def _ours(self, ready: Sequence[Copied | Arrived]) -> AbstractSet[int]:
         """Return the ids of transfers that may be published or finished; parts of others go."""
         claimed = [published(outcome) for outcome in ready if not _is_announced(outcome)]
-        kept = claimed and self._registry.transfers.publishing(claimed, self._settings.lease_s)
+        tell = partial(self._registry.transfers.publishing, claimed, self._settings.lease_s)
+        kept = claimed and self._patiently(tell)
         ids = {transfer.id for transfer in kept}
         ids |= {_id(outcome) for outcome in ready if _is_announced(outcome)}  # `finish` looks
         for outcome in ready:
@@ -191,7 +204,8 @@ class Mover:
         if not arrived:
             return
         try:
-            self._registry.transfers.finish([one.arrival() for one in arrived])
+            arrivals = [one.arrival() for one in arrived]
+            self._patiently(lambda: self._registry.transfers.finish(arrivals))
         except InputError as error:  # one is no more ours, or its file is being removed
             if len(arrived) == 1:
                 refused = StorageError(ErrorClass.POLICY, error.message)
@@ -203,11 +217,15 @@ class Mover:
             self._drained = replace(self._drained, done=self._drained.done + len(arrived))
 
     def _fail(self, transfer: Transfer, error: StorageError) -> None:
-        if error.kind is ErrorClass.FULL:
-            self._registry.storages.pause(transfer.destination, FULL_PAUSE_S)
         again_s = retry_in_s(transfer, error.kind, error.retry_after_s)
-        fail = self._registry.transfers.fail
-        if not fail(transfer, error.kind, str(error), retry_in_s=again_s):
+
+        def tell() -> bool:
+            if error.kind is ErrorClass.FULL:
+                self._registry.storages.pause(transfer.destination, FULL_PAUSE_S)
+            fail = self._registry.transfers.fail
+            return fail(transfer, error.kind, str(error), retry_in_s=again_s)
+
+        if not self._patiently(tell):
             return
         drained = self._drained
         self._drained = (
@@ -219,10 +237,10 @@ class Mover:
     def _tell_doubts(self) -> None:
         while self._copier.doubts:
             doubt = self._copier.doubts.pop()
+            wrong = [(doubt.file, doubt.storage)]
+            tell = partial(self._registry.change_replicas, wrong, ReplicaCue.SUSPECT, doubt.reason)
             try:
-                self._registry.change_replicas(
-                    [(doubt.file, doubt.storage)], ReplicaCue.SUSPECT, doubt.reason
-                )
+                self._patiently(tell)
             except InputError:  # it was removed meanwhile, or somebody else doubts it
                 continue
 
@@ -231,10 +249,24 @@ class Mover:
         now_s = self._clock.now_s()
         if now_s < self._extend_at_s or not self._running:
             return
-        self._extend_at_s = now_s + self._settings.lease_s / 3
         held = [job.transfer for group in self._running.values() for job in group]
-        kept = self._registry.transfers.extend(held, self._settings.lease_s)
+        try:
+            kept = self._registry.transfers.extend(held, self._settings.lease_s)
+        except RegistryUnreachableError:
+            return  # it is tried again in the next turn
+        self._extend_at_s = now_s + self._settings.lease_s / 3
         self._copier.dropped = {one.id for one in held} - {one.id for one in kept}
+
+    def _patiently(self, tell: Callable[[], T]) -> T:
+        """Tell the registry something: again and again, if it does not answer, while we move."""
+        while True:
+            try:
+                return tell()
+            except RegistryUnreachableError:
+                moving = [future for future in self._running if not future.done()]
+                if not moving:
+                    raise
+                wait(moving, self._settings.lease_s / 3, FIRST_COMPLETED)
 
     def _drop(self) -> None:
         """Leave what is under way to the next mover."""

@@ -1,13 +1,14 @@
 """What a mover makes of a queue of transfers: files where they are wanted, or a clear no."""
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from euclid_dask.core.errors import InputError
+from euclid_dask.core.errors import InputError, RegistryUnreachableError
 from euclid_dask.core.values import replace
 from euclid_dask.data import together
 from euclid_dask.data.copying import new_path
@@ -398,6 +399,56 @@ def test_a_lost_lease_publishes_nothing(world: World) -> None:
     world.drivers["b"] = Faulty(driver, open_part=open_part)
     assert world.move().state is TransferState.CANCELLED
     assert world.paths("b") == []
+
+
+class Ticking:
+    """A clock by which leases have always to be extended."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+
+    def now_s(self) -> float:
+        self._now_s += 60.0
+        return self._now_s
+
+
+def refuse_call(of: object, method: str, number: int) -> threading.Event:
+    """Have a call, the first or the second, find no registry; return what is set by it."""
+    real, left, refused = getattr(of, method), [number], threading.Event()
+
+    def called(*given: object) -> object:
+        left[0] -= 1
+        if left[0] == 0:
+            refused.set()
+            raise RegistryUnreachableError("others write")
+        return real(*given)
+
+    setattr(of, method, called)
+    return refused
+
+
+def test_a_registry_that_does_not_answer_ends_nothing_that_runs(world: World) -> None:
+    transfers = world.registry.transfers
+    names = ("EUC_a.fits", "EUC_publishing.fits", "EUC_finish.fits")  # held until that is refused
+
+    def open_part(path: str, part: str, size: int | None = None) -> object:
+        for method, event in refused.items():
+            if method in path:
+                assert event.wait(60)
+        return driver.open_part(path, part, size)
+
+    for name in names:
+        world.add("a", name)
+    driver = world.drivers["b"]
+    world.drivers["b"] = Faulty(driver, open_part=open_part)
+    transfers.enqueue([(name, "b") for name in names])
+    calls = {"claim": 2, "extend": 1, "publishing": 1, "finish": 1}
+    refused = {method: refuse_call(transfers, method, number) for method, number in calls.items()}
+    settings = Settings(worker="w", zone="z", threads=3)
+    done = Mover(world.registry, world.opened, Ticking(), settings).drain()
+    assert done.done == 3
+    assert all(event.is_set() for event in refused.values())
+    assert {one.attempts for one in transfers.of_files(names)} == {0}
 
 
 def test_one_that_is_refused_keeps_no_others_from_being_registered(world: World) -> None:
