@@ -73,7 +73,7 @@ PATIENCE_S: Final = 0.2
 """The longest wait for news before `on_turn` is called again, in seconds."""
 
 APART_S: Final = 0.0001
-"""For each pilot, turns on news are so many seconds apart; of few pilots a turn takes longer."""
+"""For each pilot that joined, turns on news are so many seconds apart; of few they take longer."""
 _MOST_APART_S: Final = 0.1
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -139,7 +139,8 @@ class Runner:
             while not self._all_ended() or self._is_full:
                 if self._leaving is not None:
                     raise self._left(*self._leaving)
-                apart_s = min(len(self.fleet.pilots) * APART_S, _MOST_APART_S)
+                joined = sum(one.joined_s is not None for one in self.fleet.pilots.values())
+                apart_s = min(joined * APART_S, _MOST_APART_S)
                 self.turn(self.inbox.take(PATIENCE_S, apart_s))
             for active in self.runs.values():
                 write_index(active.workspace.files(active.run.id), active.run)

@@ -9,9 +9,16 @@ import pytest
 
 from euclid_dask.core.attempts import Failure, FailureKind, Order
 from euclid_dask.core.errors import InternalError, StoppedError, WorkdirError
-from euclid_dask.core.events import OutputsMissed, RunOptions, TaskErred, TaskLost, TaskReused
+from euclid_dask.core.events import (
+    OutputsMissed,
+    PilotRequested,
+    RunOptions,
+    TaskErred,
+    TaskLost,
+    TaskReused,
+)
 from euclid_dask.core.flow import Flow
-from euclid_dask.core.ids import RunId
+from euclid_dask.core.ids import PilotId, RunId
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.seams import AttemptsLost
 from euclid_dask.core.states import RunState
@@ -179,6 +186,9 @@ def test_the_more_pilots_the_farther_apart_are_turns(
         world.add_pilot(f"p{number}", Resources(cores=1))
     active = begin(world, chain(), tmp_path, raw(tmp_path))
     runner = make_runner(world, [active])
+    for number in range(100):  # that wait in a queue send no news
+        name = PilotId(f"queued-{number}")
+        runner.fleet.apply(PilotRequested(pilot=name, template="light", at_s=0.0))
     asked: list[float] = []
     take = runner.inbox.take
 
