@@ -1,7 +1,7 @@
 """Kinds of pilots, and the batch jobs that pilots are: values only, of no batch system."""
 
 from enum import StrEnum
-from math import ceil
+from math import ceil, inf
 
 from euclid_dask.core.ids import JobId
 from euclid_dask.core.resources import Resources
@@ -32,6 +32,15 @@ class PilotTemplate(Value, frozen=True, kw_only=True):
     def enabled(self) -> bool:
         """Tell whether pilots of this kind may be requested at all."""
         return self.max_running > 0
+
+    @property
+    def left_s(self) -> float:
+        """How long a pilot is to have left when it joins: its walltime without start and end.
+
+        It alone says what the template holds: pilots that come late make nothing impossible.
+        """
+        walltime_s = self.offer.walltime_s
+        return walltime_s - self.boot_s - self.farewell_s if walltime_s else inf
 
 
 class JobState(StrEnum):

@@ -15,7 +15,6 @@ from euclid_dask.core.states import PILOT_COMING, PilotState, RunState, TaskStat
 from euclid_dask.planner.estimates import Estimate
 from euclid_dask.planner.fitting import (
     amounts,
-    forgotten_s,
     misfit,
     shortfalls,
     time_expected,
@@ -243,12 +242,13 @@ class _Question:
             text += f": {starts.failures} pilots did not start, the last one said: {starts.reason}"
             yield Reason(Why.PAUSED, text)
         needed_s = time_needed(self.expected, self.fleet.rules)
-        left_s = time_expected(template, self.fleet, self.now_s)
-        if left_s < needed_s:
-            again_s = forgotten_s(template, self.fleet.starts[name], self.fleet.rules)
-            text = f"pilots of template {name!r} had {_time(left_s)} left at most when they joined"
+        left_s = time_expected(template, self.fleet)
+        came = self.fleet.starts.get(name)
+        if came is not None and self.now_s < came.again_s and left_s + ROUNDING < needed_s:
+            text = f"pilots of template {name!r} had {_time(left_s)} left when they joined"
             text += f", the task needs {_time(needed_s)}"
-            yield Reason(Why.LATE, f"{text}; another one is tried in {_time(again_s - self.now_s)}")
+            again = _time(came.again_s - self.now_s)
+            yield Reason(Why.LATE, f"{text}; another one is tried in {again}")
         if (share := self.fleet.little_used.get(name)) is not None:
             least = f"{self.fleet.rules.min_use:.0%}"
             text = f"what waits would use {share:.0%} of one more pilot of template {name!r}"

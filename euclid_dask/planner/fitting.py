@@ -9,7 +9,7 @@ from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.rules import Rules
 from euclid_dask.core.values import replace
 from euclid_dask.planner.estimates import Estimate
-from euclid_dask.planner.fleet import Fleet, Pilot, Starts
+from euclid_dask.planner.fleet import Fleet, Pilot
 from euclid_dask.planner.rooms import ROUNDING
 
 
@@ -20,35 +20,13 @@ def time_needed(expected: Estimate | None, rules: Rules) -> float:
     return rules.kappa * expected.q90_s + min(rules.margin_s, expected.q90_s)
 
 
-def time_offered(template: PilotTemplate) -> float:
-    """Return the seconds that a pilot of this template is to have left when it joins.
-
-    That is its walltime without its start and end. It alone says what the template holds: pilots
-    that come late for a while make nothing impossible.
-    """
-    walltime_s = template.offer.walltime_s
-    return walltime_s - template.boot_s - template.farewell_s if walltime_s else inf
-
-
-def time_expected(template: PilotTemplate, fleet: Fleet, now_s: float) -> float:
+def time_expected(template: PilotTemplate, fleet: Fleet) -> float:
     """Return the seconds that the next pilot of this template probably has left when it joins.
 
-    That is what the best one had so far, until that is `forgotten_s`.
+    That is what those had that came, before the first what it is to have.
     """
     starts = fleet.starts.get(template.name)
-    if starts is None or starts.left_s is None:
-        return time_offered(template)
-    if now_s >= forgotten_s(template, starts, fleet.rules):
-        return max(starts.left_s, time_offered(template))
-    return starts.left_s
-
-
-def forgotten_s(template: PilotTemplate, starts: Starts, rules: Rules) -> float:
-    """Return until when it counts how much time pilots of this template had left.
-
-    After that one is requested also for what needs more, as far as the template offers that.
-    """
-    return starts.joined_s + min(rules.pause_s, template.offer.walltime_s or inf)
+    return template.left_s if starts is None or starts.left_s is None else starts.left_s
 
 
 class Shortfall(NamedTuple):
@@ -80,7 +58,7 @@ def shortfalls(needs: Resources, template: PilotTemplate, rules: Rules) -> Itera
     if offer.disk_bytes and needs.disk_bytes > offer.disk_bytes:
         has = offer.disk_bytes / GB
         yield Shortfall("disk", " GB", has, needs.disk_bytes / GB, has)
-    offered_s = time_offered(template)
+    offered_s = template.left_s
     wanted_s = declared_time(needs, rules)
     if wanted_s > offered_s + ROUNDING:
         lost_s = offer.walltime_s - offered_s
@@ -118,17 +96,23 @@ def misfit(needs: Resources, fleet: Fleet) -> str:
 def largest(wish: Resources, *, at_least: Resources, fleet: Fleet) -> Resources:
     """Return `wish` with as much of its RAM and walltime as some pilot can give it.
 
-    That is never less than `at_least`. Where pilots come on their own, their ends say nothing of
-    those that may follow.
+    That is never less than `at_least`. As much as pilots had that came late is preferred to what
+    their template holds. Where pilots come on their own, their ends say nothing of those that may
+    follow.
     """
     others = replace(wish, ram_bytes=0)
-    ram = [float(at_least.ram_bytes)]
-    walltime = [at_least.walltime_s] if fleet.templates else [inf]
+    ram, rules = [float(at_least.ram_bytes)], fleet.rules
+    seen, walltime = [0.0], [at_least.walltime_s] if fleet.templates else [inf]
     for template in (one for one in fleet.templates.values() if one.enabled):
-        if not [*shortfalls(others, template, fleet.rules)]:
+        if not [*shortfalls(others, template, rules)]:
             ram.append(template.offer.ram_bytes)
-        if not [*shortfalls(replace(wish, walltime_s=0), template, fleet.rules)]:
-            walltime.append(_longest(time_offered(template), fleet.rules))
+        if not [*shortfalls(replace(wish, walltime_s=0), template, rules)]:
+            seen_s = time_expected(template, fleet)
+            late_s = rules.margin_s if seen_s < template.left_s else 0.0  # some come later still
+            seen.append(_longest(min(template.left_s, seen_s) - late_s, rules))
+            walltime.append(_longest(template.left_s, rules))
+    if max(seen) > at_least.walltime_s:
+        walltime = seen
     joined = [pilot for pilot in fleet.pilots.values() if pilot.joined_s is not None]
     ram += [pilot.offer.ram_bytes for pilot in joined if pilot.size.holds(others)]
     if not fleet.templates and not (joined and fleet.complete):

@@ -1,5 +1,6 @@
 """The pilots: what each offers, where it stands, and what is free on those that take work."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -24,7 +25,7 @@ from euclid_dask.core.resources import Resources
 from euclid_dask.core.rules import Rules
 from euclid_dask.core.states import PILOT_COMING, PilotCue, PilotState, advance_pilot
 from euclid_dask.planner.ready import Shape
-from euclid_dask.planner.rooms import Reservation, Rooms, Size, total
+from euclid_dask.planner.rooms import ROUNDING, Reservation, Rooms, Size, total
 
 if TYPE_CHECKING:
     from euclid_dask.planner.run import Run
@@ -65,22 +66,37 @@ class Starts:
     """How pilots of one template have started: their waits, and failures since the last success.
 
     `wait_s` is the usual time from the request until a pilot has joined, None before the first;
-    `left_s` the longest time that one had left then, inf if it does not end. The last one has
-    `joined_s`.
+    `left_s` the longest time that one had left then, inf if it does not end; the more came later
+    since, the less it counts. If the last one came late, no pilot is tried until `again_s` for
+    what needs more. That is after `pause_s`, which doubles with each that was tried in vain.
     """
 
     wait_s: float | None = None
     left_s: float | None = None
-    joined_s: float = 0.0
+    pause_s: float = 0.0
+    again_s: float = -inf
     failures: int = 0
     failed_s: float = 0.0
     reason: str = ""
 
-    def succeeded(self, at_s: float, wait_s: float, left_s: float) -> None:
+    def succeeded(self, wait_s: float, left_s: float) -> None:
         """Take into account that a pilot joined."""
-        self.failures, self.joined_s = 0, at_s
+        self.failures = 0
         self.wait_s = wait_s if self.wait_s is None else (self.wait_s + wait_s) / 2
-        self.left_s = left_s if self.left_s is None else max(self.left_s, left_s)
+        before_s = left_s if self.left_s is None else self.left_s
+        self.left_s = max(left_s, (before_s + left_s) / 2)
+
+    def was_late(self, at_s: float, requested_s: float, pause_s: float) -> None:
+        """Take into account that the pilot that joined has less time left than it was to have."""
+        if not self.pause_s:
+            self.pause_s = pause_s
+        elif requested_s >= self.again_s:
+            self.pause_s *= 2
+        self.again_s = at_s + self.pause_s
+
+    def try_again(self) -> None:
+        """Let nothing be paused because pilots came late."""
+        self.pause_s, self.again_s = 0.0, -inf
 
     def failed(self, at_s: float, reason: str) -> None:
         """Take into account that a pilot ended before it joined, unasked."""
@@ -95,7 +111,8 @@ class Fleet:
     `templates` are the kinds of pilots that may be requested; there are none where pilots come on
     their own. `quarantined` hosts get nothing new. `hosts` are those of all pilots, also of those
     that are gone; `nodes` are what the batch system calls them. A runner is there since `opened_s`.
-    Pilots that were requested and have `left` never join again. `changes` counts changes.
+    Pilots that were requested and have `left` never join again. `requests` are when the last ones
+    were requested. `changes` counts changes.
 
     The rest is memory that placing keeps: `touched` are pilots whose `rooms` are to be looked at
     again, `idle_since` tells since when pilots had nothing to do, `reservations` which are kept,
@@ -112,6 +129,7 @@ class Fleet:
     opened_s: float = -inf
     left: set[PilotId] = field(default_factory=set)
     starts: dict[str, Starts] = field(default_factory=dict)
+    requests: deque[float] = field(default_factory=deque)
     rules: Rules = field(default_factory=Rules)
     changes: int = 0
     touched: set[PilotId] = field(default_factory=set)
@@ -128,9 +146,7 @@ class Fleet:
         self.misfits.clear()
         match event:
             case FleetOpened():
-                self.opened_s = event.at_s
-                for pilot in list(self.pilots.values()):
-                    self._move(pilot, PilotCue.AWAY, event, "the runner was started again")
+                self._open(event)
             case HostQuarantined(host=host):
                 self.quarantined[host] = event
                 self._touch_host(host)
@@ -143,7 +159,17 @@ class Fleet:
                 if event.pilot in self.pilots:
                     self._change(self.pilots[event.pilot], event)
 
+    def _open(self, event: FleetOpened) -> None:
+        self.opened_s = event.at_s
+        for starts in self.starts.values():
+            starts.try_again()  # the templates may be others now
+        for pilot in list(self.pilots.values()):
+            self._move(pilot, PilotCue.AWAY, event, "the runner was started again")
+
     def _request(self, pilot_id: PilotId, name: str, at_s: float) -> None:
+        while self.requests and self.requests[0] <= at_s - self.rules.every_s:
+            self.requests.popleft()
+        self.requests.append(at_s)
         template = self.templates.get(name)
         self.pilots[pilot_id] = Pilot(
             id=pilot_id,
@@ -160,8 +186,7 @@ class Fleet:
         before = self.pilots.get(event.pilot, now)
         if before.requested_s is not None and before.joined_s is None:
             left_s = inf if event.until_s is None else event.until_s - event.at_s
-            wait_s = event.at_s - before.requested_s
-            self._starts(before).succeeded(event.at_s, wait_s, left_s)
+            self._learn(before, event.at_s, before.requested_s, left_s)
         self.touched.add(event.pilot)
         if before.joined_s is None:
             self._call(event.host, before.host)
@@ -179,6 +204,16 @@ class Fleet:
             joined_s=event.at_s if before.joined_s is None else before.joined_s,
             carrying=frozenset(event.carrying),
         )
+
+    def _learn(self, pilot: Pilot, at_s: float, requested_s: float, left_s: float) -> None:
+        """Learn from a pilot that joins for the first time."""
+        starts, template = self._starts(pilot), self.templates.get(pilot.template)
+        starts.succeeded(at_s - requested_s, left_s)
+        if template is None or left_s >= template.left_s - ROUNDING:
+            starts.try_again()
+        else:
+            pause_s = min(self.rules.pause_s, template.offer.walltime_s or inf)
+            starts.was_late(at_s, requested_s, pause_s)
 
     def _change(
         self,

@@ -23,7 +23,7 @@ from euclid_dask.planner.fitting import time_expected, time_needed
 from euclid_dask.planner.fleet import Fleet, Pilot
 from euclid_dask.planner.nodes import Task
 from euclid_dask.planner.ready import Shape
-from euclid_dask.planner.rooms import Rooms, Size, Usage
+from euclid_dask.planner.rooms import ROUNDING, Rooms, Size, Usage
 from euclid_dask.planner.run import Bundle, Run
 
 LEAST_S: Final = 1.0
@@ -81,20 +81,21 @@ class Provisioning:
         wants = _wants(active, fleet, now_s)
         effects = [*_unfit(fleet, now_s), *_unreached(fleet, now_s), *_idle(fleet, wants, now_s)]
         _absorb(wants, fleet, runs, now_s)
-        effects += self._needless_ones(fleet, wants, now_s)
-        effects += self._requested(fleet, wants, now_s)
+        foresight = _Foresight(fleet, now_s)
+        effects += self._needless_ones(fleet, wants, foresight, now_s)
+        effects += self._requested(fleet, wants, foresight, now_s)
         if not effects:
             effects += self._in_the_way(fleet, wants, now_s)
         return effects
 
     def _needless_ones(
-        self, fleet: Fleet, wants: Sequence[_Want], now_s: float
+        self, fleet: Fleet, wants: Sequence[_Want], foresight: "_Foresight", now_s: float
     ) -> Iterator[PilotEffect]:
         """Offer what waits to the pilots that are coming; yield the ends of those left over."""
         needless: dict[PilotId, float] = {}
         for state in (PilotState.STARTING, PilotState.QUEUED, PilotState.REQUESTED):
             coming = [pilot for pilot in fleet.pilots.values() if pilot.state is state]
-            loads = _offer(wants, [_imagined(pilot, fleet, now_s) for pilot in coming])
+            loads = _offer(wants, [foresight.of(pilot) for pilot in coming])
             if state is PilotState.STARTING:
                 continue
             for pilot in coming:
@@ -106,7 +107,7 @@ class Provisioning:
                 yield RetirePilot(pilot=pilot_id, reason="nothing waits for it any more")
 
     def _requested(
-        self, fleet: Fleet, wants: Sequence[_Want], now_s: float
+        self, fleet: Fleet, wants: Sequence[_Want], foresight: "_Foresight", now_s: float
     ) -> Iterator[PilotEffect]:
         """Offer what is left to imagined pilots; yield requests for those that get enough."""
         left = int(max(0, min(rate_left(fleet, now_s), *spare(fleet))))
@@ -116,8 +117,7 @@ class Provisioning:
             for number in range(min(left, requestable(template, fleet, now_s))):
                 pilot = PilotId(f"{template.name}#{number}")
                 size = Size.of(template.offer, template.slots)
-                left_s = time_expected(template, fleet, now_s)
-                imagined.append(_Imagined(pilot, size, left_s))
+                imagined.append(_Imagined(pilot, size, foresight.left_s(template)))
                 templates[pilot] = template
         loads = _offer(wants, imagined)
         fleet.little_used.clear()
@@ -171,8 +171,7 @@ def spare(fleet: Fleet) -> tuple[float, float]:
 def rate_left(fleet: Fleet, now_s: float) -> int:
     """Return how many pilots more may be requested now, as so many were just before."""
     rules = fleet.rules
-    asked = [p.requested_s for p in fleet.pilots.values() if p.requested_s is not None]
-    return rules.requests - sum(at_s > now_s - rules.every_s for at_s in asked)
+    return rules.requests - sum(at_s > now_s - rules.every_s for at_s in fleet.requests)
 
 
 def requestable(template: PilotTemplate, fleet: Fleet, now_s: float) -> int:
@@ -295,10 +294,28 @@ def _absorb(wants: Sequence[_Want], fleet: Fleet, runs: Sequence[Run], now_s: fl
 # ---- what is offered
 
 
-def _imagined(pilot: Pilot, fleet: Fleet, now_s: float) -> _Imagined:
-    template = fleet.templates.get(pilot.template)
-    left_s = time_expected(template, fleet, now_s) if template else 0.0
-    return _Imagined(pilot.id, pilot.size, left_s)
+class _Foresight:
+    """How much time pilots will have left when they join: probably as much as others had.
+
+    If those came late a while ago, one of the template, and no more, is tried for what needs more.
+    """
+
+    def __init__(self, fleet: Fleet, now_s: float) -> None:
+        self._fleet = fleet
+        self._tried = {name for name, starts in fleet.starts.items() if now_s >= starts.again_s}
+
+    def of(self, pilot: Pilot) -> _Imagined:
+        """Return a pilot that is coming as it will be."""
+        template = self._fleet.templates.get(pilot.template)
+        return _Imagined(pilot.id, pilot.size, self.left_s(template) if template else 0.0)
+
+    def left_s(self, template: PilotTemplate) -> float:
+        """Return the time that one more pilot of this template will have left."""
+        left_s = time_expected(template, self._fleet)
+        if template.name in self._tried:
+            self._tried.remove(template.name)
+            left_s = max(left_s, template.left_s)
+        return left_s + ROUNDING
 
 
 def _offer(wants: Sequence[_Want], pilots: Sequence[_Imagined]) -> dict[PilotId, _Load]:
@@ -377,8 +394,11 @@ def _idle(fleet: Fleet, wants: Sequence[_Want], now_s: float) -> Iterator[PilotE
 
 def _is_denied(template: PilotTemplate, fleet: Fleet, wants: Sequence[_Want], now_s: float) -> bool:
     """Tell whether something waits that could run on a pilot of `template`, and nowhere else."""
-    size, left_s = Size.of(template.offer, template.slots), time_expected(template, fleet, now_s)
+    size, left_s = Size.of(template.offer, template.slots), time_expected(template, fleet)
     return requestable(template, fleet, now_s) > 0 and any(
-        want.count and want.is_stuck and size.holds(want.needs) and want.needed_s <= left_s
+        want.count
+        and want.is_stuck
+        and size.holds(want.needs)
+        and want.needed_s <= left_s + ROUNDING
         for want in wants
     )

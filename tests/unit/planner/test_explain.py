@@ -19,6 +19,7 @@ from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.rules import Rules
 from euclid_dask.planner import Fleet, Provisioning
+from euclid_dask.planner.estimates import Duration
 from euclid_dask.planner.explain import Why, explain
 from euclid_dask.sim.flows import arg, body, out, split, task
 
@@ -237,11 +238,24 @@ def test_pilots_that_come_too_late_are_told_with_their_numbers(run: Any) -> None
     join(run, "light-1", until_s=50.0 + 1800.0)
     run.fleet.apply(PilotLeft(pilot=PilotId("light-1"), reason="idle", at_s=90.0))
     assert why(run)[Why.LATE] == (
-        "pilots of template 'light' had 30 min left at most when they joined, "
+        "pilots of template 'light' had 30 min left when they joined, "
         "the task needs 61 min; another one is tried in 9 min"
     )
     run.now_s = 650.0
     assert Why.LATE not in why(run)
+
+
+def test_what_no_pilot_has_time_for_is_not_blamed_on_late_ones(bench: MakeBench) -> None:
+    run = bench(body(task("a"), r=out("a")), needs={"a": Resources(cores=1, walltime_s=0)})
+    run.fleet = Fleet(templates={"light": template()})
+    durations = Duration()
+    for _ in range(10):
+        durations.add(9 * 3600.0)
+    run.run.share({"a": durations})
+    assert Why.LATE not in why(run)
+    run.fleet.apply(PilotRequested(pilot=PilotId("light-1"), template="light", at_s=0.0))
+    run.fleet.apply(PilotLeft(pilot=PilotId("light-1"), reason="no such queue", at_s=10.0))
+    assert Why.LATE not in why(run), "none has joined yet"
 
 
 def test_many_pilots_are_told_in_one_sentence(run: Any) -> None:

@@ -1,6 +1,9 @@
 """The lives of pilots, and what is learned from them."""
 
+from math import inf
 from typing import Any
+
+import pytest
 
 from euclid_dask.core.events import (
     FleetOpened,
@@ -18,8 +21,8 @@ from euclid_dask.core.events import (
 from euclid_dask.core.ids import JobId, PilotId, RunId, TaskId
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
-from euclid_dask.core.values import json_reader, to_json
-from euclid_dask.planner.fleet import Fleet
+from euclid_dask.core.values import json_reader, replace, to_json
+from euclid_dask.planner.fleet import Fleet, Starts
 
 LIGHT = PilotTemplate(
     name="light",
@@ -155,7 +158,6 @@ def test_starts_are_learned_from() -> None:
     fleet = fleet_of(requested(), joined(), requested("light-2"), joined("light-2", 200.0))
     starts = fleet.starts["light"]
     assert (starts.wait_s, starts.left_s, starts.failures) == (150.0, 3500.0, 0)
-    assert starts.joined_s == 200.0
     fleet.apply(joined(at_s=900.0))  # again: it was away
     assert starts.wait_s == 150.0
     fleet.apply(requested("light-3"))
@@ -164,6 +166,53 @@ def test_starts_are_learned_from() -> None:
     fleet.apply(requested("light-4", at_s=400.0))
     fleet.apply(joined("light-4", 500.0))
     assert starts.failures == 0
+
+
+def test_how_late_the_last_pilots_came_counts_most() -> None:
+    fleet = Fleet(templates={"light": LIGHT})
+    seen = []
+    for number, left_s in enumerate((3400.0, 1400.0, 1400.0, 3400.0, inf)):
+        name, at_s = f"light-{number}", 1000.0 * number
+        fleet.apply(requested(name, at_s))
+        until_s = None if left_s == inf else at_s + left_s
+        fleet.apply(replace(joined(name, at_s), until_s=until_s))
+        seen.append(fleet.starts["light"].left_s)
+    assert seen == [3400.0, 2400.0, 1900.0, 3400.0, inf]
+
+
+@pytest.mark.parametrize(
+    ("walltime_s", "pauses"), [(3600.0, [600.0, 1200.0, 1200.0, 2400.0]), (90.0, [90.0, 180.0])]
+)
+def test_the_more_pilots_were_tried_in_vain_the_later_is_the_next_one_tried(
+    walltime_s: float, pauses: list[float]
+) -> None:
+    light = replace(LIGHT, offer=replace(LIGHT.offer, walltime_s=walltime_s))
+    fleet = Fleet(templates={"light": light})
+    asked_s = 0.0
+    for number, pause_s in enumerate(pauses):
+        name = f"light-{number}"
+        fleet.apply(requested(name, asked_s))
+        fleet.apply(replace(joined(name, asked_s + 10.0), until_s=asked_s + 20.0))
+        starts = fleet.starts["light"]
+        assert starts.again_s == asked_s + 10.0 + pause_s
+        # the third one was requested before another one was tried
+        asked_s = starts.again_s - 1.0 if number == 1 else starts.again_s
+    name = "light-9"
+    fleet.apply(requested(name, asked_s))
+    fleet.apply(replace(joined(name, asked_s), until_s=asked_s + walltime_s - LIGHT.boot_s))
+    assert starts == Starts(wait_s=starts.wait_s, left_s=starts.left_s)
+
+
+def test_a_new_runner_tries_again_what_came_late() -> None:
+    fleet = fleet_of(requested(), replace(joined(), until_s=110.0))
+    assert fleet.starts["light"].again_s == 700.0
+    fleet.apply(FleetOpened(journal_version=1, at_s=200.0))
+    assert (fleet.starts["light"].pause_s, fleet.starts["light"].again_s) == (0.0, -inf)
+
+
+def test_only_the_last_requests_are_remembered() -> None:
+    fleet = fleet_of(*(requested(f"light-{at_s}", at_s) for at_s in (1.0, 2.0, 11.0)))
+    assert list(fleet.requests) == [2.0, 11.0]
 
 
 def test_a_pilot_that_was_cancelled_did_not_fail_to_start() -> None:

@@ -158,6 +158,17 @@ def test_so_many_requests_are_made_at_most_in_a_while(bench: MakeBench) -> None:
     assert len(requested(look.at(116.0))) == 2
 
 
+def test_pilots_that_are_gone_again_count_as_requested(bench: MakeBench) -> None:
+    look = Look(singles(bench, 99), template("light", 2, max_running=9, max_queued=9), requests=2)
+    assert len(requested(look.at(100.0))) == 2
+    for name in ("light-1", "light-2"):
+        look.request(name, at_s=100.0)
+        look.join(name, at_s=100.5, until_s=9000.0)
+        look.fleet.apply(PilotLeft(pilot=PilotId(name), reason="preempted", at_s=100.8))
+    assert requested(look.at(101.0)) == []
+    assert len(requested(look.at(111.0))) == 2
+
+
 def test_nothing_is_looked_at_again_too_soon(bench: MakeBench) -> None:
     look = Look(singles(bench, 1), template("light", 2))
     assert len(look.at(100.0)) == 1
@@ -254,6 +265,63 @@ def test_what_pilots_were_too_late_for_is_tried_again_after_a_while(bench: MakeB
         assert look.at(now_s) == [], "it may come in time"
     look.join("light-2", at_s=1101.0, until_s=1101.0 + 3.9 * HOUR)
     assert len(decide([look.run.run], look.fleet, {}, 1101.0)) == 2
+
+
+def test_where_pilots_always_come_late_one_is_tried_from_time_to_time(bench: MakeBench) -> None:
+    needs = Resources(cores=1, walltime_s=3 * HOUR)
+    light = template("light", 2, max_running=99, max_queued=99)
+    look = Look(singles(bench, 60, needs), light)
+    tried: list[tuple[int, int]] = []
+    joining: dict[str, float] = {}
+    for now_s in range(10, 12_000, 10):
+        for name in [name for name, at_s in joining.items() if now_s >= at_s]:
+            del joining[name]
+            look.join(name, at_s=now_s, until_s=now_s + 2 * HOUR)
+        effects = look.at(now_s)
+        for name, reason in retired(effects).items():
+            look.fleet.apply(PilotLeft(pilot=PilotId(name), reason=reason, at_s=now_s))
+        if requested(effects):
+            tried.append((now_s, len(requested(effects))))
+        for number in range(len(requested(effects))):
+            joining[f"light-{now_s}-{number}"] = now_s + 90.0
+            look.request(f"light-{now_s}-{number}", at_s=now_s)
+    assert tried[:2] == [(10, 20), (20, 10)], "before the first has joined"
+    assert tried[2:] == [(710, 1), (2000, 1), (4490, 1), (9380, 1)]
+    assert decide([look.run.run], look.fleet, {}, 12_000.0) == [], "none is refused"
+
+
+def test_while_one_is_tried_there_are_as_many_as_short_tasks_need(bench: MakeBench) -> None:
+    top = body(*(task(f"t{n}", "x" if n < 4 else "long") for n in range(44)), r=out("t0"))
+    needs = {"x": SMALL, "long": Resources(cores=1, walltime_s=3 * HOUR)}
+    light = template("light", 2, max_running=99, max_queued=99)
+    look = Look(bench(top, needs=needs, group=False), light)
+    look.request("light-1", at_s=0.0)
+    look.join("light-1", at_s=60.0, until_s=60.0 + 2 * HOUR)
+    look.fleet.apply(PilotLeft(pilot=PilotId("light-1"), reason="preempted", at_s=70.0))
+    assert requested(look.at(100.0)) == ["light"] * 2
+    assert requested(look.at(700.0)) == ["light"] * 3
+    for number in (2, 3, 4):
+        look.request(f"light-{number}", at_s=700.0)
+    assert requested(look.at(720.0)) == []
+
+
+def test_no_pilot_goes_for_one_that_would_come_late(bench: MakeBench) -> None:
+    needs = {"b": Resources(cores=2, walltime_s=3 * HOUR), "x": SMALL}
+    top = body(task("big", "b"), *(task(f"t{n}", "x") for n in range(3)), r=out("big"))
+    look = Look(bench(top, needs=needs, group=False), template("light", 2), max_running=1)
+    look.request("light-1", at_s=0.0)
+    look.join("light-1", at_s=60.0, until_s=60.0 + 2 * HOUR)
+    look.run.order("t0", pilot="light-1")
+    for now_s in (700.0, 770.0, 900.0):
+        assert look.at(now_s) == []
+
+
+def test_what_fits_a_template_to_the_second_is_provided_for(bench: MakeBench) -> None:
+    light = template("light", 2)
+    for kappa in (1.05, 1.1, 1.15, 1.2, 1.3, 1.4):
+        walltime_s = (light.left_s - 60.0) / kappa
+        run = singles(bench, 1, Resources(cores=1, walltime_s=walltime_s))
+        assert requested(Look(run, light, kappa=kappa).at(100.0)) == ["light"]
 
 
 def test_a_task_that_can_follow_its_maker_asks_for_nothing(bench: MakeBench) -> None:
