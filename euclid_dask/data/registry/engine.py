@@ -7,10 +7,12 @@ Rule 3: in SQLite processes write in turns, a transaction at a time; only one se
 
 import fcntl
 import os
-import threading
+import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -27,9 +29,8 @@ _AGAIN: Final = frozenset({"40001", "40P01"})
 _TRIES: Final = 10
 TURN_S: Final = 60
 """How long SQLite lets one process wait for the transactions of others, in seconds."""
+_PAUSE_S: Final = 0.05
 _SQLITE: Final[Mapping[str, str]] = {
-    "busy_timeout": str(1000 * TURN_S),
-    "journal_mode": "WAL",
     "synchronous": "FULL",
     "foreign_keys": "ON",
     "cache_size": "-32768",
@@ -56,7 +57,7 @@ class Database:
     def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
         self._engine = engine
         self._read_only = read_only
-        self._turn = threading.Lock()  # SQLite has one writer, and lets the others wait unfairly
+        self._turn = Lock()  # SQLite has one writer, and lets the others wait unfairly
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` returns, from one transaction that changes nothing."""
@@ -100,9 +101,11 @@ class Database:
 
         Else it takes an order that it gets for free for more than a condition that few rows meet.
         """
-        if is_sqlite(self._engine.dialect) and not self._read_only:
-            with suppress(RegistryError):  # a full disk, at the end: it goes without
-                self.write(lambda it: it.exec_driver_sql("ANALYZE"))
+        if not is_sqlite(self._engine.dialect) or self._read_only:
+            return
+        with suppress(DBAPIError), self._engine.connect() as it:
+            it.exec_driver_sql("PRAGMA busy_timeout = 0")  # while others write, it goes without
+            it.exec_driver_sql("ANALYZE")
 
     @contextmanager
     def served(self) -> Iterator[None]:
@@ -205,17 +208,38 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: object) -> None:
         connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {1000 * TURN_S}")
+        _begin_wal(connection)
         for name, value in pragmas.items():
             connection.execute(f"PRAGMA {name} = {value}")
 
     return engine
 
 
+def _begin_wal(connection: sqlite3.Connection) -> None:
+    """Have SQLite keep a write-ahead log; we wait for a process that does so now, it would not."""
+    end_s = time.monotonic() + TURN_S
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > end_s:
+                raise
+            Event().wait(_PAUSE_S)
+        else:
+            return
+
+
+def _is_busy(error: BaseException | None) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+
+
 def _translated(error: DBAPIError) -> RegistryError:
     text = str(error.orig).strip()
-    if getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+    if _is_busy(error.orig):
         return RegistryUnreachableError(
-            f"other processes have written to the registry for {TURN_S} s",
+            "other processes write to the registry, and left no turn",
             hint="try again later; in postgresql:// several write at once",
         )
     if error.connection_invalidated or (
