@@ -23,7 +23,7 @@ from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.rules import Rules
 from euclid_dask.planner import Fleet, Provisioning, decide
-from euclid_dask.sim.flows import body, out, task
+from euclid_dask.sim.flows import arg, body, out, split, task
 
 MakeBench = Callable[..., Any]
 HOUR = 3600.0
@@ -350,6 +350,16 @@ def test_of_a_task_with_very_many_consumers_none_is_expected_soon(bench: MakeBen
     look = Look(run, template("light", 2))
     look.join("light-1")
     run.order("a", pilot="light-1")
+    assert requested(look.at(120.0)) == []
+
+
+def test_for_a_split_that_will_be_made_no_pilot_is_requested(bench: MakeBench) -> None:
+    inner = body(task("w", i=arg("item")), inputs=("item",), r=out("w"))
+    over = split("s", inner, over="item", item=out("make", "items"))
+    needs = {"make": Resources(walltime_s=50.0)}
+    look = Look(bench(body(task("make"), over, r=out("s", "r")), needs=needs), template("light", 2))
+    look.join("light-1")
+    look.run.order("make", pilot="light-1")
     assert requested(look.at(120.0)) == []
 
 
