@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 from plans import steps
 from registries import Addresses
+from sqlalchemy import Connection
 
 from euclid_dask.data.model import File, Replica, Storage
-from euclid_dask.data.registry import Registry
+from euclid_dask.data.registry import Registry, claims
 
 WAITING = 500
 LEASE_S = 60.0
@@ -41,6 +42,29 @@ def test_others_are_claimed_in_their_order(registry: Registry) -> None:
     assert registry.transfers.claim("mover", 4, LEASE_S) == []
     registry.storages.pause("B", 0)
     assert len(registry.transfers.claim("mover", 4, LEASE_S)) == 4
+
+
+@pytest.mark.parametrize("registry", ["server_addresses"], indirect=True)  # which has many writers
+def test_of_many_that_claim_at_once_each_gets_some(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "_SPARE", 1)
+    names = [f"f{number:04}" for number in range(4)]
+    registry.transfers.enqueue([(name, "C") for name in names])
+    registry.transfers.enqueue([("f0004", "C")], priority=1)
+    taken: list[list[str]] = []
+
+    def claim(worker: int) -> None:
+        def work(connection: Connection) -> None:
+            rows, _ = claims.take(connection, f"mover {worker}", 2, LEASE_S, claims.Reach())
+            taken.append([row.file for row in rows])
+            if worker < 4:
+                claim(worker + 1)
+
+        registry.database.write(work)
+
+    claim(1)
+    assert taken == [["f0004", "f0000"], ["f0001"], ["f0002", "f0003"], []]
 
 
 @pytest.mark.parametrize("registry", ["sqlite"], indirect=True)  # which counts its steps

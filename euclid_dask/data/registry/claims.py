@@ -3,14 +3,23 @@
 Claims are many, and a queue is long: the first are read from its index, in their order.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Table, bindparam, exists, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Table,
+    bindparam,
+    exists,
+    select,
+    tuple_,
+    update,
+)
 
 from euclid_dask.core.values import Value
 from euclid_dask.data.model import DeletionState, ReplicaState, StorageState, TransferState
-from euclid_dask.data.registry.rows import AnyRow, batches, is_one_of
+from euclid_dask.data.registry.rows import AnyRow, AnySelect, batches, is_one_of
 from euclid_dask.data.registry.schema import (
     IS_HELD,
     IS_WAITING,
@@ -80,10 +89,14 @@ _DROPPED: Final = _CLAIM.where(IS_HELD, transfers.c.lease_until_s < NOW)
 _WAITING: Final = _CLAIM.where(IS_WAITING, transfers.c.not_before_s <= NOW)
 _SPARE: Final = 500
 """More transfers than are wanted, of which others may have taken the first."""
+_AFTER_RANK: Final = bindparam("after_rank", type_=BigInteger())
+_AFTER_ID: Final = bindparam("after_id", type_=BigInteger())
+_BEFORE_ALL: Final = (-(2**63), 0)
 _FIRST: Final = (
-    select(transfers.c.id)
+    select(transfers.c.rank, transfers.c.id)
     .where(IS_WAITING, transfers.c.not_before_s <= NOW)
     .where(transfers.c.destination_id == bindparam("goal"))
+    .where(tuple_(transfers.c.rank, transfers.c.id) > tuple_(_AFTER_RANK, _AFTER_ID))
     .order_by(transfers.c.rank, transfers.c.id)
     .limit(bindparam("most"))
 )
@@ -109,19 +122,20 @@ def take(
         given["sources"] = [row.id for row in known if row.name in reach.sources]
         waiting, first = waiting.where(_IS_READABLE), first.where(_IS_READABLE)
     awaited = {row.id for row in known if row.is_awaited}
+    queries: Iterable[AnySelect] = (waiting,)
     if not awaited <= goals.keys():  # what waits for others may be much, and is not read
         sources = {key: keys for key, keys in given.items() if key == "sources"}
-        ids = [
-            key
-            for goal in sorted(awaited & goals.keys())
-            for key in connection.scalars(first, {"goal": goal, "most": number + _SPARE, **sources})
-        ]
-        waiting = waiting.where(is_one_of(connection, transfers.c.id, ids or [0]))
-        waiting = waiting.order_by(None).order_by(transfers.c.rank + 0, transfers.c.id)
-    found: list[AnyRow] = []
-    for query in (_DROPPED, waiting) if goals else ():
-        if len(found) < number:
-            found += connection.execute(query.limit(number - len(found)), given).all()
+        narrowed = waiting.order_by(None).order_by(transfers.c.rank + 0, transfers.c.id)
+        queries = (
+            narrowed.where(is_one_of(connection, transfers.c.id, ids))
+            for ids in _in_line(connection, first, awaited & goals.keys(), number + _SPARE, sources)
+        )
+    found = list(connection.execute(_DROPPED.limit(number), given)) if goals else []
+    lacking = number - len(found)
+    for query in queries if goals and lacking else ():
+        found += connection.execute(query.limit(lacking), given).all()
+        if number - len(found) < lacking:
+            break
     state = TRANSFER.target(TransferCue.CLAIM)
     lend(connection, transfers, [row.id for row in found], state, worker, lease_s)
     return found, goals
@@ -145,6 +159,29 @@ def lend(
     )
     for batch in batches(keys):
         connection.execute(lent.where(is_one_of(connection, table.c.id, batch)))
+
+
+def _in_line(
+    connection: Connection,
+    first: AnySelect,
+    goals: Collection[int],
+    most: int,
+    sources: Mapping[str, Sequence[int]],
+) -> Iterator[list[int]]:
+    """Yield the ids of the first that wait for storages, then, where there are, of those behind."""
+    after = dict.fromkeys(sorted(goals), _BEFORE_ALL)
+    while after:
+        ids: list[int] = []
+        for goal, (rank, last) in list(after.items()):
+            where = {"goal": goal, "after_rank": rank, "after_id": last, "most": most}
+            rows = connection.execute(first, {**where, **sources}).all()
+            ids += (row.id for row in rows)
+            if len(rows) < most:
+                del after[goal]
+            else:
+                after[goal] = (rows[-1].rank, rows[-1].id)
+        if ids:
+            yield ids
 
 
 def _destinations(
