@@ -46,9 +46,10 @@ from euclid_dask.data.query import parse_query
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.deletions import Deletions
 from euclid_dask.data.registry.engine import Database
+from euclid_dask.data.registry.files import put_checksums
 from euclid_dask.data.registry.holdings import Holdings
 from euclid_dask.data.registry.pins import Pins
-from euclid_dask.data.registry.quotas import Quota
+from euclid_dask.data.registry.quotas import Quota, Quotas
 from euclid_dask.data.registry.schema import metadata
 from euclid_dask.data.registry.transfers import Transfers
 from euclid_dask.data.states import ReplicaCue
@@ -886,6 +887,24 @@ def test_two_that_register_a_name_with_other_content_do_not_both_win(registry: R
         assert isinstance(one, InputError) != isinstance(other, InputError), (one, other)
 
 
+def test_what_others_learn_of_a_known_content_is_compared(server_addresses: Addresses) -> None:
+    with Registry(server_addresses()) as registry, ThreadPoolExecutor(1) as thread:
+        registry.register([a_file(md5="01")])
+        told: list[Future[None]] = []
+
+        def tell(sha256: str) -> None:
+            registry.register([a_file(md5="01", sha256=sha256)])
+
+        def tell_first(connection: Connection) -> None:
+            put_checksums(connection, [a_file(md5="01", sha256="02")])
+            told.append(thread.submit(tell, "03"))
+            wait(told, timeout=0.5)  # it waits for us
+
+        registry.database.write(tell_first)
+        with pytest.raises(InputError, match="taken by other content: its sha256 is 02"):
+            told[0].result()
+
+
 def test_two_that_register_the_same_both_succeed(registry: Registry) -> None:
     names = [f"f{number}.fits" for number in range(200)]
     outcomes = in_parallel(
@@ -1143,6 +1162,24 @@ def test_two_that_queue_at_once_keep_a_quota(address: str) -> None:
         told = in_parallel(some)
         assert [str(one) for one in told].count("None") == 5
         assert one.quotas.all()["B"].free_bytes == 0
+
+
+def test_who_waits_for_a_quota_that_is_changed_keeps_it(server_addresses: Addresses) -> None:
+    with Registry(server_addresses()) as registry, ThreadPoolExecutor(1) as thread:
+        for name in "AB":
+            registry.storages.put(Storage(name=name, marker=name))
+        add(registry)
+        registry.quotas.put("B", 100)
+        told: list[Future[None]] = []
+
+        def queue_meanwhile() -> None:
+            told.append(thread.submit(registry.transfers.enqueue, [("a.fits", "B")]))
+            wait(told, timeout=0.5)  # it waits for us
+
+        paused: Any = Paused(registry.database, queue_meanwhile)
+        Quotas(paused).put("B", 1)
+        with pytest.raises(InputError, match="B may hold 1B"):
+            told[0].result()
 
 
 # -- the databases

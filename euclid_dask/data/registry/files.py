@@ -11,7 +11,14 @@ from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import Checksum, File, FileState
 from euclid_dask.data.names import check_name, shown
 from euclid_dask.data.registry.events import Change, record_all
-from euclid_dask.data.registry.rows import AnyRow, add_rows, batches, is_one_of, where_in
+from euclid_dask.data.registry.rows import (
+    AnyRow,
+    add_rows,
+    batches,
+    is_one_of,
+    lock_files,
+    where_in,
+)
 from euclid_dask.data.registry.schema import file_checksums, files
 from euclid_dask.data.states import FILE, FileCue
 
@@ -79,8 +86,8 @@ def put_checksums(
     Raises:
         InputError: It is other content, or nothing tells that it is the same.
     """
-    names = [file.name for file in known if file.name not in fresh]
-    there = {row.name: row for row in where_in(connection, _FILES, files.c.name, names)}
+    # locked: what another adds meanwhile is compared, too
+    there = lock_files(connection, [file.name for file in known if file.name not in fresh])
     sums = _checksums(connection, (row.id for row in there.values()))
     rows = []
     for file in known:

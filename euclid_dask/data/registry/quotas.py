@@ -6,14 +6,14 @@ whoever asks for them; what is registered where it lies is there, and is not ref
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select, update
 
 from euclid_dask.core.amounts import size_text
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import Value
 from euclid_dask.data.registry.engine import Database
 from euclid_dask.data.registry.events import Change, record
-from euclid_dask.data.registry.rows import AnyRow, storage_ids
+from euclid_dask.data.registry.rows import AnyRow, add_rows, storage_ids
 from euclid_dask.data.registry.schema import (
     IS_ACTIVE,
     files,
@@ -71,10 +71,13 @@ class Quotas:
 
         def work(connection: Connection) -> None:
             key = storage_ids(connection, [storage])[storage]
-            connection.execute(delete(quotas).where(quotas.c.storage_id == key))
-            if limit_bytes is not None:
+            if limit_bytes is None:
+                connection.execute(delete(quotas).where(quotas.c.storage_id == key))
+            else:  # its row stays, since who waits for it would not see another
                 row = {"storage_id": key, "owner": _WHOLE, "limit_bytes": limit_bytes}
-                connection.execute(insert(quotas).values(row))
+                add_rows(connection, quotas, [row], only_new=True)
+                changing = update(quotas).where(quotas.c.storage_id == key)
+                connection.execute(changing.values(limit_bytes=limit_bytes))
             detail = "none" if limit_bytes is None else size_text(limit_bytes)
             record(connection, Change("storage quota", storage_id=key, detail=detail))
 
