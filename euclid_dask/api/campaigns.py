@@ -4,7 +4,8 @@
     <folder>/campaign.csv     how the run of each group stands, and what it made
     <folder>/<group>/         the workdir of a group
 
-Rule: whatever is cut off, the same call goes on: what is done is not done again.
+Rule 1: whatever is cut off, the same call goes on: what is done is not done again.
+Rule 2: one campaign works in a folder at a time: it has the lock of a runner there.
 """
 
 import csv
@@ -13,6 +14,7 @@ import io
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +36,7 @@ from euclid_dask.data.grouping import Group, group
 from euclid_dask.data.local import write_whole
 from euclid_dask.data.questions import Answers, freeze
 from euclid_dask.dataflow.names import did_you_mean
-from euclid_dask.runner.workspace import Workspace
+from euclid_dask.runner.workspace import Lock, Workspace
 
 RECORD: Final = "campaign.json"
 TABLE: Final = "campaign.csv"
@@ -170,8 +172,20 @@ def carry_out_groups(
         run: Carries out the run of a group. With `at_once` above 1 it is called in threads.
         watch: Called with each group before its run, and its number.
         at_once: How many groups are run at once. When one is cancelled, no other is begun.
+
+    Raises:
+        InputError, WorkdirError: Another campaign works in the folder, or asked something else.
     """
-    write_record(plan)
+    with _recorded(plan):
+        return _carried_out(plan, run, watch, at_once)
+
+
+def _carried_out(
+    plan: CampaignPlan,
+    run: Callable[[Group], Row],
+    watch: Callable[[Row, int], None],
+    at_once: int,
+) -> list[Row]:
     rows = plan.rows()
     groups = plan.campaign.groups
     left = deque(number for number, one in enumerate(groups) if not one.missing)
@@ -211,12 +225,25 @@ def _at_once(
                 yield running.pop(future), future.result()
 
 
-def write_record(plan: CampaignPlan) -> None:
-    """Write down what was asked, and the groups, unless they are."""
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    record = plan.folder / RECORD
-    if not record.exists():
-        write_whole(record, to_json(plan.campaign) + b"\n")
+@contextmanager
+def _recorded(plan: CampaignPlan) -> Iterator[None]:
+    """Work alone in the folder of a campaign; what was asked, and the groups, are written down."""
+    workspace = Workspace(plan.folder)
+    workspace.create()
+    lock = Lock.take(workspace)
+    try:
+        record = plan.folder / RECORD
+        ours = to_json(plan.campaign) + b"\n"
+        if not record.exists():
+            write_whole(record, ours)
+        elif to_json(json_reader(Campaign)(record.read_bytes())) + b"\n" != ours:
+            raise InputError(
+                f"another campaign was begun in {plan.folder} meanwhile",
+                hint="call it again to go on with that one, or use another workdir",
+            )
+        yield
+    finally:
+        lock.release()
 
 
 def table(campaign: Campaign, rows: Sequence[Row]) -> str:
@@ -251,16 +278,16 @@ def run_group(
 
 def prepare_campaign(plan: CampaignPlan, settings: Settings) -> Iterator[str]:
     """Write down the groups of a campaign, and stage their products; yield why some cannot run."""
-    write_record(plan)
-    for one in plan.campaign.groups:
-        if one.missing:
-            yield f"{one.folder}: {_row(plan.folder, one).error}"
-            continue
-        workdir, chosen = _frozen(plan, one, settings)
-        try:
-            prepare(plan.script, workdir=workdir, settings=chosen, **plan.given)
-        except EuclidDaskError as error:
-            yield f"{one.folder}: {error.message}"
+    with _recorded(plan):
+        for one in plan.campaign.groups:
+            if one.missing:
+                yield f"{one.folder}: {_row(plan.folder, one).error}"
+                continue
+            workdir, chosen = _frozen(plan, one, settings)
+            try:
+                prepare(plan.script, workdir=workdir, settings=chosen, **plan.given)
+            except EuclidDaskError as error:
+                yield f"{one.folder}: {error.message}"
 
 
 def _run(plan: CampaignPlan, one: Group, settings: Settings) -> RunResult:

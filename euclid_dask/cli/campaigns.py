@@ -171,9 +171,12 @@ def carry_out_one(
     """Run one group of a campaign that another process keeps; return the exit code."""
     end_with_parent()
     plan = plan_campaign(script, grouping_of(given), settings=settings, **call)
-    (group,) = (one for one in plan.campaign.groups if one.folder == given["only"])
+    groups = {one.folder: one for one in plan.campaign.groups}
+    only = given["only"]
+    if only not in groups:
+        raise InputError(f"--only {only}: no group has this folder in {plan.folder}")
     row = run_group(
-        plan, group, settings, carry_out=lambda run, chosen: _carried_out(run, chosen, given)
+        plan, groups[only], settings, carry_out=lambda run, chosen: _carried_out(run, chosen, given)
     )
     return _told(plan, [row], given)
 

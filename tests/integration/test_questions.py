@@ -21,7 +21,14 @@ from raw_frames import OBSERVATION, PIXELS, frame_xml
 
 from euclid_dask import Executable, Input, Output, api, parallel, pipeline
 from euclid_dask.api import Settings
-from euclid_dask.api.campaigns import Grouping, plan_campaign, run_campaign
+from euclid_dask.api.campaigns import (
+    CampaignPlan,
+    Grouping,
+    Row,
+    carry_out_groups,
+    plan_campaign,
+    run_campaign,
+)
 from euclid_dask.api.copies import Progress
 from euclid_dask.api.data import DataSettings, Way, add_storage, ingest
 from euclid_dask.api.lineage import known
@@ -32,6 +39,7 @@ from euclid_dask.data.model import ReplicaState
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.stage import MANIFEST
 from euclid_dask.report.words import size as words_size
+from euclid_dask.runner.workspace import Lock, Workspace
 
 QUESTION = f"query: DpdVisRawFrame where {OBSERVATION} == 31283"
 pixels = Executable(PIXELS, inputs=[Input("frame")], outputs=[Output("pixels", mime_type="txt")])
@@ -534,6 +542,42 @@ def test_the_limits_of_a_site_are_those_of_a_campaign_if_nothing_is_said(
     call(*CAMPAIGN, *BY, "--site", "site.toml")
     call(*CAMPAIGN, *BY, "--site", "site.toml", "--at-once", "2")
     assert carried_out == [1, 2]
+
+
+def test_a_campaign_is_alone_in_its_folder(store: Store) -> None:
+    workspace = Workspace(store.folder / "w")
+    workspace.create()
+    lock = Lock.take(workspace)
+    try:
+        for words in (BY, (*BY, *AT_ONCE)):
+            refused = call(*CAMPAIGN, *words)
+            assert refused.exit_code == 2, refused.output
+            assert "another runner works in" in refused.stderr
+        assert not (store.folder / "w" / "campaign.json").exists()
+    finally:
+        lock.release()
+
+
+def test_a_campaign_that_was_begun_by_another_meanwhile_is_not_mixed_with_it(store: Store) -> None:
+    inputs = {"frames": "query: DpdVisRawFrame"}
+
+    def plan() -> CampaignPlan:
+        grouping = Grouping(by=(OBSERVATION,))
+        return plan_campaign(of_many, grouping, settings=store.settings, workdir="w", inputs=inputs)
+
+    first = plan()
+    store.add(e=31285)
+    second = plan()
+    carry_out_groups(first, lambda group: Row(group=group, state="done"))
+    carry_out_groups(plan(), lambda group: Row(group=group, state="done"))
+    with pytest.raises(InputError, match="another campaign was begun"):
+        carry_out_groups(second, lambda group: Row(group=group, state="done"))
+
+
+def test_a_group_that_a_campaign_does_not_have_is_refused(store: Store) -> None:
+    refused = call(*CAMPAIGN, *BY, "--only", "31285")
+    assert refused.exit_code == 2, refused.output
+    assert "no group has this folder" in refused.stderr
 
 
 def test_cores_are_shared_by_the_groups_that_are_left(store: Store) -> None:
