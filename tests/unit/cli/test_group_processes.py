@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def processes(directory: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> 
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     return GroupProcesses([], lambda _: None)
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Have signals heard that `nohup` or a background job has what it starts ignore."""
+    before = {one: signal.signal(one, signal.SIG_DFL) for one in (signal.SIGHUP, signal.SIGTERM)}
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
 
 
 def test_what_a_signal_ends_while_it_starts_is_cancelled(
