@@ -44,8 +44,11 @@ _IDS: Final = ("ProductId", "ProductID")
 _MOST_KINDS: Final = 4096
 """Kinds of elements that are kept in memory; all are forgotten when there are more."""
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_DIGITS: Final = {"adler32": 8, "md5": 32, "sha256": 64}
-"""Hexadecimal digits of the checksums that products declare."""
+_CHECKSUMS: Final = {
+    name: re.compile(f"[0-9a-f]{{{digits}}}")
+    for name, digits in {"adler32": 8, "md5": 32, "sha256": 64}.items()
+}
+"""What the checksums that products declare look like."""
 
 
 PLACES: Final = ("data", ".", "../data")
@@ -122,6 +125,7 @@ class _Kind:
     """What there is to do with the elements of one name at one place; made once, and kept."""
 
     __slots__ = (
+        "above",
         "depth",
         "field",
         "inside",
@@ -134,9 +138,10 @@ class _Kind:
         "step",
     )
 
-    def __init__(self, step: str, path: str, depth: int, wanted: frozenset[str]) -> None:
+    def __init__(self, above: "_Kind | None", step: str, path: str, wanted: frozenset[str]) -> None:
+        self.above: _Kind = above or self  # that of what these are in; the document is in itself
+        self.depth: int = above.depth + 1 if above else 0
         self.step = step  # their local name
-        self.depth = depth  # how many elements they are in, and themselves
         self.path = path  # local names from below the root, as `value_path` has them
         self.inside: dict[str, _Kind] = {}  # the kinds of elements in these, by tag
         self.field = path.removeprefix("Header.") if path.startswith("Header.") else ""
@@ -154,7 +159,7 @@ class _Kinds:
 
     def __init__(self, values: tuple[str, ...]) -> None:
         self.wanted = frozenset(map(value_path, values))
-        self.document = _Kind("", "", 0, self.wanted)
+        self.document = _Kind(None, "", "", self.wanted)
         self._count = 0
 
     def inside(self, above: _Kind, tag: str) -> _Kind:
@@ -172,7 +177,7 @@ class _Kinds:
             self.document.inside.clear()
             self._count = 0
         self._count += 1
-        above.inside[tag] = kind = _Kind(step, path, above.depth + 1, self.wanted)
+        above.inside[tag] = kind = _Kind(above, step, path, self.wanted)
         return kind
 
 
@@ -188,11 +193,10 @@ class _Reader:
         self.parser.EndElementHandler = self._end
         self._take_characters = self._characters
         self._kinds = _kinds(tuple(values))
-        # the document, and elements with their attributes
-        self._open: list[tuple[_Kind, dict[str, str]]] = [(self._kinds.document, {})]
-        self._named: set[int] = set()  # which of them have a FileName
-        self._text: list[str] | None = None  # of the innermost element, if it is taken
-        self._length = 0
+        self._kind = self._kinds.document  # that of the innermost element
+        self._attributes: dict[int, dict[str, str]] = {}  # of it and those it is in, by depth
+        self._named: set[int] = set()  # depths of those with a filestatus and a FileName
+        self._text: str | None = None  # of the innermost element, if it is taken
         self._total = 0  # characters of all texts that were taken
         self._root = ""
         self._id = ""
@@ -232,55 +236,60 @@ class _Reader:
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if self._text is not None:
             self._leave_text(tag)
-        opened = self._open
-        above = opened[-1][0]
-        kind = above.inside.get(tag) or self._kinds.inside(above, tag)
-        opened.append((kind, attributes))
+        try:
+            kind = self._kind.inside[tag]
+        except KeyError:
+            kind = self._kinds.inside(self._kind, tag)
+        self._kind = kind
+        if attributes:
+            self._attributes[kind.depth] = attributes
         if kind.is_taken:
-            self._text = []
-            self._length = 0
+            self._text = ""
             self.parser.CharacterDataHandler = self._take_characters
 
     def _leave_text(self, tag: str) -> None:
         """Take no text of an element in which another begins."""
-        if self._open[-1][0].step == "FileName":
+        if self._kind.is_file:
             raise XmlError(f"has a FileName with the element {local_name(tag)} in it, not a name")
         self._text = None
         self.parser.CharacterDataHandler = None
 
     def _characters(self, part: str) -> None:
         assert self._text is not None
-        self._length += len(part)
+        self._text += part
         self._total += len(part)
-        if self._length > MAX_TEXT or self._total > MAX_ALL_TEXT:
-            most, where = (
-                (MAX_TEXT, self._xpath())
-                if self._length > MAX_TEXT
-                else (MAX_ALL_TEXT, "its header, names and values")
+        if len(self._text) > MAX_TEXT:
+            raise XmlError(f"has more than {MAX_TEXT:,} characters in {_xpath(self._kind)}")
+        if self._total > MAX_ALL_TEXT:
+            raise XmlError(
+                f"has more than {MAX_ALL_TEXT:,} characters in its header, names and values"
             )
-            raise XmlError(f"has more than {most:,} characters in {where}")
-        self._text.append(part)
 
     def _end(self, _tag: str) -> None:
+        kind = self._kind
         if self._text is not None:
-            text = "".join(self._text).strip()
+            text = self._text.strip()
             self._text = None
             self.parser.CharacterDataHandler = None
-            self._take(text, self._open[-1][0])
-        kind, attributes = self._open.pop()
-        if self._named and len(self._open) in self._named:
-            self._named.remove(len(self._open))
-        elif attributes and "filestatus" in attributes:
-            raise XmlError(f"has {kind.step} with a filestatus, but no FileName in it")
+            self._take(text, kind)
+        if kind.depth in self._attributes:
+            self._leave_attributes(kind)
+        self._kind = kind.above
+
+    def _leave_attributes(self, kind: _Kind) -> None:
+        if "filestatus" in self._attributes.pop(kind.depth):
+            if kind.depth not in self._named:
+                raise XmlError(f"has {kind.step} with a filestatus, but no FileName in it")
+            self._named.remove(kind.depth)
 
     def _take(self, text: str, kind: _Kind) -> None:
         """Keep the text of the innermost element wherever it belongs."""
         if kind.is_file:
-            self._take_file(text)
+            self._take_file(text, kind)
         if kind.field:
             self._take_field(kind.field, text)
         elif kind.is_link:
-            self._take_link(kind.step, text)
+            self._take_link(text, kind)
         elif kind.is_id:
             self._id = text
         if kind.is_wanted:
@@ -295,21 +304,22 @@ class _Reader:
         self._header[name] = text
         _limit(self._header, MAX_TEXTS, "header fields")
 
-    def _take_file(self, text: str) -> None:
-        depth = len(self._open) - 2
-        container, attributes = self._open[depth]
-        if depth in self._named and "filestatus" in attributes:
-            raise XmlError(f"has {container.step} with two FileNames in it")
-        self._named.add(depth)
+    def _take_file(self, text: str, kind: _Kind) -> None:
+        container = kind.above
+        attributes = self._attributes.get(container.depth, {})
+        if "filestatus" in attributes:
+            if container.depth in self._named:
+                raise XmlError(f"has {container.step} with two FileNames in it")
+            self._named.add(container.depth)
         name = file_of(text)
         if not name:
             return
-        storage = self._open[depth - 1][1]
+        storage = self._attributes.get(container.depth - 1, {})
         self._files.append(
             FileReference(
                 name=name,
                 ordinal=len(self._files),
-                xpath=self._xpath(depth + 1),
+                xpath=_xpath(container),
                 format=attributes.get("format") or storage.get("format", ""),
                 status=attributes.get("filestatus", ""),
                 checksum=self._checksum(name, attributes),
@@ -317,28 +327,25 @@ class _Reader:
         )
         _limit(self._files, MAX_FILES, "files")
 
-    def _xpath(self, end: int | None = None) -> str:
-        return "/".join(kind.step for kind, _ in self._open[2:end])
-
     def _checksum(self, name: str, attributes: dict[str, str]) -> Checksum | None:
         method = attributes.get("checksumMethod", "").lower().replace("-", "")
         value = attributes.get("checksumValue", "").strip().lower()
         if method in {"", "none"} and value in {"", "none"}:
             return None
-        digits = _DIGITS.get(method)
-        if digits is None:
+        known = _CHECKSUMS.get(method)
+        if known is None:
             self._problems.append(f"{name}: its checksum is of no known method: {shown(method)}")
             return None
-        padded = value.zfill(digits) if method == "adler32" else value
-        if not value or not re.fullmatch(f"[0-9a-f]{{{digits}}}", padded):
+        padded = value.zfill(8) if method == "adler32" else value
+        if not value or not known.fullmatch(padded):
             self._problems.append(f"{name}: this is no {method} checksum: {shown(value)}")
             return None
         return Checksum(algorithm=method, value=padded, declared=True)
 
-    def _take_link(self, step: str, text: str) -> None:
+    def _take_link(self, text: str, kind: _Kind) -> None:
         if text in {"", "None"}:
             return
-        role = self._open[-2][0].step if step in _IDS else step
+        role = kind.above.step if kind.step in _IDS else kind.step
         self._links.append(ProductLink(role=role, target=text))
         _limit(self._links, MAX_FILES, "other products")
 
@@ -349,6 +356,15 @@ class _Reader:
             ProductValue(path=path, ordinal=ordinal, text=text, number=number_of(text))
         )
         _limit(self._values, MAX_TEXTS, "values of the paths that are asked for")
+
+
+def _xpath(kind: _Kind) -> str:
+    """Return the local names of elements of a kind, and of those they are in, below the root."""
+    steps: list[str] = []
+    while kind.depth > 1:
+        steps.append(kind.step)
+        kind = kind.above
+    return "/".join(reversed(steps))
 
 
 def _limit(taken: Sized, most: int, what: str) -> None:

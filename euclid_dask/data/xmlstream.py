@@ -11,6 +11,7 @@ not wait for a larger library.
 import os
 import re
 import stat
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Final
 from xml.parsers import expat
@@ -55,7 +56,8 @@ def new_parser(*, prefixes: bool = False) -> expat.XMLParserType:
     Names come as `namespace}name`, or `name` where there is no namespace: see `local_name`; with
     `prefixes`, as they are written.
     """
-    parser = expat.ParserCreate(namespace_separator=None if prefixes else "}")
+    # without a table of names: to look each up takes longer than to make it again
+    parser = expat.ParserCreate(namespace_separator=None if prefixes else "}", intern=None)
     parser.buffer_text = True
     parser.XmlDeclHandler = _declaration
     parser.StartDoctypeDeclHandler = _doctype
@@ -81,7 +83,7 @@ def open_regular(path: Path, max_bytes: int = MAX_BYTES) -> BinaryIO:
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         _check_regular(os.fstat(number), max_bytes)
-        return os.fdopen(number, "rb", buffering=0)
+        return FileIO(number)
     except BaseException:
         os.close(number)
         raise
