@@ -3,7 +3,7 @@
 import json
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -45,16 +45,27 @@ def command(workdir: str, run_id: str | None, **given: Any) -> int:
     click.echo(outcome(result.summary(), result.workdir, reruns))
     rows = [_row(usage) for usage in usage_of(result.run)]
     if rows:
-        click.echo("resources:")
-        click.echo(table([_HEAD, *rows]))
+        _show("resources:", _HEAD, rows)
     if stages:
-        click.echo("where time went, on average:")
-        click.echo(table([_STAGES, *map(_stage_row, [together(stages), *stages])]))
+        means = [_stage_row(part) for part in (together(stages), *stages)]
+        _show("where time went, on average:", _STAGES, means)
     if given["page"] is not None:
         click.echo(f"report: {Path(given['page']).absolute()}")
     else:
         click.echo(f"as a page: euclid-dask report {shlex.quote(workdir)} --html report.html")
     return DONE
+
+
+_MOST: Final = 30
+"""Rows of a table on a terminal."""
+
+
+def _show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print the first rows of a table, those of the executables with the most time."""
+    click.echo(title)
+    click.echo(table([head, *rows[:_MOST]]))
+    if len(rows) > _MOST:
+        click.echo(f"  and {len(rows) - _MOST} more, on the page and with --json")
 
 
 _HEAD = ("executable", "tasks", "wall median", "longest", "CPU in all", "peak RAM", "of asked")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import PurePath
 from typing import Protocol
 
@@ -37,6 +38,7 @@ class Trace:
 
     executables: dict[str, ExecutableSpec] = field(default_factory=dict)
     keys: dict[int, str] = field(default_factory=dict)
+    numbers: dict[str, Iterator[int]] = field(default_factory=dict)
     calling: list[tuple[object, str]] = field(default_factory=list)
 
     def key(self, definition: Definition, module: str) -> str:
@@ -44,11 +46,12 @@ class Trace:
         if id(definition) in self.keys:
             return self.keys[id(definition)]
         spec = definition.spec()
-        key = spec.name
-        if key in self.executables:
-            key = f"{module}.{spec.name}"
-        while key in self.executables:
-            key += "_"
+        longer = f"{module}.{spec.name}"
+        numbers = self.numbers.setdefault(longer, count(2))
+        numbered = (f"{longer}-{number}" for number in numbers)
+        key = next(
+            key for key in chain((spec.name, longer), numbered) if key not in self.executables
+        )
         self.executables[key] = spec
         self.keys[id(definition)] = key
         return key

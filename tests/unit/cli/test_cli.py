@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -283,6 +284,34 @@ def test_report_writes_a_page(cli, tmp_path: Path) -> None:
     assert found.exit_code == 0
     assert "the source is bad" in (tmp_path / "page.html").read_text()
     assert "executable" in found.stdout
+
+
+def test_a_report_shows_the_executables_with_the_most_time_and_counts_the_others(
+    cli, script
+) -> None:
+    script.with_name("many.py").write_text(
+        textwrap.dedent(
+            f"""\
+            from euclid_dask import Executable, Output, pipeline
+
+            COPY = Output("copy", mime_type="txt")
+            program = "{script.with_name("copy.sh")}"
+            copies = [Executable(program, ["source"], [COPY]) for _ in range(33)]
+
+
+            @pipeline(outputs=[f"copy{{number}}" for number in range(33)])
+            def many(text):
+                return [copy(source=text) for copy in copies]
+            """
+        )
+    )
+    ran = cli("run", "many.py", "text=good.txt", "--workdir", "w", "--executor", "inline")
+    assert ran.exit_code == 0, ran.output
+    told = cli("report", "w").stdout
+    resources, times = told.partition("resources:")[2].split("where time went")
+    assert "and 3 more" in resources
+    assert len(re.findall(r"^  \S*copy", resources, re.MULTILINE)) == 30
+    assert "and 4 more" in times  # one row is of all together
 
 
 def test_a_report_that_cannot_be_written_is_one_sentence(cli) -> None:

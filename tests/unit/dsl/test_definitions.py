@@ -80,14 +80,14 @@ def test_executables_of_one_variable_in_two_modules_have_two_keys(loaded, tmp_pa
     assert [node.name for node in flow.body.nodes] == ["exe_1", "exe_2", "exe_3", "one"]
 
 
-def test_a_third_executable_of_one_name_and_module_has_a_key_too(loaded):
+def test_more_executables_of_one_name_and_module_have_numbered_keys(loaded):
     flow = loaded("""
-        programs = [Executable("same", ["a"], ["x"]) for _ in range(3)]
-        @pipeline(outputs=("u", "v", "w"))
+        programs = [Executable("same", ["a"], ["x"]) for _ in range(4)]
+        @pipeline(outputs=("u", "v", "w", "y"))
         def p(a):
             return [program(a=a) for program in programs]
     """).flow
-    assert list(flow.executables) == ["same", "script.same", "script.same_"]
+    assert list(flow.executables) == ["same", "script.same", "script.same-2", "script.same-3"]
 
 
 def test_an_executable_made_by_a_function_of_another_module_has_its_variable(loaded, tmp_path):
