@@ -1,8 +1,9 @@
 """Placing: ready tasks, in the order of their policy, onto pilots that have room now.
 
 What goes to a pilot at once is a bundle. It is one task, or a linear chain of tasks that each
-wait for nothing but the one before, or a group of like tasks that are short against the cost of
-a hop, so that the cost of a short task tends to the cost of launching a process.
+wait for nothing but the one before, or a group of like tasks. Those that are short against the cost
+of a hop are grouped, so that the cost of a short task tends to the cost of launching a process; and
+those that would end faster, on many pilots, than a runner can follow.
 
 A task goes to the smallest pilot that has room and time for it, and there to the one that it
 fills best. One that finds no room overtakes nobody and is overtaken only by tasks that do not
@@ -46,6 +47,8 @@ GROUP_S: Final = 0.5
 """Wall seconds of work that a group is made for."""
 SHORT_S: Final = 0.1
 """Tasks of a known mean duration below this are grouped."""
+HOPS: Final = 500
+"""So many bundles a second a runner carries with ease; the more places, the longer are groups."""
 SHARE: Final = 3
 """A group takes at most this part of what is ready for each place, so that places end together."""
 LEAST_S: Final = 0.02
@@ -197,12 +200,14 @@ class _Placing:
         """Return how many tasks of the head's shape go together in `left_s` seconds."""
         run, shape = head.run, head.shape
         duration = run.durations.get(run.duration_key(shape.executable))
-        if duration is None or duration.mean_s >= SHORT_S:
+        if duration is None:
             return 1
-        share = -(-len(run.board.ready[shape]) // self.rooms.places(shape.needs))
+        places = self.rooms.places(shape.needs)
+        share = -(-len(run.board.ready[shape]) // places)
         mean_s = max(duration.mean_s, GROUP_S / GROUP_LIMIT)
+        group_s = max(places / HOPS, GROUP_S if mean_s < SHORT_S else 0.0)
         least = min(ceil(LEAST_S / mean_s), share)
-        size = max(least, min(int(GROUP_S / mean_s), share // SHARE))
+        size = max(least, min(int(group_s / mean_s), share // SHARE, GROUP_LIMIT))
         if head.expected is not None:
             size = min(size, int(min(left_s / head.expected.q90_s, GROUP_LIMIT)))
         return max(1, size)

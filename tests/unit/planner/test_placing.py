@@ -10,7 +10,7 @@ from euclid_dask.core.events import CancelRequested, PilotAway, PilotLeft
 from euclid_dask.core.flow import Body
 from euclid_dask.core.ids import PilotId, RunId, TaskId
 from euclid_dask.core.resources import GB, Resources
-from euclid_dask.planner import decide
+from euclid_dask.planner import decide, placing
 from euclid_dask.planner.identity import task_identity
 from euclid_dask.sim.flows import arg, body, out, split, task
 
@@ -246,6 +246,27 @@ def test_short_tasks_are_shared_among_the_places_that_they_find(bench: MakeBench
     run.succeed("t00", wall_s=0.01)
     run.pilot(cores=2, slots=8)
     assert [len(bundle) for bundle in run.bundles()] == [10, 10]
+
+
+@pytest.mark.parametrize(("places", "together"), [(10, 1), (90, 1), (110, 2)])
+def test_longer_tasks_are_grouped_where_more_would_end_than_a_runner_can_follow(
+    bench: MakeBench, places: int, together: int
+) -> None:
+    names = [f"t{number:03}" for number in range(1 + 6 * places)]
+    run = bench(singles(*names, executable="x"))
+    run.succeed("t000", wall_s=0.1)
+    run.pilot(cores=places, slots=places, ram_bytes=places * GB)
+    assert [len(bundle) for bundle in run.bundles()] == places * [together]
+
+
+def test_no_group_is_larger_than_two_hundred(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing, "HOPS", 1)
+    run = bench(singles(*(f"t{number:03}" for number in range(701)), executable="x"))
+    run.succeed("t000", wall_s=0.001)
+    run.pilot(cores=1, slots=1)
+    assert [len(bundle) for bundle in run.bundles()] == [200]
 
 
 def test_a_group_is_of_one_executable(bench: MakeBench) -> None:
