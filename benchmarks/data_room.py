@@ -12,18 +12,23 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, sleep
+from types import FrameType
 from typing import Any
 
 from benchmarks import file_registry, filling, moving
-from benchmarks.data_report import write_docs
+from benchmarks.data_report import RUNS, write_docs
 from benchmarks.machine import ROOT, describe, load_average
 from euclid_dask.data.model import Storage
 from euclid_dask.data.registry import Registry
@@ -32,13 +37,23 @@ from euclid_dask.data.ruling import Ruling
 
 SOME = 10_000
 """Files that are registered and ruled through our API, in each registry."""
-QUEUED = 4000
-"""Transfers that are queued and claimed."""
+QUEUED = SOME // file_registry.ROUNDS
+"""Transfers that are queued and claimed in each round."""
+EVERYTHING = Rule(name="all", select=Selector(names=("*",)), places="name=A")
+LOOK_S = 0.05
+"""How often the memory of a server is looked at, in seconds."""
+POSTMASTER = "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)"
+RAW = Rule(name="raw", select=Selector(names=("EUC_VIS_RAW-*",)), places="*", copies=2)
+DURATION = """With ten million files it takes about half an hour on two cores, and 20 GB of disk;
+with 100 000, a file of 100 MB and a product of 30 MB a few minutes. PostgreSQL, sshd, nginx, rsync
+and curl are used if they are installed. Killed, it leaves its temporary directory."""
 
 
 def main(arguments: list[str]) -> int:
     """Measure, and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0], epilog=DURATION
+    )
     parser.add_argument("--files", type=int, default=10_000_000, help="in the registry")
     parser.add_argument("--size", type=int, default=2**30, help="bytes of the large file")
     parser.add_argument("--xml", type=int, default=1_000_000_000, help="bytes of the large product")
@@ -48,19 +63,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md and a plot")
     given = parser.parse_args(arguments)
     began = perf_counter()
-    with TemporaryDirectory(dir=given.directory) as scratch:
-        Path(scratch).chmod(0o755)  # the servers run as others
+    with ending_on_signals(), all_below(given.directory) as scratch:
         figures = {
-            "machine": describe(Path(scratch)),
+            "machine": describe(scratch),
             "load": [load_average()[0]],
             "files": given.files,
             "size": given.size,
             "xml": given.xml,
             "seed": given.seed,
-            "figures": measured(Path(scratch), given),
+            "figures": measured(scratch, given),
         }
-        figures["load"].append(load_average()[0])
-        figures["share"] = round(_cpu_s() / (perf_counter() - began), 2)
+    figures["load"].append(load_average()[0])
+    figures["took_s"] = round(perf_counter() - began)
+    figures["share"] = round(_cpu_s() / (perf_counter() - began), 2)
     results = ROOT / "benchmarks" / "results" / "data.json"
     results.parent.mkdir(exist_ok=True)
     results.write_text(json.dumps(figures, indent=1) + "\n")
@@ -80,8 +95,9 @@ def measured(scratch: Path, given: argparse.Namespace) -> dict[str, Any]:
         ("moving", lambda: moving.moved(scratch / "moving", given.size, given.small)),
         ("products", lambda: of_products(given.xml)),
     ):
-        print(f"{name} ...", file=sys.stderr)
+        began = perf_counter()
         found |= {key if name == "moving" else f"{name}.{key}": it for key, it in part().items()}
+        print(f"{name}: {perf_counter() - began:.0f} s", file=sys.stderr)
     return found
 
 
@@ -91,7 +107,9 @@ def empty(folder: Path) -> dict[str, Any]:
     with registry_at(str(folder / "ours.db")) as registry:
         ours = compared_import(registry)
         ours |= file_registry.claimed(registry, QUEUED)
-        ours |= ruled(registry)
+        compared_import(registry, SOME)
+        registry.rules.put(RAW)
+        ours["ruled_new_per_s"] = ruled_new(registry, SOME)
     plain = file_registry.PlainSQLite("", folder)
     beside = file_registry.import_rates(SOME, plain.register)
     plain.close()
@@ -99,33 +117,41 @@ def empty(folder: Path) -> dict[str, Any]:
 
 
 def full(folder: Path, files: int, chance: random.Random) -> dict[str, Any]:
-    """Return what a large registry on SQLite costs."""
+    """Return what a large registry on SQLite costs, with a rule that is about all files."""
     folder.mkdir()
     address = str(folder / "ours.db")
-    with registry_at(address):
-        pass
-    filling.fill(Path(address), files, filling.OURS)
+    with registry_at(address) as registry:
+        registry.rules.put(EVERYTHING)
+        registry.rules.reviewed(registry.rules.get(EVERYTHING.name))
+    filling.fill(Path(address), files, filling.OURS + filling.RULED)
     with registry_at(address) as registry:
         registry.database.analyze()
+        took = moving.repeated(Ruling(registry).apply_all)
         ours = file_registry.looked_up(registry, files, chance)
         ours |= compared_import(registry, files)
+        ours["ruled_new_per_s"] = ruled_new(registry, files)
         ours |= file_registry.claimed(registry, QUEUED)
-        ours["rss_mb"] = _rss_mb()
+    server = {"ours": server_mb(address), RUNS: 1}
+    Path(address).unlink()
     plain = file_registry.PlainSQLite("", folder)
     filling.fill(folder / "plain.db", files, filling.PLAIN)
     beside = plain.looked_up(files, chance)
     beside |= file_registry.import_rates(SOME, plain.register, files)
     plain.close()
     shutil.rmtree(folder)
-    return beside_each_other(ours, beside)
+    return {
+        **beside_each_other(ours, beside),
+        "ruled_again_per_s": {"ours": files / median(took), RUNS: len(took)},
+        "server_mb": server,
+    }
 
 
 def on_postgresql(scratch: Path, chance: random.Random) -> dict[str, Any]:
-    """Return what a registry on PostgreSQL costs; nothing if there is none."""
+    """Return what a registry on PostgreSQL costs, which has few files; nothing if there is none."""
     from postgresql import postgresql  # noqa: PLC0415 -- of the tests; `moving` says where
 
     try:
-        with postgresql(fsync=True) as server:
+        with postgresql(fsync=True) as server, guarded("QUIT", server.sql(POSTMASTER)):
             url = server.url()
             with registry_at(url) as registry:
                 ours = compared_import(registry)
@@ -158,23 +184,38 @@ def compared_import(registry: Registry, files: int = 0) -> dict[str, Any]:
     )
 
 
-def ruled(registry: Registry) -> dict[str, Any]:
-    """Return to how many files a second rules are applied: to new ones, and to all again."""
-    select = Selector(names=("EUC_VIS_RAW-*",))
-    registry.rules.put(Rule(name="all", select=select, places="*", copies=2))
-    names = [file_registry.name_of(number) for number in range(SOME)]
+def ruled_new(registry: Registry, first: int) -> float:
+    """Return to how many files a second rules are applied when they are new."""
+    names = [file_registry.name_of(number) for number in range(first, first + SOME)]
     ruling = Ruling(registry)
-    return {
-        "ruled_new_per_s": SOME / moving.seconds(lambda: ruling.take(names)),
-        "ruled_again_per_s": SOME / moving.seconds(ruling.apply_all),
-    }
+    parts = [names[number :: file_registry.ROUNDS] for number in range(file_registry.ROUNDS)]
+    return median(len(it) / moving.seconds(lambda: ruling.take(it)) for it in parts)  # noqa: B023
+
+
+def server_mb(address: str) -> float:
+    """Return the most memory of a process that serves a registry, and applies all its rules."""
+    line = [sys.executable, "-m", "euclid_dask", "move", "--once", "--registry", address]
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL, start_new_session=True) as server:
+        with guarded("KILL", f"-{server.pid}"):
+            peak = 0.0
+            while server.poll() is None:
+                peak = max(peak, _peak_mb(server.pid))
+                sleep(LOOK_S)
+        if server.returncode:
+            raise SystemExit(f"{line} failed")
+    return peak
 
 
 def of_products(xml: int) -> dict[str, Any]:
     """Return how fast products are read, beside a parser without handlers."""
     line = [sys.executable, "-m", "benchmarks.products", "--seconds", "1", "--json"]
-    told = subprocess.run([*line, "--size", str(xml)], cwd=ROOT, check=True, capture_output=True)
-    found = json.loads(told.stdout)
+    line += ["--size", str(xml)]
+    with (
+        subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True) as reader,
+        guarded("KILL", f"-{reader.pid}"),
+    ):
+        told = reader.communicate()[0]
+    found = json.loads(told)
     size_mb = found["large_bytes"] / 1e6
     expat = "expat, nothing taken"
     return {
@@ -182,8 +223,9 @@ def of_products(xml: int) -> dict[str, Any]:
         "large_mb_per_s": {
             "ours": size_mb / found["large_s"],
             expat: size_mb / found["large_parsed_s"],
+            RUNS: 1,
         },
-        "large_rss_mb": {"ours": found["large_rss_mb"]},
+        "large_rss_mb": {"ours": found["large_rss_mb"], RUNS: 1},
     }
 
 
@@ -195,14 +237,61 @@ def beside_each_other(ours: dict[str, Any], plain: dict[str, Any]) -> dict[str, 
     }
 
 
+# -- nothing is left behind
+
+
+@contextmanager
+def all_below(directory: Path | None) -> Iterator[Path]:
+    """Give a temporary directory, in which all others are made too."""
+    with TemporaryDirectory(prefix="data-room-", dir=directory) as scratch:
+        Path(scratch).chmod(0o755)  # the servers run as others
+        before = os.environ.get("TMPDIR")
+        tempfile.tempdir = os.environ["TMPDIR"] = scratch
+        try:
+            yield Path(scratch)
+        finally:
+            tempfile.tempdir = None
+            del os.environ["TMPDIR"]
+            if before is not None:
+                os.environ["TMPDIR"] = before
+
+
+@contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """Clean up when we are asked to end."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, end) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
+def guarded(name: str, target: str) -> Iterator[None]:
+    """Have a process, or a group (-1234), get a signal when this ends, however it ends."""
+    with subprocess.Popen(
+        ["sh", "-c", 'read _; kill -s "$0" -- "$1" 2>/dev/null', name, target],
+        stdin=subprocess.PIPE,  # is closed when we are gone
+        start_new_session=True,
+    ):
+        yield
+
+
+def _peak_mb(process: int) -> float:
+    """Return the peak RSS of a process, 0 if it has just ended."""
+    found = re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{process}/status").read_text())
+    return int(found[1]) * 1024 / 1e6 if found else 0.0
+
+
 def _cpu_s() -> float:
     """Return the CPU time of this process and of those that it has waited for."""
     return sum(os.times()[:4])
-
-
-def _rss_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 if __name__ == "__main__":

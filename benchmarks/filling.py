@@ -31,6 +31,8 @@ OURS = (
     f"INSERT INTO product_values SELECT n, {TILE}, 0, n / 5 % 5000, n / 5 % 5000 {FIFTH}",
     f"INSERT INTO product_files SELECT n, column1, n - 3 + column1, '', '', '' {NAMED}",
 )
+RULED = (f"INSERT INTO rule_targets SELECT 1, n + 1, 1, 'ok', '' {EACH}",)
+"""Beside `OURS`: the targets of the first rule, which wants all files where they are."""
 PLAIN = (
     f"INSERT INTO p_files SELECT n, {NAME}, 1000000 + n, 'committed' {EACH}",
     f"INSERT INTO p_sums SELECT n, 'adler32', {ADLER} {EACH}",

@@ -1,12 +1,21 @@
 """The benchmark of the data room: its rows are ours, and its table names what is missed."""
 
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
-from benchmarks import file_registry, filling
-from benchmarks.data_report import draw, table
+import pytest
+
+from benchmarks import data_room, file_registry, filling, moving
+from benchmarks.data_report import RUNS, draw, table
 from euclid_dask.data.model import Storage
+from euclid_dask.data.products import read_product
 from euclid_dask.data.registry import Registry
+from euclid_dask.data.ruling import Ruling
 
 FILES = 1000
 MACHINE = {
@@ -61,18 +70,101 @@ def test_sqlite_makes_the_rows_that_plain_sql_makes(tmp_path: Path) -> None:
     assert content(tmp_path / "filled" / "plain.db") == content(tmp_path / "plain" / "plain.db")
 
 
+def test_sqlite_makes_the_targets_of_a_rule_that_wants_nothing_more(tmp_path: Path) -> None:
+    with data_room.registry_at(str(tmp_path / "filled")) as registry:
+        registry.rules.put(data_room.EVERYTHING)
+        registry.rules.reviewed(registry.rules.get("all"))
+    filling.fill(tmp_path / "filled", FILES, filling.OURS + filling.RULED)
+    with Registry(tmp_path / "filled") as filled:
+        targets = filled.rules.targets("all")
+        assert {one.file for one in targets} == {file_registry.name_of(n) for n in range(FILES)}
+        (ruled,) = Ruling(filled).apply_all()
+        assert (ruled.files, ruled.missing, ruled.released) == (FILES, 0, 0)
+        assert filled.rules.targets("all") == targets
+        assert not filled.transfers.active()
+
+
+def test_a_product_has_the_usual_size_and_names_its_files(tmp_path: Path) -> None:
+    path = tmp_path / "product.xml"
+    path.write_text(moving.product_xml("P", ["a.fits", "b.fits"]))
+    assert 0 <= moving.XML_BYTES - path.stat().st_size < 100
+    product = read_product(path)
+    assert (product.product_id, [it.name for it in product.files]) == ("P", ["a.fits", "b.fits"])
+
+
+def test_what_is_long_is_measured_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert len(moving.repeated(lambda: None)) == moving.ROUNDS
+    monkeypatch.setattr(moving, "LONG_S", -1.0)
+    assert len(moving.repeated(lambda: None)) == 1
+
+
+def test_rounds_have_folders_of_their_own_that_go(tmp_path: Path) -> None:
+    sizes = iter([3.0, 1.0, 2.0])
+
+    def measure(folder: Path) -> dict[str, float]:
+        assert not list(folder.iterdir())
+        (folder / "file").touch()
+        return {"ours": next(sizes)}
+
+    assert moving.medians(tmp_path, measure, rounds=3) == {"ours": 2.0}
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_median_rate_is_that_of_five_parts() -> None:
+    times = [(10, 1.0)] * 9 + [(10, 100.0)]
+    assert file_registry.median_rate(times) == 10
+    assert file_registry.median_rate([(10, 2.0)]) == 5
+
+
+def test_who_is_guarded_is_ended_when_the_guard_has_gone() -> None:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+        with data_room.guarded("KILL", f"-{process.pid}"):
+            assert process.poll() is None
+        assert process.wait(60) == -signal.SIGKILL
+
+
+def test_all_temporary_directories_are_in_one_that_goes(tmp_path: Path) -> None:
+    before = tempfile.gettempdir(), os.environ.get("TMPDIR")
+    with data_room.all_below(tmp_path) as scratch:
+        assert scratch.parent == tmp_path
+        assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(scratch)
+    assert not list(tmp_path.iterdir())
+    assert (tempfile.gettempdir(), os.environ.get("TMPDIR")) == before
+
+
+def test_sigterm_is_an_end_like_others() -> None:
+    code = (
+        "import os, signal\n"
+        "from benchmarks.data_room import ending_on_signals\n"
+        "try:\n"
+        "    with ending_on_signals():\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "finally:\n"
+        "    print('cleaned up')\n"
+    )
+    line = [sys.executable, "-c", code]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(line, cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "cleaned up\n")
+
+
 def test_the_table_says_what_was_missed() -> None:
     document = {
         "machine": MACHINE,
         "load": [0.5, 1.5],
         "share": 0.5,
+        "seed": 42,
+        "took_s": 600,
         "files": 10**6,
         "size": 2**30,
         "xml": 10**9,
         "figures": {
-            "empty.import_all_per_s": {"ours": 9000.0, "plain SQL": 30000.0},
+            "empty.import_per_s": {"ours": 9000.0, "plain SQL": 30000.0},
             "full.locate_ms": {"ours": {"p50": 1.0, "p99": 5.0}},
             "copy_s": {"ours": 3.0, "cp": 1.0},
+            "restart_s": {"ours": 20.0, RUNS: 1},
+            "hash_gb_per_s": {"ours": 2.0, "md5": 0.5},
+            "sftp_four_mb_per_s": {"ours": 50.0, "one connection": 40.0},
         },
     }
     lines = table(document).splitlines()
@@ -80,7 +172,14 @@ def test_the_table_says_what_was_missed() -> None:
     assert "| replicas of a name, median ms | 1 | ≤ 0.5 | **missed** |  |" in lines
     assert "| replicas of a name, 99th percentile ms | 5 | ≤ 10 |  |  |" in lines
     assert "| copy, verified, s | 3 | ≤ 2 (2 x cp) | **missed** | cp 1 |" in lines
+    assert "| end 10 000 transfers of a dead mover, s, once | 20 | ≤ 30 |  |  |" in lines
+    assert "| hash what is in memory, GB/s | 2 |  |  | md5 0.5 |" in lines
+    four = "| the same, four connections, MB/s | 50 |"
+    assert f"{four} needs more cores |  | one connection 40 |" in lines
     assert draw(document).count("missed") == 2
+    many = {**document, "machine": {**MACHINE, "cores": 4}}
+    missed = f"{four} ≥ 60 (1.5 x one connection) | **missed** | one connection 40 |"
+    assert missed in table(many).splitlines()
     assert lines[-1].startswith("`rsync` is not installed")
     document["figures"]["copy_s"]["rsync"] = 2.0
     assert not table(document).splitlines()[-1].startswith("`rsync`")
