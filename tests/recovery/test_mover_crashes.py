@@ -17,7 +17,18 @@ from pathlib import Path
 import doomed_mover
 import pytest
 from batch_clusters import skip_or_fail
-from doomed_mover import CONTENT, NAME, OTHER, SMALL, Fate, Fault, Nursery, make_world, pass_time
+from doomed_mover import (
+    CONTENT,
+    NAME,
+    OTHER,
+    SMALL,
+    Fate,
+    live,
+    make_world,
+    pass_time,
+    warm_up,
+)
+from nursery import Fault, Nursery
 
 from euclid_dask.data.copying import new_path
 from euclid_dask.data.model import FileState, ReplicaState, Transfer, TransferState
@@ -87,7 +98,7 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def nursery() -> Iterator[None]:
     """Have a process from which movers come."""
-    _nurseries.append(Nursery())
+    _nurseries.append(Nursery(warm_up, live))
     yield
     _nurseries.pop().close()
 
@@ -96,7 +107,7 @@ _nurseries: list[Nursery] = []
 
 
 def move(world: Path, fate: Fate, fault: Fault | None = None) -> int:
-    return _nurseries[-1].move(world, fate, fault)
+    return _nurseries[-1].bear(fate.killed_at, world, fate.meanwhile, fault)
 
 
 def copy_of(world: Path, name: str) -> Path:
@@ -246,7 +257,7 @@ def test_the_trials_of_planted_faults_pass_without_one(fresh: Path, tmp_path: Pa
 def test_a_planted_fault_is_caught(fresh: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(AssertionError) as caught:
         trials(shutil.copytree(fresh, tmp_path / "fresh"), FAULTS[name])
-    assert "the mover ended with" not in str(caught.value)
+    assert "the process ended with" not in str(caught.value)
 
 
 _CALL = re.compile(r"(\d+) +(?:<\.\.\. )?(fsync|fdatasync|renameat2)(?:\((.*?)| resumed>)\)? +(.*)")
@@ -326,8 +337,9 @@ def test_a_mover_that_does_not_wait_for_the_disk_is_caught(
 ) -> None:
     world = shutil.copytree(fresh, tmp_path / "world")
     planted = (
-        "import sys, pathlib, doomed_mover, test_mover_crashes as faults\n"
-        "doomed_mover._plant(faults.FAULTS['does not wait for the disk'])\n"
+        "import sys, pathlib, doomed_mover, nursery, test_mover_crashes as faults\n"
+        "fault = faults.FAULTS['does not wait for the disk']\n"
+        "nursery.plant(fault, doomed_mover.RELOADED)\n"
         "doomed_mover.run(pathlib.Path(sys.argv[1]))"
     )
     paths = f"sys.path.append({str(Path(__file__).parent)!r})"

@@ -1,19 +1,19 @@
-"""A cleaner in a process of its own that is killed at a step we choose.
+"""A cleaner in a process of its own that is killed at a step we choose, or has a planted fault.
 
 A world is a directory: a registry, two storages `a` and `b` which both have one file, and a wish
-to have it removed from `b`.
+to have it removed from `b`, or from both.
 """
 
-import multiprocessing
 import os
-import signal
 import sqlite3
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from euclid_dask.data.cleaner import Cleaned, Cleaner, Settings
+from nursery import Fault, Step, plant, watch
+
+from euclid_dask.data import cleaner as cleaners
+from euclid_dask.data.cleaner import Cleaned
 from euclid_dask.data.hashing import hash_chunks
 from euclid_dask.data.model import Access, File, Replica, Storage
 from euclid_dask.data.registry import Registry
@@ -25,6 +25,8 @@ from euclid_dask.data.storages.file import FileDriver
 NAME = "EUC_a.fits"
 CONTENT = b"content"
 LONG_S = 3600.0
+_RELOADED = ("registry.needs", "registry.deletions", "cleaner")
+"""Modules that a planted fault may be in, and those between them."""
 _STEPS: list[tuple[Any, str]] = [
     (Deletions, "claim"),
     (Path, "unlink"),
@@ -40,8 +42,8 @@ class _Clock:
         return 0.0
 
 
-def make_world(directory: Path, *, last_copy: bool = False) -> None:
-    """Make a world; with `last_copy` storage `a` has nothing."""
+def make_world(directory: Path, *, last_copy: bool = False, both: bool = False) -> None:
+    """Make a world; with `last_copy` storage `a` has nothing, with `both` it is to lose it too."""
     directory.mkdir()
     for name in ("a", "b"):
         (directory / name).mkdir()
@@ -57,7 +59,8 @@ def make_world(directory: Path, *, last_copy: bool = False) -> None:
             [Access(storage=name, zone="z", root=f"file:///{name}") for name in ("a", "b")]
         )
         registry.register([file], [Replica(file=NAME, storage=s, path=NAME) for s in having])
-        registry.deletions.request([(NAME, "b")], "a test", last_copy=last_copy)
+        for name in ("a", "b") if both else ("b",):
+            registry.deletions.request([(NAME, name)], "a test", last_copy=last_copy)
 
 
 def pass_time(directory: Path) -> None:
@@ -72,45 +75,25 @@ def clean(
 ) -> Cleaned:
     """Run a cleaner in this process until it has nothing to do."""
     with Registry(directory / "registry.db") as registry:
-        cleaner = Cleaner(
+        cleaner = cleaners.Cleaner(
             registry,
             lambda access: wrap(FileDriver(directory / access.storage)),
             _Clock(),
-            Settings(worker=f"w{os.getpid()}", zone="z", lease_s=LONG_S, threads=1),
+            cleaners.Settings(worker=f"w{os.getpid()}", zone="z", lease_s=LONG_S, threads=1),
         )
         return cleaner.drain()
 
 
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["euclid_dask.data.cleaner", "euclid_dask.data.storages.file"])
+def warm_up(directory: Path) -> None:
+    """Do once what cleaners do."""
+    make_world(directory / "first")
+    clean(directory / "first")
 
 
-def clean_until(directory: Path, killed_at: int) -> bool:
-    """Run a cleaner in a process that is killed after a step, from 1; return whether it was."""
-    process = _processes.Process(target=_live, args=(directory, killed_at))
-    process.start()
-    process.join()
-    code = process.exitcode
-    process.close()
-    assert code in {0, -signal.SIGKILL}, f"the cleaner ended with {code}"
-    return code != 0
-
-
-def _live(directory: Path, killed_at: int) -> None:
-    steps = 0
-
-    def watched(call: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(call)
-        def done(*arguments: Any, **named: Any) -> Any:
-            nonlocal steps
-            found = call(*arguments, **named)
-            steps += 1
-            if steps == killed_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return found
-
-        return done
-
+def live(step: Step, directory: Path, fault: Fault | None) -> None:
+    """Live as a cleaner in a world."""
+    if fault is not None:
+        plant(fault, _RELOADED)
     for place, name in _STEPS:
-        setattr(place, name, watched(getattr(place, name)))
+        watch(place, name, step)
     clean(directory)

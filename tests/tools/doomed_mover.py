@@ -5,23 +5,14 @@ A world is a directory: a registry, two storages `a` and `b`, and files in `a` t
 drivers are made from it and not from access rows.
 """
 
-import contextlib
 import importlib
-import inspect
-import mmap
-import multiprocessing
 import os
-import signal
 import sqlite3
 import sys
-import tempfile
-import threading
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any
+
+from nursery import Fault, Step, plant, watch
 
 from euclid_dask.core.values import Value
 from euclid_dask.data.hashing import hash_chunks
@@ -49,17 +40,8 @@ _STEPS = [
     ("copying", "", "sync_directory"),
 ]
 """What changes a disk: module, class and function."""
-_RELOADED = ("local", "hashing", "storages.file", "copying", "mover")
+RELOADED = ("local", "hashing", "storages.file", "copying", "mover")
 """Modules that a planted fault may be in, and those that import from them, in that order."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A mistake in our code: what is there, and what is put in its place."""
-
-    module: str
-    good: str
-    bad: str
 
 
 class Fate(Value, frozen=True, kw_only=True):
@@ -109,61 +91,20 @@ def pass_time(directory: Path) -> None:
     database.close()
 
 
-class Nursery:
-    """A process that has imported all, and from which movers are forked: that is soon done."""
-
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, end = context.Pipe()
-        context.Process(target=_bear, args=(end,), daemon=True).start()
-        end.close()
-
-    def move(self, directory: Path, fate: Fate, fault: Fault | None = None) -> int:
-        """Run a mover in a world; return how many steps it made, -1 when it was killed."""
-        self._pipe.send((directory, fate, fault))
-        code, steps = self._pipe.recv()
-        assert code in {0, -signal.SIGKILL}, f"the mover ended with {code}"
-        return int(steps) if code == 0 else -1
-
-    def close(self) -> None:
-        """End the process."""
-        self._pipe.close()
+def warm_up(directory: Path) -> None:
+    """Do once what movers do."""
+    make_world(directory / "first")
+    run(directory / "first")
 
 
-def _bear(pipe: Any) -> None:
-    steps = mmap.mmap(-1, 8)
-    with tempfile.TemporaryDirectory() as place:
-        make_world(Path(place, "first"))
-        run(Path(place, "first"))
-    with contextlib.suppress(EOFError):
-        while True:
-            order = pipe.recv()
-            steps[:] = bytes(8)
-            if not (child := os.fork()):
-                _live(*order, steps)
-            _, status = os.waitpid(child, 0)
-            pipe.send((os.waitstatus_to_exitcode(status), int.from_bytes(steps[:], "little")))
-
-
-def _live(directory: Path, fate: Fate, fault: Fault | None, steps: mmap.mmap) -> None:
-    lock = threading.Lock()
-
-    def step() -> None:
-        with lock:
-            made = int.from_bytes(steps[:], "little") + 1
-            steps[:] = made.to_bytes(8, "little")
-            if made == fate.killed_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    try:
-        if fault is not None:
-            _plant(fault)
-        _watch_steps(step)
-        run(directory, fate.meanwhile)
-        os._exit(0)
-    except BaseException:  # noqa: BLE001  what is forked must not go on as its parent
-        traceback.print_exc()
-    os._exit(1)
+def live(step: Step, directory: Path, meanwhile: str, fault: Fault | None) -> None:
+    """Live as a mover in a world."""
+    if fault is not None:
+        plant(fault, RELOADED)
+    for module, owner, name in _STEPS:
+        place: Any = importlib.import_module(f"euclid_dask.data.{module}")
+        watch(getattr(place, owner) if owner else place, name, step)
+    run(directory, meanwhile)
 
 
 def run(directory: Path, meanwhile: str = "") -> None:
@@ -198,33 +139,6 @@ def _meddle(registry: Registry, directory: Path, final: Path, meanwhile: str) ->
         return asked(*arguments, **named)
 
     registry.transfers.publishing = publishing  # type: ignore[method-assign]
-
-
-def _plant(fault: Fault) -> None:
-    for name in _RELOADED:
-        module = importlib.import_module(f"euclid_dask.data.{name}")
-        source = inspect.getsource(module)
-        if name == fault.module:
-            assert source.count(fault.good) == 1, f"{fault.good!r} is not once in {name}"
-            source = source.replace(fault.good, fault.bad)
-        exec(compile(source, str(module.__file__), "exec"), vars(module))
-
-
-def _watch_steps(step: Callable[[], None]) -> None:
-    for module, owner, name in _STEPS:
-        place: Any = importlib.import_module(f"euclid_dask.data.{module}")
-        place = getattr(place, owner) if owner else place
-        setattr(place, name, _watched(getattr(place, name), step))
-
-
-def _watched(call: Callable[..., Any], step: Callable[[], None]) -> Callable[..., Any]:
-    @wraps(call)
-    def watched(*arguments: Any, **named: Any) -> Any:
-        done = call(*arguments, **named)
-        step()
-        return done
-
-    return watched
 
 
 if __name__ == "__main__":
