@@ -6,9 +6,11 @@ are file systems. From one topology to the next only access rows change, and wha
 
 import itertools
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -104,6 +106,7 @@ class Centre:
         assert web.folder is not None
         self._web, self._ssh = web, ssh
         self._same = SAME[topology]
+        self.name = NAME
         self._sessions: dict[int, int] = {}
         self._place = f"{next(_numbers)}"
         self.directory = web.folder / self._place
@@ -116,6 +119,13 @@ class Centre:
             (root / MARKER).write_text(marker)
             self.registry.storages.put(Storage(name=name, marker=marker))
         self.registry.storages.put_access(self._accesses(pull=pull))
+
+    def rewire(self, topology: str) -> None:
+        """Have the storages reached as in another topology."""
+        self._same = SAME[topology]
+        for row in self.registry.storages.accesses():
+            self.registry.storages.remove_access(row.storage, row.zone, row.root)
+        self.registry.storages.put_access(self._accesses(pull=False))
 
     def storage(self, role: str) -> str:
         """Return the storage that has a role in the seed's drawing."""
@@ -160,9 +170,9 @@ class Centre:
 
     def copies(self, variant: str) -> Copies:
         if variant == "output":
-            return copies_to_storage(self.registry, [NAME], self.storage("eas"))
+            return copies_to_storage(self.registry, [self.name], self.storage("eas"))
         keep = [self.storage("eas")] if "kept" in variant else []
-        return copies_to_zone(self.registry, [NAME], "execution", keep=keep)
+        return copies_to_zone(self.registry, [self.name], "execution", keep=keep)
 
     def move(self, variant: str) -> None:
         """Have the movers of all zones make the copies that are wanted."""
@@ -171,7 +181,7 @@ class Centre:
                 return
             self.registry.transfers.enqueue(wanted)
             self.drain()
-        transfers = self.registry.transfers.of_files([NAME])
+        transfers = self.registry.transfers.of_files([self.name])
         pytest.fail(f"the copies are not made: {transfers}")
 
     def drain(self) -> None:
@@ -250,6 +260,36 @@ def test_three_counters_agree_on_the_fewest_copies(
     assert written - copies < 0.5
     centre.move(variant)
     assert copied_bytes(centre.registry.transfers.of_files([NAME])) == copies * len(CONTENT)
+    centre.registry.close()
+
+
+def all_but_access(database: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows of a registry, by table."""
+    with closing(sqlite3.connect(database)) as connection:
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        tables = sorted({name for (name,) in names} - {"access", "events", "sqlite_sequence"})
+        return {table: list(connection.execute(f"SELECT * FROM {table}")) for table in tables}
+
+
+def test_from_one_topology_to_the_next_only_rows_of_access_change(
+    servers: tuple[FileServer, FileServer],
+) -> None:
+    centre = Centre("separate", *servers, pull=False)
+    database = centre.directory / "registry.db"
+    for topology in [*COPIES, "green", "separate"]:
+        rows = all_but_access(database)
+        assert rows["storages"]
+        centre.rewire(topology)
+        assert all_but_access(database) == rows
+        centre.name = f"{topology}_{len(rows['files'])}.fits"
+        content = centre.name.encode() * 99
+        centre.put("fr", f"level0/{centre.name}", content)
+        before = centre.written_bytes()
+        centre.move("archive kept")
+        assert centre.written_bytes() - before >= COPIES[topology]["archive kept"] * len(content)
+        told = copied_bytes(centre.registry.transfers.of_files([centre.name]))
+        assert told == COPIES[topology]["archive kept"] * len(content)
+        assert centre.copies("archived") == []
     centre.registry.close()
 
 
