@@ -1,9 +1,10 @@
 """What waits for a storage that is paused is not read when others' transfers are claimed."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
-from plans import steps
+from plans import plans, steps
 from registries import Addresses
 from sqlalchemy import Connection
 
@@ -65,6 +66,14 @@ def test_of_many_that_claim_at_once_each_gets_some(
 
     claim(1)
     assert taken == [["f0004", "f0000"], ["f0001"], ["f0002", "f0003"], []]
+
+
+def test_who_waits_is_told_by_a_probe_for_each_storage(registry: Registry) -> None:
+    with plans() as found:
+        assert registry.transfers.claim("mover", 4, LEASE_S) == []
+    (awaited,) = (plan for plan in found if "ix_transfers_awaited" in plan)
+    assert re.search(r"destination_id ?>", awaited), awaited
+    assert not re.search(r"Sort|TEMP B-TREE|(SCAN|Seq Scan on) transfers", awaited), awaited
 
 
 @pytest.mark.parametrize("registry", ["sqlite"], indirect=True)  # which counts its steps

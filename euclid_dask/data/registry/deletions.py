@@ -20,7 +20,7 @@ from euclid_dask.data.model import (
     StorageState,
 )
 from euclid_dask.data.names import shown
-from euclid_dask.data.registry.claims import NOW, lend
+from euclid_dask.data.registry.claims import NOW, leased
 from euclid_dask.data.registry.engine import Database
 from euclid_dask.data.registry.events import Change, record, record_all
 from euclid_dask.data.registry.files import advance_files
@@ -29,7 +29,9 @@ from euclid_dask.data.registry.replicas import advance, remove
 from euclid_dask.data.registry.rows import (
     AnyRow,
     add_rows,
+    batches,
     first_ids,
+    is_one_of,
     lock_files,
     storage_ids,
     where_in,
@@ -297,7 +299,10 @@ def _claim(
     connection: Connection, worker: str, number: int, lease_s: float, within: Sequence[str] | None
 ) -> list[Deletion]:
     kept = _mark(connection, _due(connection, number, within))
-    lend(connection, deletions, kept, DELETION.target(DeletionCue.CLAIM), worker, lease_s)
+    lent = update(deletions).values(leased(deletions, DELETION.target(DeletionCue.CLAIM)))
+    for batch in batches(kept):
+        is_kept = is_one_of(connection, deletions.c.id, batch)
+        connection.execute(lent.where(is_kept), {"mover": worker, "lease_s": lease_s})
     return [_deletion(row) for row in _by_id(connection, kept)]
 
 

@@ -72,7 +72,7 @@ def _to_one(query: AnySelect, column: Column[Any], _: str) -> AnySelect:
 
 @lru_cache(maxsize=256)
 def _to_many(query: AnySelect, column: Column[Any], dialect: str) -> AnySelect:
-    return query.where(_is_among(column, bindparam(_GIVEN, type_=String()), dialect))
+    return query.where(is_among(column, bindparam(_GIVEN, type_=String()), dialect))
 
 
 def is_one_of(
@@ -83,10 +83,10 @@ def is_one_of(
         is_it: ColumnElement[bool] = column == values[0]
         return is_it
     given = bindparam(None, json.dumps(values), type_=String())
-    return _is_among(column, given, connection.dialect.name)
+    return is_among(column, given, connection.dialect.name)
 
 
-def _is_among(column: Column[Any], given: Any, dialect: str) -> ColumnElement[bool]:
+def is_among(column: Column[Any], given: Any, dialect: str) -> ColumnElement[bool]:
     """Return that a column is one of the values that a JSON text lists."""
     if dialect == "sqlite":
         return column.in_(select(func.json_each(given).table_valued("value").c.value))

@@ -19,7 +19,6 @@ from sqlalchemy import (
 )
 
 from euclid_dask.core.errors import InputError
-from euclid_dask.core.values import replace
 from euclid_dask.data.model import (
     Arrival,
     ErrorClass,
@@ -284,11 +283,7 @@ def _claim(
         connection,
         (Change("transfer claimed", row.file_id, row.destination_id, worker) for row in rows),
     )
-    taken = {"state": TRANSFER.target(TransferCue.CLAIM), "worker": worker}
-    return [
-        replace(_transfer(row, goals[row.destination_id]), fence=row.fence + 1, **taken)
-        for row in rows
-    ]
+    return [_transfer(row, goals[row.destination_id]) for row in rows]
 
 
 def _finish(connection: Connection, arrivals: Sequence[Arrival]) -> None:
