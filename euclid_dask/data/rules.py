@@ -60,7 +60,7 @@ class Room(Value, frozen=True, kw_only=True):
     """Bytes, without those of what is on its way; None is unknown, and taken for enough."""
 
 
-class Wanted(Value, frozen=True, kw_only=True):
+class Wanted(Value, frozen=True, kw_only=True, gc=False):
     """A file that a rule is about."""
 
     file: str
@@ -70,7 +70,7 @@ class Wanted(Value, frozen=True, kw_only=True):
     """What it belongs to, by the rule's grouping; files of one group get the same targets."""
 
 
-class Target(Value, frozen=True, kw_only=True, order=True):
+class Target(Value, frozen=True, kw_only=True, order=True, gc=False):
     """That a file shall be kept in a storage."""
 
     file: str

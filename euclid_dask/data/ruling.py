@@ -178,8 +178,7 @@ class Ruling:
                 free[one.storage] -= sizes[one.file]
         stuck = list(found.stuck)
         if not is_dry:
-            self._rules.place(rule.name, found, list(standing.sizes))
-            stuck += self._queue(rule, found)
+            stuck += self._carry_out(rule, found, list(standing.sizes))
         return Ruled(
             rule=rule.name,
             files=len(wanted),
@@ -196,10 +195,15 @@ class Ruling:
             self._rules.place(rule.name, nothing, names)
         return len(targets)
 
-    def _queue(self, rule: Rule, found: Placement) -> list[Stuck]:
-        """Queue what is missing; return what cannot be."""
-        parts = _parts(found.missing, _PAGE)
-        return [one for part in parts for one in self._enqueue(rule, part)]
+    def _carry_out(self, rule: Rule, found: Placement, names: Sequence[str]) -> list[Stuck]:
+        """Want what was found, and queue what is missing; return what cannot be."""
+        try:
+            self._rules.place(rule.name, found, names, queue=True)
+        except InputError:  # something missing is refused, and the rest is not
+            self._rules.place(rule.name, found, names)
+            parts = _parts(found.missing, _PAGE)
+            return [one for part in parts for one in self._enqueue(rule, part)]
+        return []
 
     def _enqueue(self, rule: Rule, missing: Sequence[Target]) -> list[Stuck]:
         pairs = [(one.file, one.storage) for one in missing]

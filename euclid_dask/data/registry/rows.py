@@ -216,12 +216,10 @@ def _by_values(adding: _Adding, number: int) -> str:
 
 
 def _parameters(adding: _Adding, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
-    texts = {name for name in adding.names if isinstance(adding.table.c[name].type, JSON)}
-    return tuple(
-        json.dumps(row[name]) if name in texts else row[name]
-        for row in rows
-        for name in adding.names
-    )
+    texts = [name for name in adding.names if isinstance(adding.table.c[name].type, JSON)]
+    if texts:
+        rows = [{**row, **{name: json.dumps(row[name]) for name in texts}} for row in rows]
+    return tuple(row[name] for row in rows for name in adding.names)
 
 
 @lru_cache(maxsize=256)

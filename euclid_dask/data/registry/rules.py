@@ -37,6 +37,7 @@ from euclid_dask.data.registry.schema import (
     storages,
 )
 from euclid_dask.data.registry.targets import TargetState, put_targets
+from euclid_dask.data.registry.transfers import enqueue
 from euclid_dask.data.rules import Grouping, Placement, Rule, Target
 from euclid_dask.data.states import READABLE
 
@@ -177,18 +178,26 @@ class Rules:
 
         return self._database.read(work)
 
-    def place(self, name: str, found: Placement, names: Collection[str]) -> None:
+    def place(
+        self, name: str, found: Placement, names: Collection[str], *, queue: bool = False
+    ) -> None:
         """Have a rule want of some files what was found, and nothing else; others stay.
 
+        With `queue`, what is missing is queued too.
+
         Raises:
-            InputError: The rule has ended, or a file or storage is not known.
+            InputError: The rule has ended, a file or storage is not known, or what is missing
+                cannot be queued (`Transfers.enqueue`); then nothing is changed.
         """
 
         def work(connection: Connection) -> None:
             row = _row(connection, name) or _known(connection, name)
             if row.state != RuleState.ACTIVE:
                 raise InputError(f"rule {name} has ended")
-            put_targets(connection, row, found, names)
+            locked = put_targets(connection, row, found, names)
+            if queue and found.missing:
+                missing = [(one.file, one.storage) for one in found.missing]
+                enqueue(connection, missing, locked, _rule(row).priority)
 
         self._database.write(work)
 

@@ -38,10 +38,11 @@ class TargetState(StrEnum):
 
 def put_targets(
     connection: Connection, rule: AnyRow, found: Placement, names: Collection[str]
-) -> None:
+) -> dict[str, AnyRow]:
     """Have a rule, whose row is locked, want of some files what was found, and nothing else.
 
-    What is so already is left alone, and files of which nothing changes are not locked.
+    What is so already is left alone, and files of which nothing changes or is missing are not
+    locked; the rows of the others are returned.
     """
     reasons = {name: one.reason for one in found.stuck for name in one.files}
     meant = file_ids(connection, {*names, *reasons, *(one.file for one in found.targets)})
@@ -54,7 +55,9 @@ def put_targets(
     fresh, gone = wanted - before.keys(), before.keys() - wanted
     touched = {file for file, _ in fresh | gone}
     # the files are locked: their replicas are not marked to be removed meanwhile
-    lock_files(connection, [name for name, key in meant.items() if key in touched])
+    missing = {one.file for one in found.missing}
+    locked = [name for name, key in meant.items() if key in touched or name in missing]
+    rows = lock_files(connection, locked)
     there = select(replicas.c.file_id, replicas.c.storage_id)
     there = there.where(replicas.c.state.in_(READABLE))
     keys = {file for file, _ in wanted}
@@ -77,6 +80,7 @@ def put_targets(
             for key in sorted(keys_of)
         ),
     )
+    return rows
 
 
 def _place_stuck(

@@ -84,7 +84,12 @@ class Transfers:
             InputError: A file or storage is not known, no replica of the file can be read, one
                 that cannot is in the way, or the quota of a storage has no room for them.
         """
-        self._database.write(lambda it: _enqueue(it, wanted, priority))
+
+        def work(connection: Connection) -> None:
+            rows = lock_files(connection, [name for name, _ in wanted])
+            enqueue(connection, wanted, rows, priority)
+
+        self._database.write(work)
 
     def claim(
         self,
@@ -229,14 +234,20 @@ class Transfers:
         return self._database.read(work)
 
 
-def _enqueue(connection: Connection, wanted: Sequence[tuple[str, str]], priority: int) -> None:
-    rows = lock_files(connection, [name for name, _ in wanted])
+def enqueue(
+    connection: Connection,
+    wanted: Sequence[tuple[str, str]],
+    rows: Mapping[str, AnyRow],
+    priority: int,
+) -> None:
+    """Ask that files, whose rows are locked, come to storages, given by their names.
+
+    Raises:
+        InputError: As `Transfers.enqueue` does.
+    """
     places = storage_ids(connection, [storage for _, storage in wanted])
-    for name, row in rows.items():
-        if row.state != FileState.COMMITTED:
-            raise InputError(f"{shown(name)} is {row.state}: there is nothing to copy")
     query = select(replicas.c.file_id, replicas.c.storage_id, replicas.c.state)
-    keys = [row.id for row in rows.values()]
+    keys = list({rows[name].id for name, _ in wanted})
     there = {
         (row.file_id, row.storage_id): ReplicaState(row.state)
         for row in where_in(connection, query, replicas.c.file_id, keys)
@@ -246,7 +257,10 @@ def _enqueue(connection: Connection, wanted: Sequence[tuple[str, str]], priority
     asked = {tuple(row) for row in where_in(connection, active, transfers.c.file_id, keys)}
     new = set()
     for name, storage in wanted:
-        key = (rows[name].id, places[storage])
+        row = rows[name]
+        if row.state != FileState.COMMITTED:
+            raise InputError(f"{shown(name)} is {row.state}: there is nothing to copy")
+        key = (row.id, places[storage])
         state = there.get(key)
         if state is None:
             new.add(key)
