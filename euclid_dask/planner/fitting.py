@@ -93,6 +93,27 @@ def misfit(needs: Resources, fleet: Fleet) -> str:
     return found
 
 
+def outgrown(needs: Resources, expected: Estimate | None, fleet: Fleet) -> str:
+    """Return why no template has the time that a task will probably take; "" if one has.
+
+    Such a task is not refused: what others took is no proof. The sentence ends with the smallest
+    change that mends it.
+    """
+    if expected is None or not fleet.templates:
+        return ""
+    like = replace(needs, walltime_s=expected.q90_s)
+    found = {t.name: [*shortfalls(like, t, fleet.rules)] for t in fleet.templates.values()}
+    if any(t.enabled and not found[t.name] for t in fleet.templates.values()):
+        return ""
+    name, fixes, limits = _smallest_fix(found, fleet)
+    or_less = f", or declare {', '.join(limits)} or less" if limits else ""
+    return (
+        f"probably takes up to {_hours(expected.q90_s)}, as 9 of 10 like it; it waits for a pilot "
+        f"with {_hours(time_needed(expected, fleet.rules))} left, and no template has that. "
+        f"Give {name!r} {', '.join(fixes)}{or_less}"
+    )
+
+
 def largest(wish: Resources, *, at_least: Resources, fleet: Fleet) -> Resources:
     """Return `wish` with as much of its RAM and walltime as some pilot can give it.
 
@@ -189,6 +210,10 @@ def amounts(needs: Resources) -> str:
     if needs.walltime_s:
         parts.append(f"{needs.walltime_s / 3600:g} h")
     return ", ".join(parts)
+
+
+def _hours(seconds: float) -> str:
+    return f"{_up(seconds / 3600)} h"
 
 
 def _up(number: float) -> str:
