@@ -287,6 +287,25 @@ def test_a_host_without_an_address_is_tried_again():
     assert error.value.kind is ErrorClass.NETWORK
 
 
+def test_a_name_server_that_is_away_for_a_moment_costs_one_try(web, monkeypatch):
+    web.answer = Handler.send
+    asked = socket.getaddrinfo
+    failures = [socket.EAI_AGAIN]
+
+    def flapping(*words: object, **more: object) -> object:
+        if failures:
+            raise socket.gaierror(failures.pop(), "Temporary failure in name resolution")
+        return asked(*words, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", flapping)
+    with closing(web.driver()) as driver:
+        with pytest.raises(StorageError) as error:
+            driver.stat(PATH)
+        assert error.value.kind is ErrorClass.NETWORK
+        with driver.open_read(PATH) as reader:
+            assert b"".join(iter(lambda: reader.read(1 << 16), b"")) == CONTENT
+
+
 def test_a_full_server_says_so_while_it_is_written(web):
     web.scheme = "dav"
 
