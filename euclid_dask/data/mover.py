@@ -8,13 +8,14 @@ Rule 2: only this thread speaks to the registry, and in batches: what has become
 is told together. Bytes are moved by other threads, with no transaction open.
 Rule 3: who has lost the lease publishes nothing.
 Rule 4: a registry that does not answer ends nothing that runs: bytes are moved without it, and it
-is told when it answers.
+is told when it answers. What is ready is told for as long as a lease holds, then left to others.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
+from threading import Event
 from typing import Final, TypeAlias, TypeVar
 
 from euclid_dask.core.errors import InputError, RegistryUnreachableError
@@ -37,6 +38,8 @@ _AHEAD: Final = 8
 """Transfers that are claimed for each thread: what is ready is told to the registry together."""
 _AHEAD_QUICK: Final = 2 * MOST
 """The same, while all are soon done: one group is moved, and another waits."""
+_PAUSE_S: Final = 1.0
+"""After how long a registry that did not answer is told again, while nothing is moved."""
 
 
 class Settings(Value, frozen=True, kw_only=True):
@@ -258,15 +261,23 @@ class Mover:
         self._copier.dropped = {one.id for one in held} - {one.id for one in kept}
 
     def _patiently(self, tell: Callable[[], T]) -> T:
-        """Tell the registry something: again and again, if it does not answer, while we move."""
+        """Tell the registry something: again and again, if it does not answer.
+
+        Raises:
+            RegistryUnreachableError: Nothing is moved, and what we have is soon given to others.
+        """
+        end_s = self._clock.now_s() + self._settings.lease_s
         while True:
             try:
                 return tell()
             except RegistryUnreachableError:
                 moving = [future for future in self._running if not future.done()]
-                if not moving:
+                if moving:
+                    wait(moving, self._settings.lease_s / 3, FIRST_COMPLETED)
+                elif self._clock.now_s() < end_s:
+                    Event().wait(_PAUSE_S)
+                else:
                     raise
-                wait(moving, self._settings.lease_s / 3, FIRST_COMPLETED)
 
     def _drop(self) -> None:
         """Leave what is under way to the next mover."""

@@ -10,6 +10,7 @@ import pytest
 
 from euclid_dask.core.errors import InputError, RegistryUnreachableError
 from euclid_dask.core.values import replace
+from euclid_dask.data import mover as mover_module
 from euclid_dask.data import together
 from euclid_dask.data.copying import new_path
 from euclid_dask.data.hashing import hash_chunks
@@ -412,6 +413,13 @@ class Ticking:
         return self._now_s
 
 
+class NoPause:
+    """In place of an event that is waited for."""
+
+    def wait(self, _: float) -> None:
+        """Come back at once."""
+
+
 def refuse_call(of: object, method: str, number: int) -> threading.Event:
     """Have a call, the first or the second, find no registry; return what is set by it."""
     real, left, refused = getattr(of, method), [number], threading.Event()
@@ -449,6 +457,28 @@ def test_a_registry_that_does_not_answer_ends_nothing_that_runs(world: World) ->
     assert done.done == 3
     assert all(event.is_set() for event in refused.values())
     assert {one.attempts for one in transfers.of_files(names)} == {0}
+
+
+@pytest.mark.parametrize("method", ["publishing", "finish"])
+def test_what_is_ready_is_told_when_the_registry_answers_though_nothing_moves(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(mover_module, "Event", NoPause)
+    world.add("a")
+    refused = refuse_call(world.registry.transfers, method, 1)
+    assert world.move(threads=1).state is TransferState.DONE
+    assert refused.is_set()
+
+
+def test_a_registry_that_stays_away_ends_a_mover_when_its_lease_is_over(world: World) -> None:
+    world.add("a")
+    transfers = world.registry.transfers
+    transfers.enqueue([(NAME, "b")])
+    refuse_call(transfers, "finish", 1)
+    settings = Settings(worker="w", zone="z", lease_s=60.0)
+    with pytest.raises(RegistryUnreachableError, match="others write"):
+        Mover(world.registry, world.opened, Ticking(), settings).drain()
+    assert transfers.of_files([NAME])[0].state is TransferState.PUBLISHING
 
 
 def test_one_that_is_refused_keeps_no_others_from_being_registered(world: World) -> None:
