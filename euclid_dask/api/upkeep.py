@@ -14,6 +14,7 @@ from euclid_dask.api.data import (
     whereabouts_of,
 )
 from euclid_dask.core.errors import InputError
+from euclid_dask.core.texts import without_passwords
 from euclid_dask.core.values import Value, replace
 from euclid_dask.data.cleaner import Cleaner
 from euclid_dask.data.cleaner import Settings as CleanerSettings
@@ -34,6 +35,7 @@ from euclid_dask.data.registry.queues import Queues
 from euclid_dask.data.registry.quotas import Quota
 from euclid_dask.data.registry.rules import Claim, KeptRule, RuleState
 from euclid_dask.data.resolve import Use, usable
+from euclid_dask.data.roots import check_root
 from euclid_dask.data.rules import Rule
 from euclid_dask.data.ruling import Ruled, Ruling
 from euclid_dask.worker.clock import SystemClock
@@ -82,6 +84,7 @@ def edit_storage(
     labels: Mapping[str, str] = MappingProxyType({}),
     state: StorageState | None = None,
     durable: bool | None = None,
+    dry_run: bool = False,
 ) -> Storage:
     """Change what is said of a storage, whose disks may be away; return it.
 
@@ -90,7 +93,7 @@ def edit_storage(
     Raises:
         InputError: There is no such storage.
     """
-    with open_registry(settings) as registry:
+    with open_registry(settings, read_only=dry_run) as registry:
         old = registry.storages.get(name)
         new = replace(
             old,
@@ -98,8 +101,39 @@ def edit_storage(
             durable=old.durable if durable is None else durable,
             labels=merged(old.labels, labels),
         )
-        registry.storages.put(new)
+        if not dry_run:
+            registry.storages.put(new)
         return new
+
+
+def remove_storage(
+    settings: DataSettings, name: str, root: str | None = None, *, dry_run: bool = False
+) -> tuple[Access, ...]:
+    """Forget the way by which the zone reaches a storage at a root, or all of a storage.
+
+    No file is touched, and roots keep their markers: what is added again is what it was.
+
+    Returns:
+        The ways that are forgotten.
+
+    Raises:
+        InputError: There is no such storage or way, or the storage is needed.
+    """
+    with open_registry(settings, read_only=dry_run) as registry:
+        registry.storages.get(name)
+        ways = [one for one in registry.storages.accesses() if one.storage == name]
+        if root is None:
+            registry.storages.remove(name, dry_run=dry_run)
+            return tuple(ways)
+        ways = [one for one in ways if (one.zone, one.root) == (settings.zone, check_root(root))]
+        if not ways:
+            raise InputError(
+                f"the zone {settings.zone} has no way to {name} by {without_passwords(root)}",
+                hint=f"`euclid-dask storage show {name}` tells its ways",
+            )
+        if not dry_run:
+            registry.storages.remove_access(name, settings.zone, ways[0].root)
+        return tuple(ways)
 
 
 class Removed(Value, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from euclid_dask.api.data import Way, add_storage, check_storages, open_registry
-from euclid_dask.api.upkeep import edit_storage, set_quota, show_storage
+from euclid_dask.api.upkeep import edit_storage, remove_storage, set_quota, show_storage
 from euclid_dask.cli.data_options import DATA, data_settings
 from euclid_dask.cli.exits import DONE, FAILED
 from euclid_dask.cli.options import Option, json_option, with_options
@@ -29,6 +29,7 @@ Examples:
   euclid-dask storage edit ARCHIVE --state readonly --label tier=
   euclid-dask storage edit SCRATCH --quota 10TB
   euclid-dask storage check ARCHIVE
+  euclid-dask storage remove ARCHIVE sftp://host:22/archive --zone laptop --dry-run
 
 A storage is a place; each zone (hosts with the same mounts and routes) may reach it in its own
 way. Its root gets a marker file, by which a disk that is not mounted is told from an empty one.
@@ -171,12 +172,14 @@ def show(name: str, **given: Any) -> int:
     metavar="SIZE",
     help='How much it may hold, like "10TB"; "none" for any amount. More is not copied to it.',
 )
+@click.option("--dry-run", is_flag=True, help="Only say what it would be then.")
 @with_options(DATA)
 @json_option
 def edit(name: str, **given: Any) -> int:
     """Change what is said of the storage NAME; its disks may be away. `add` changes its ways."""
-    if given["quota"] is not None:
-        limit = None if given["quota"] == "none" else parse_size(given["quota"])
+    quota, dry_run = given["quota"], given["dry_run"]
+    limit = None if quota in {None, "none"} else parse_size(quota)
+    if quota is not None and not dry_run:
         set_quota(data_settings(given), name, limit)
     changed = edit_storage(
         data_settings(given),
@@ -184,11 +187,38 @@ def edit(name: str, **given: Any) -> int:
         labels=_pairs(given["labels"], "--label"),
         state=StorageState(given["state"]) if given["state"] else None,
         durable=given["durable"],
+        dry_run=dry_run,
     )
     if given["as_json"]:
-        click.echo(json.dumps({"state": "done", "storage": json.loads(to_json(changed))}))
+        state = "ok" if dry_run else "done"
+        click.echo(json.dumps({"state": state, "storage": json.loads(to_json(changed))}))
     else:
-        click.echo(f"{name} is {changed.state}")
+        click.echo(f"{name} {'would be' if dry_run else 'is'} {changed.state}")
+    return DONE
+
+
+@command.command("remove")
+@click.argument("name", metavar="NAME")
+@click.argument("root", metavar="[URL]", required=False)
+@click.option("--dry-run", is_flag=True, help="Only say what would be forgotten.")
+@with_options(DATA)
+@json_option
+def remove(name: str, root: str | None, **given: Any) -> int:
+    """Forget how this zone reaches the storage NAME at URL; or the storage.
+
+    No file is touched. A storage is forgotten only when it has no replicas.
+    """
+    dry_run = given["dry_run"]
+    gone = remove_storage(data_settings(given), name, root, dry_run=dry_run)
+    if given["as_json"]:
+        state = "ok" if dry_run else "done"
+        click.echo(json.dumps({"state": state, "accesses": json.loads(to_json(gone))}))
+        return DONE
+    verb = "would be forgotten" if dry_run else "is forgotten"
+    for way in gone:
+        click.echo(f"{name} by {way.root} in the zone {way.zone} {verb}")
+    if root is None:
+        click.echo(f"{name} {verb}")
     return DONE
 
 

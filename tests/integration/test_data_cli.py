@@ -243,6 +243,46 @@ def test_a_storage_is_edited_while_its_disk_is_away(centre: Centre) -> None:
     assert "there is no storage" in centre.refused("storage", "edit", "Z")
 
 
+def test_a_dry_run_edits_nothing(centre: Centre) -> None:
+    ingested(centre)
+    words = ("--state", "disabled", "--quota", "1TB", "--dry-run")
+    told = centre.told("storage", "edit", "ARCHIVE", *words)
+    assert (told["state"], told["storage"]["state"]) == ("ok", "disabled")
+    shown = centre.told("storage", "show", "ARCHIVE")
+    assert shown["storage"].get("state", "enabled") == "enabled"
+    assert shown.get("quota") is None
+    assert "there is no storage" in centre.refused("storage", "edit", "Z", "--dry-run")
+
+
+def test_a_storage_is_reached_in_another_way_and_no_more_in_the_old_one(centre: Centre) -> None:
+    ingested(centre)
+    moved = centre.archive.rename(centre.folder / "elsewhere")
+    add(centre, "ARCHIVE", moved)
+    old = f"file://{centre.archive}"
+    words = ("storage", "remove", "ARCHIVE", old)
+    assert centre.told(*words, "--dry-run")["accesses"][0]["root"] == old
+    assert len(centre.told("storage", "list")["accesses"]) == 2
+    assert "the zone far has no way" in centre.refused(*words, "--zone", "far")
+    centre.told(*words)
+    (way,) = centre.told("storage", "list")["accesses"]
+    assert way["root"] == f"file://{moved}"
+    (place,) = centre.told("locate", "frame-1.fits")["files"]
+    assert place["urls"] == [f"file://{moved}/raw/data/frame-1.fits"]
+    assert "has no way to ARCHIVE by" in centre.refused(*words)
+
+
+def test_a_storage_is_forgotten_only_when_it_has_nothing(centre: Centre) -> None:
+    ingested(centre)
+    add(centre, "SCRATCH", centre.scratch)
+    for words in (("--dry-run",), ()):
+        assert "has replicas" in centre.refused("storage", "remove", "ARCHIVE", *words)
+    assert centre.told("storage", "remove", "SCRATCH", "--dry-run")["state"] == "ok"
+    assert len(centre.told("storage", "list")["storages"]) == 2
+    assert centre.call("storage", "remove", "SCRATCH").stdout.endswith("SCRATCH is forgotten\n")
+    assert [one["name"] for one in centre.told("storage", "list")["storages"]] == ["ARCHIVE"]
+    assert "there is no storage" in centre.refused("storage", "remove", "SCRATCH")
+
+
 def test_options_of_a_way_are_kept_and_taken_away() -> None:
     place = {"storage": "H", "zone": "z", "root": "http://host/x"}
     before = Access(**place, credential="c", options={"timeout_s": "1", "min_rate": "2"})

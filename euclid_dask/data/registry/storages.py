@@ -86,8 +86,12 @@ class Storages:
         query = select(storages).order_by(storages.c.name)
         return self._database.read(lambda it: [_storage(row) for row in it.execute(query)])
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, dry_run: bool = False) -> None:
         """Forget a storage that nothing needs, the ways to reach it, and what was moved there.
+
+        Args:
+            name: The storage's.
+            dry_run: Whether only to see that it could be.
 
         Raises:
             InputError: It has replicas, transfers to it or removals from it have not ended, or a
@@ -106,12 +110,14 @@ class Storages:
                     select(key_of).where(key_of == key, is_open).limit(1)
                 ).first():
                     raise InputError(f"storage {name} is needed: {what}", hint="disable it first")
+            if dry_run:
+                return
             for table, key_of in _FORGOTTEN:
                 connection.execute(delete(table).where(key_of == key))
             connection.execute(delete(storages).where(storages.c.id == key))
             record(connection, Change("storage removed", storage_id=key, detail=name))
 
-        self._database.write(work)
+        (self._database.read if dry_run else self._database.write)(work)
 
     def pause(self, name: str, lasting_s: float) -> None:
         """Start no transfer to a storage for so many seconds, as when it is full."""
