@@ -22,7 +22,7 @@ from typing import Final
 
 from euclid_dask.core.values import replace
 from euclid_dask.data.drivers import Opener
-from euclid_dask.data.hashing import Hasher, beside, hash_chunks, mismatch, wanted
+from euclid_dask.data.hashing import Hasher, hash_chunks, mismatch, wanted
 from euclid_dask.data.linking import as_local, linkable
 from euclid_dask.data.local import sync_directory
 from euclid_dask.data.markers import check_marker
@@ -221,7 +221,7 @@ class Copier:
         """Write a source into a part, and return the file as it was read."""
         hasher = Hasher(wanted(job.file))
         is_long = job.file.size > BLOCK_BYTES  # else there is no next block
-        with beside(hasher) if is_long else nullcontext(hasher.update) as update:
+        with hasher.beside() if is_long else nullcontext(hasher.update) as update:
             for data in self._read(job, location):
                 if job.transfer.id in self.dropped:
                     dropped = f"{job.file.name}: the transfer was dropped"

@@ -8,7 +8,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -73,30 +73,32 @@ class Hasher:
         for digest in self._digests.values():
             digest.update(data)
 
+    @contextmanager
+    def beside(self) -> Iterator[Callable[[bytes], None]]:
+        """Give what takes blocks, each while the next is read and written: a thread an algorithm.
+
+        All have been taken when the context ends.
+        """
+        with ThreadPoolExecutor(len(self._digests), "hasher") as pool:
+            begun: list[Future[None]] = []
+
+            def update(data: bytes) -> None:
+                nonlocal begun
+                for one in begun:
+                    one.result()
+                self.size += len(data)
+                begun = [pool.submit(digest.update, data) for digest in self._digests.values()]
+
+            yield update
+            for one in begun:
+                one.result()
+
     def checksums(self) -> tuple[Checksum, ...]:
         """Return the checksums of what was taken so far."""
         return tuple(
             Checksum(algorithm=name, value=digest.hexdigest())
             for name, digest in sorted(self._digests.items())
         )
-
-
-@contextmanager
-def beside(hasher: Hasher) -> Iterator[Callable[[bytes], None]]:
-    """Give what has blocks hashed in another thread, each while the next is read and written.
-
-    All have been hashed when the context ends.
-    """
-    with ThreadPoolExecutor(1, "hasher") as pool:
-        begun = pool.submit(hasher.update, b"")
-
-        def update(data: bytes) -> None:
-            nonlocal begun
-            begun.result()
-            begun = pool.submit(hasher.update, data)
-
-        yield update
-        begun.result()
 
 
 def hash_chunks(chunks: Iterable[bytes], algorithms: Iterable[str] = ()) -> Hasher:

@@ -1,6 +1,7 @@
 """What the file systems of this host can do beyond the standard library.
 
-Source: Linux manual pages renameat2(2), ioctl_ficlone(2), proc_pid_mountinfo(5).
+Source: Linux manual pages renameat2(2), sync_file_range(2), ioctl_ficlone(2),
+proc_pid_mountinfo(5).
 """
 
 import ctypes
@@ -13,6 +14,7 @@ from typing import Final
 
 AT_FDCWD: Final = -100
 RENAME_NOREPLACE: Final = 1
+SYNC_FILE_RANGE_WRITE: Final = 2
 FICLONE: Final = 0x40049409
 NOT_THERE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 """What a file system answers that does not know how to rename without replacing."""
@@ -75,6 +77,15 @@ def write_whole(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     part.replace(path)
     sync_directory(path.parent)
+
+
+def begin_sync(fd: int) -> None:
+    """Have the disk begin to write what it has not yet of a file, without waiting for it.
+
+    It only makes the fsync that must follow shorter, and that tells what failed.
+    """
+    everything = ctypes.c_int64(0)
+    _libc().sync_file_range(fd, everything, everything, SYNC_FILE_RANGE_WRITE)
 
 
 def sync_file(path: Path) -> None:

@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from euclid_dask.data.local import publish, sync_directory
+from euclid_dask.data.local import begin_sync, publish, sync_directory
 from euclid_dask.data.model import ErrorClass
 from euclid_dask.data.storage import (
     MARKER,
@@ -27,6 +27,8 @@ REPLICA_MODE: Final = 0o444
 """Replicas are read only: a program that opens its input to write is told so."""
 READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Not through a link, and not waiting for the other end of a FIFO."""
+BEHIND_BYTES: Final = 16 << 20
+"""After so many bytes of a part the disk begins to write them, while more of them come."""
 CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -168,6 +170,7 @@ class FilePart:
         self._final = final
         with failures_of(str(part)):
             self._fd = os.open(part, CREATE, REPLICA_MODE)
+        self._behind = 0  # bytes that the disk has not begun to write
         self._is_open = True
         self._is_named = False
 
@@ -177,6 +180,10 @@ class FilePart:
         with failures_of(str(self._part)):
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
+        self._behind += len(data)
+        if self._behind >= BEHIND_BYTES:
+            self._behind = 0
+            begin_sync(self._fd)
 
     def sync(self) -> None:
         """Write it to the disk."""

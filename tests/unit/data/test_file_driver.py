@@ -8,6 +8,7 @@ import pytest
 from euclid_dask.data import local
 from euclid_dask.data.model import ErrorClass
 from euclid_dask.data.storage import StorageError
+from euclid_dask.data.storages import file
 from euclid_dask.data.storages.failures import failure
 from euclid_dask.data.storages.file import FileDriver
 
@@ -35,6 +36,32 @@ def test_a_replica_is_read_only(driver, tmp_path):
     part.sync()
     part.publish()
     assert (tmp_path / "root/x").stat().st_mode & 0o777 == 0o444
+
+
+def test_the_disk_begins_with_a_part_while_more_of_it_comes(driver, tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(file, "BEHIND_BYTES", 4)
+    monkeypatch.setattr(file, "begin_sync", begun.append)
+    part = driver.open_part("x", "1-1")
+    lengths = []
+    for data in (b"123", b"45", b"6", b"789"):
+        part.write(data)
+        lengths.append(len(begun))
+    assert lengths == [0, 1, 1, 2]
+    part.sync()
+    part.publish()
+    assert (tmp_path / "root/x").read_bytes() == b"123456789"
+
+
+def test_that_the_disk_cannot_begin_is_no_failure(tmp_path):
+    reading, writing = os.pipe()
+    with (tmp_path / "x").open("wb") as content:
+        content.write(b"x")
+        content.flush()
+        local.begin_sync(content.fileno())
+    local.begin_sync(writing)  # a pipe has no disk
+    os.close(reading)
+    os.close(writing)
 
 
 def test_a_fifo_a_directory_and_a_link_are_no_files(driver, tmp_path):

@@ -1,9 +1,13 @@
 """Checksums in one pass, how they are declared, and that all of them must agree."""
 
+from collections.abc import Callable
+from threading import Barrier
+
 import pytest
 
 from euclid_dask.core.errors import InputError
-from euclid_dask.data.hashing import Hasher, beside, declared, hash_chunks, mismatch, wanted
+from euclid_dask.data import hashing
+from euclid_dask.data.hashing import OURS, Hasher, declared, hash_chunks, mismatch, wanted
 from euclid_dask.data.model import Checksum, File
 
 WIKIPEDIA = [b"Wiki", b"", b"pedia"]
@@ -85,18 +89,47 @@ def test_another_size_is_another_content() -> None:
 def test_what_is_hashed_beside_is_all_hashed_at_the_end() -> None:
     blocks = [bytes([number]) * (1 << 20) for number in range(5)]
     hasher = Hasher(["md5"])
-    with beside(hasher) as update:
+    with hasher.beside() as update:
         for block in blocks:
             update(block)
     assert hasher.size == 5 << 20
     assert hasher.checksums() == hash_chunks(blocks, ["md5"]).checksums()
 
 
-def test_a_failure_beside_is_told() -> None:
-    class Failing(Hasher):
-        def update(self, data: bytes) -> None:
-            if data:
-                raise MemoryError("planted")
+class Planted:
+    """A digest that does something when it gets bytes."""
 
-    with pytest.raises(MemoryError), beside(Failing()) as update:
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do = do
+
+    def update(self, _data: bytes, /) -> None:
+        self._do()
+
+    def hexdigest(self) -> str:
+        return ""
+
+
+def test_checksums_are_taken_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    meeting = Barrier(2, timeout=60)
+    planted = dict.fromkeys(OURS, lambda: Planted(meeting.wait))
+    monkeypatch.setattr(hashing, "_ALGORITHMS", planted)
+    with Hasher().beside() as update:
         update(b"x")
+    assert not meeting.broken
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_failure_beside_is_told(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
+    def fail() -> None:
+        raise MemoryError("planted")
+
+    planted = {"adler32": lambda: Planted(fail), "xxh3": lambda: Planted(bool)}
+    monkeypatch.setattr(hashing, "_ALGORITHMS", planted)
+
+    def take() -> None:
+        with Hasher().beside() as update:
+            for _ in range(blocks):
+                update(b"x")
+
+    with pytest.raises(MemoryError):
+        take()
