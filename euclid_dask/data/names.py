@@ -21,6 +21,8 @@ _PATH_BYTES: Final = 4000
 _SHOWN: Final = 80
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+=,@-]*")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:+=,@/ -]*")
+_ORDINARY: Final = re.compile(rf"(?:{_NAME.pattern}/)*+{_NAME.pattern}")
+"""Paths of which nothing else has to be asked, as nearly all are."""
 _PART: Final = re.compile(r"\.part-[^.]*\Z")
 _NO_FILE: Final = frozenset({"none", "null", "nul"})
 _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -124,6 +126,8 @@ def relative(path: str) -> str:
 
 def path_problem(path: str) -> str:
     """Return why this is no path below a root, as the end of a sentence; "" if it is one."""
+    if len(path) <= _STEP_BYTES and _ORDINARY.fullmatch(path):
+        return ""
     return next(_path_problems(path), "")
 
 
