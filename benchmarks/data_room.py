@@ -42,7 +42,6 @@ QUEUED = SOME // file_registry.ROUNDS
 EVERYTHING = Rule(name="all", select=Selector(names=("*",)), places="name=A")
 LOOK_S = 0.05
 """How often the memory of a server is looked at, in seconds."""
-POSTMASTER = "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)"
 RAW = Rule(name="raw", select=Selector(names=("EUC_VIS_RAW-*",)), places="*", copies=2)
 DURATION = """With ten million files it takes about half an hour on two cores, and 20 GB of disk;
 with 100 000, a file of 100 MB and a product of 30 MB a few minutes. PostgreSQL, sshd, nginx, rsync
@@ -150,8 +149,9 @@ def on_postgresql(scratch: Path, chance: random.Random) -> dict[str, Any]:
     """Return what a registry on PostgreSQL costs, which has few files; nothing if there is none."""
     from postgresql import postgresql  # noqa: PLC0415 -- of the tests; `moving` says where
 
+    process = f"$(head -n 1 {scratch}/postgresql-*/data/postmaster.pid)"
     try:
-        with postgresql(fsync=True) as server, guarded("QUIT", server.sql(POSTMASTER)):
+        with guarded(f"kill -s QUIT {process}"), postgresql(fsync=True) as server:
             url = server.url()
             with registry_at(url) as registry:
                 ours = compared_import(registry)
@@ -196,7 +196,7 @@ def server_mb(address: str) -> float:
     """Return the most memory of a process that serves a registry, and applies all its rules."""
     line = [sys.executable, "-m", "euclid_dask", "move", "--once", "--registry", address]
     with subprocess.Popen(line, stdout=subprocess.DEVNULL, start_new_session=True) as server:
-        with guarded("KILL", f"-{server.pid}"):
+        with guarded(f"kill -s KILL -- -{server.pid}"):
             peak = 0.0
             while server.poll() is None:
                 peak = max(peak, _peak_mb(server.pid))
@@ -212,7 +212,7 @@ def of_products(xml: int) -> dict[str, Any]:
     line += ["--size", str(xml)]
     with (
         subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True) as reader,
-        guarded("KILL", f"-{reader.pid}"),
+        guarded(f"kill -s KILL -- -{reader.pid}"),
     ):
         told = reader.communicate()[0]
     found = json.loads(told)
@@ -273,11 +273,12 @@ def ending_on_signals() -> Iterator[None]:
 
 
 @contextmanager
-def guarded(name: str, target: str) -> Iterator[None]:
-    """Have a process, or a group (-1234), get a signal when this ends, however it ends."""
+def guarded(command: str) -> Iterator[None]:
+    """Have a command of the shell run when this ends, however it ends."""
     with subprocess.Popen(
-        ["sh", "-c", 'read _; kill -s "$0" -- "$1" 2>/dev/null', name, target],
+        ["sh", "-c", f"read _; {command}"],
         stdin=subprocess.PIPE,  # is closed when we are gone
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     ):
         yield

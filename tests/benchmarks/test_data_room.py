@@ -18,6 +18,7 @@ from euclid_dask.data.registry import Registry
 from euclid_dask.data.ruling import Ruling
 
 FILES = 1000
+ROOT = Path(__file__).parents[2]
 MACHINE = {
     "cores": 2,
     "cpu": "a CPU",
@@ -116,11 +117,20 @@ def test_the_median_rate_is_that_of_five_parts() -> None:
     assert file_registry.median_rate([(10, 2.0)]) == 5
 
 
-def test_who_is_guarded_is_ended_when_the_guard_has_gone() -> None:
-    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
-        with data_room.guarded("KILL", f"-{process.pid}"):
-            assert process.poll() is None
-        assert process.wait(60) == -signal.SIGKILL
+def test_what_a_killed_benchmark_left_is_ended() -> None:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as left:
+        code = (
+            "import os, signal\n"
+            "from benchmarks.data_room import guarded\n"
+            f"with guarded('kill -s KILL -- -{left.pid}'):\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        try:
+            done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+            assert done.returncode == -signal.SIGKILL
+            assert left.wait(60) == -signal.SIGKILL
+        finally:
+            left.kill()
 
 
 def test_all_temporary_directories_are_in_one_that_goes(tmp_path: Path) -> None:
@@ -143,8 +153,7 @@ def test_sigterm_is_an_end_like_others() -> None:
         "    print('cleaned up')\n"
     )
     line = [sys.executable, "-c", code]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(line, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "cleaned up\n")
 
 
