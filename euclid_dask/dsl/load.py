@@ -68,8 +68,9 @@ def _existing_script(script: Path) -> Path:
     path = Path(script).absolute()
     if path.is_file():
         return path
-    if path.is_dir():
-        raise InputError(f"{script}: is a directory, not a pipeline script", hint="name the file")
+    if path.exists():
+        kind = "a directory" if path.is_dir() else "a pipe or a device"
+        raise InputError(f"{script}: is {kind}, not a pipeline script", hint="name the file")
     folder = path.parent
     names = [item.name for item in folder.glob("*.py")] if folder.is_dir() else []
     hint = (

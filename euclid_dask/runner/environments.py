@@ -17,6 +17,7 @@ from typing import Final
 
 from euclid_dask.core.errors import InputError, SiteError
 from euclid_dask.dataflow.names import did_you_mean
+from euclid_dask.runner.isf import regular
 
 DEFAULT: Final = "default"
 _IAL: Final = "environment.sourcingscripts"
@@ -30,11 +31,11 @@ def read_environments(path: Path) -> dict[str, str]:
         SiteError: The file cannot be read, or is of neither kind.
     """
     try:
-        text = path.read_text()
+        text = regular(path).read_text()
         found = _from_toml(text) if path.suffix == ".toml" else _from_ial(text)
     except (OSError, ValueError) as error:
         raise SiteError(
-            f"cannot read the environments in {path}: {error}",
+            f"cannot read the environments in {path}: {getattr(error, 'strerror', None) or error}",
             hint='write a TOML file: [environments] with lines "eden-2.1" = "/path/script.sh"',
         ) from error
     if not found:

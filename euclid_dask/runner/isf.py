@@ -3,6 +3,7 @@
 Source: the public prototype of the original and its users' wrappers; see docs/reference/files.md.
 """
 
+import errno
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ def parse_isf(path: Path, environment: Mapping[str, str]) -> Isf:
             variable is not set. All wrong lines are named at once.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = regular(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise InputError(
@@ -64,6 +65,17 @@ def parse_isf(path: Path, environment: Mapping[str, str]) -> Isf:
             "\n".join(problems), hint="a line is: port=file, or a comment that begins with #"
         )
     return isf
+
+
+def regular(path: Path) -> Path:
+    """Return `path`, unless it is a pipe or a device: to read one may never end.
+
+    Raises:
+        OSError: It is one.
+    """
+    if path.is_fifo() or path.is_char_device():
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+    return path
 
 
 def is_absent(value: str) -> bool:

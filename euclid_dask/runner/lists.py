@@ -30,6 +30,11 @@ FILE_SUFFIXES: Final = frozenset(
 def read(run: Run, workdir: Path, effect: ReadList, at_s: float) -> SplitExpanded | SplitFailed:
     """Read the list that a split goes over; an element that is a list gets a file of its own."""
     split = run.splits[effect.split]
+    if not effect.path:
+        reason = (
+            f"the list '{split.node.iterable}' that '{effect.split}' goes over is None; give a file"
+        )
+        return SplitFailed(at_s=at_s, split=effect.split, reason=f"{reason}, if empty one with []")
     source = split.iterated
     path = workdir / effect.path
     by = run.options.identity_by if isinstance(source, Given) else None

@@ -307,5 +307,6 @@ def _told(path: str) -> Iterator[None]:
     except sqlite3.Error as error:
         raise InputError(
             f"cannot use the profiles in {path}: {error}",
-            hint="remove the file, and make it again: euclid-dask profiles rebuild WORKDIR",
+            hint="if it is a damaged file of profiles, remove it and make it again: euclid-dask "
+            "profiles rebuild WORKDIR; else name another one",
         ) from error

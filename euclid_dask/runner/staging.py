@@ -115,8 +115,9 @@ def _folders(port: str, first: Mapping[str, Path] | None, search: Sequence[Path]
 def _stage(plan: _Plan, port: str, value: str, search: Sequence[Path]) -> str:
     source = find_input(value, search)
     if source is None:
-        is_folder = any(path.is_dir() for path in _places(value, search))
-        plan.missing.append(f"{port}: {value}" + " is a directory, not a file" * is_folder)
+        found = next((path for path in _places(value, search) if path.exists()), None)
+        kind = "a directory" if found and found.is_dir() else "a pipe or a device"
+        plan.missing.append(f"{port}: {value}" + f" is {kind}, not a file" * (found is not None))
         return value
     plan.refuse_made(port, str(source))
     name = inside(plan.workdir, source)
@@ -195,14 +196,7 @@ def _texts(value: object) -> list[str]:
 
 def inside(workdir: Path, file: Path) -> str | None:
     """Return the path of `file` relative to the workdir, None if it is not under it."""
-    absolute = Path(*file.parts) if file.is_absolute() else file.absolute()
-    parts: list[str] = []
-    for part in absolute.parts:
-        if part == "..":
-            parts.pop()
-        else:
-            parts.append(part)
-    flat = Path(*parts)
+    flat = Path(os.path.normpath(file.absolute()))
     return str(flat.relative_to(workdir)) if flat.is_relative_to(workdir) else None
 
 

@@ -52,3 +52,11 @@ def test_an_empty_text_is_no_option(tmp_path: Path) -> None:
     assert run.state == "done"
     assert json.loads((tmp_path / "w" / "first.iterations.1.work/made.json").read_text()) == []
     assert made == "second.iterations.1.again/made.json"
+
+
+def test_a_split_over_nothing_fails_with_what_to_give(tmp_path: Path) -> None:
+    settings = api.Settings(executor="inline")
+    run = chained.run(workdir=tmp_path / "w", items=None, settings=settings)
+    assert [failure.reason for failure in run.failures] == [
+        "the list 'item' that 'first' goes over is None; give a file, if empty one with []"
+    ]

@@ -1,5 +1,6 @@
 """Scripts that cannot be loaded: each is told with file, line and what to do."""
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +40,14 @@ def test_what_is_no_script_is_refused(tmp_path, path, problem):
     with pytest.raises(InputError) as caught:
         load(tmp_path / path)
     assert problem in caught.value.hint
+
+
+def test_a_pipe_is_no_script(tmp_path):
+    os.mkfifo(tmp_path / "script.py")
+    with pytest.raises(
+        InputError, match=r"script\.py: is a pipe or a device, not a pipeline script"
+    ):
+        load(tmp_path / "script.py")
 
 
 def test_a_missing_package_repository_is_refused(tmp_path):

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,9 @@ def test_a_wrong_plan_is_refused(flow: Flow, tmp_path: Path, text: str, message:
     file = tmp_path / "mock.toml"
     file.write_text(text)
     assert refusal(flow, plan=str(file)).startswith(message.format(file=file))
+
+
+def test_a_pipe_is_no_plan(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mock.toml")
+    with pytest.raises(InputError, match="it is a pipe or a device, not a file"):
+        read_plan(tmp_path / "mock.toml")

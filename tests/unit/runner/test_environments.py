@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,9 @@ def test_a_file_to_source_is_named_from_where_the_user_stands(
 def test_a_file_to_source_that_does_not_exist_is_named() -> None:
     with pytest.raises(InputError, match=r"--source no\.sh && x: there is no file no\.sh"):
         source_text("no.sh && x")
+
+
+def test_a_pipe_of_environments_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "e.toml")
+    with pytest.raises(SiteError, match="it is a pipe or a device, not a file"):
+        read_environments(tmp_path / "e.toml")

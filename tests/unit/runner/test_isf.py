@@ -1,5 +1,6 @@
 """The data file: what is a line, what is a value, what is wrong and where."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -77,4 +78,12 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "data.isf"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="it is not text"):
+        parse_isf(path, {})
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_may_never_end_is_not_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "data.isf"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="it is a pipe or a device, not a file"):
         parse_isf(path, {})

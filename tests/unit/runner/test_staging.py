@@ -137,3 +137,9 @@ def test_a_file_where_a_folder_is_needed_is_named(workdir: Path) -> None:
     (workdir / "in").write_text("a file")
     with pytest.raises(WorkdirError, match="cannot use the workdir"):
         stage(workdir, a="in/a.fits")
+
+
+def test_a_path_may_climb_past_the_root(workdir: Path) -> None:
+    file = put(workdir, "far/x.fits")
+    climb = "../" * (len(workdir.parts) + 2) + str(file).lstrip("/")
+    assert stage(workdir, x=climb) == {"x": "x.fits"}

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,9 @@ def test_a_file_that_would_be_written_over_is_refused(tmp_path: Path, name: str)
 def test_a_directory_given_as_an_input_is_told_to_be_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"x: {tmp_path} is a directory, not a file"):
         stage_inputs(tmp_path / "w", {"x": str(tmp_path)}, [])
+
+
+def test_a_pipe_given_as_an_input_is_told_to_be_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.fits")
+    with pytest.raises(InputError, match=r"x\.fits is a pipe or a device, not a file"):
+        stage_inputs(tmp_path / "w", {"x": str(tmp_path / "x.fits")}, [])
