@@ -14,21 +14,18 @@ import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from time import perf_counter, sleep
-from types import FrameType
 from typing import Any
 
 from benchmarks import file_registry, filling, moving
 from benchmarks.data_report import RUNS, write_docs
+from benchmarks.leftovers import all_below, ending_on_signals, guarded
 from benchmarks.machine import ROOT, describe, load_average
 from euclid_dask.data.model import Storage
 from euclid_dask.data.registry import Registry
@@ -235,53 +232,6 @@ def beside_each_other(ours: dict[str, Any], plain: dict[str, Any]) -> dict[str, 
         key: {"ours": value, **({"plain SQL": plain[key]} if key in plain else {})}
         for key, value in ours.items()
     }
-
-
-# -- nothing is left behind
-
-
-@contextmanager
-def all_below(directory: Path | None) -> Iterator[Path]:
-    """Give a temporary directory, in which all others are made too."""
-    with TemporaryDirectory(prefix="data-room-", dir=directory) as scratch:
-        Path(scratch).chmod(0o755)  # the servers run as others
-        before = os.environ.get("TMPDIR")
-        tempfile.tempdir = os.environ["TMPDIR"] = scratch
-        try:
-            yield Path(scratch)
-        finally:
-            tempfile.tempdir = None
-            del os.environ["TMPDIR"]
-            if before is not None:
-                os.environ["TMPDIR"] = before
-
-
-@contextmanager
-def ending_on_signals() -> Iterator[None]:
-    """Clean up when we are asked to end."""
-
-    def end(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, end) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-@contextmanager
-def guarded(command: str) -> Iterator[None]:
-    """Have a command of the shell run when this ends, however it ends."""
-    with subprocess.Popen(
-        ["sh", "-c", f"read _; {command}"],
-        stdin=subprocess.PIPE,  # is closed when we are gone
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ):
-        yield
 
 
 def _peak_mb(process: int) -> float:

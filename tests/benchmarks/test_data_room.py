@@ -1,11 +1,6 @@
 """The benchmark of the data room: its rows are ours, and its table names what is missed."""
 
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,7 +13,6 @@ from euclid_dask.data.registry import Registry
 from euclid_dask.data.ruling import Ruling
 
 FILES = 1000
-ROOT = Path(__file__).parents[2]
 MACHINE = {
     "cores": 2,
     "cpu": "a CPU",
@@ -115,46 +109,6 @@ def test_the_median_rate_is_that_of_five_parts() -> None:
     times = [(10, 1.0)] * 9 + [(10, 100.0)]
     assert file_registry.median_rate(times) == 10
     assert file_registry.median_rate([(10, 2.0)]) == 5
-
-
-def test_what_a_killed_benchmark_left_is_ended() -> None:
-    with subprocess.Popen(["sleep", "600"], start_new_session=True) as left:
-        code = (
-            "import os, signal\n"
-            "from benchmarks.data_room import guarded\n"
-            f"with guarded('kill -s KILL -- -{left.pid}'):\n"
-            "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        )
-        try:
-            done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
-            assert done.returncode == -signal.SIGKILL
-            assert left.wait(60) == -signal.SIGKILL
-        finally:
-            left.kill()
-
-
-def test_all_temporary_directories_are_in_one_that_goes(tmp_path: Path) -> None:
-    before = tempfile.gettempdir(), os.environ.get("TMPDIR")
-    with data_room.all_below(tmp_path) as scratch:
-        assert scratch.parent == tmp_path
-        assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(scratch)
-    assert not list(tmp_path.iterdir())
-    assert (tempfile.gettempdir(), os.environ.get("TMPDIR")) == before
-
-
-def test_sigterm_is_an_end_like_others() -> None:
-    code = (
-        "import os, signal\n"
-        "from benchmarks.data_room import ending_on_signals\n"
-        "try:\n"
-        "    with ending_on_signals():\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
-        "finally:\n"
-        "    print('cleaned up')\n"
-    )
-    line = [sys.executable, "-c", code]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "cleaned up\n")
 
 
 def test_the_table_says_what_was_missed() -> None:
