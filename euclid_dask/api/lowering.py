@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from euclid_dask.api.preparing import prepare
 from euclid_dask.api.settings import Script, Settings
 from euclid_dask.planner.lowering import static_part
-from euclid_dask.runner.start import plan_run
+from euclid_dask.runner.start import make_folders, plan_run
 from euclid_dask.worker.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -41,5 +41,6 @@ def to_dask(
         script, pkgrepo=pkgrepo, workdir=workdir, isf=isf, settings=settings, inputs=inputs
     )
     run_ = plan_run(request, SystemClock())
+    make_folders(request, run_.id)
     part = static_part(run_, fuse=settings.fuse)
     return lower(part, run_.place, annotate_resources=annotate_resources)

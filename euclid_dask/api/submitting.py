@@ -59,10 +59,9 @@ def place_of_run(request: RunRequest, settings: Settings) -> RunnerPlace:
     """
     workspace = Workspace(request.workdir.absolute())
     place = _place(settings.read_site(), workspace)
-    made = workspace.create()
     lock = Lock.take(workspace)
     try:
-        with workspace.unless_refused(made, lock):
+        with workspace.unless_refused(lock.made, lock):
             plan_run(request, SystemClock())
     finally:
         lock.release()

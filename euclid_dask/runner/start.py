@@ -92,10 +92,9 @@ def start_run(request: RunRequest, clock: Clock, *, software: str) -> ActiveRun:
 def _start_locked(
     request: RunRequest, workspace: Workspace, clock: Clock, software: str
 ) -> ActiveRun:
-    made = workspace.create()
     lock = Lock.take(workspace)
     try:
-        with workspace.unless_refused(made, lock):
+        with workspace.unless_refused(lock.made, lock):
             return _start(request, workspace, lock, clock, software)
     except BaseException:
         lock.release()
@@ -105,7 +104,7 @@ def _start_locked(
 def plan_run(request: RunRequest, clock: Clock) -> Run:
     """Return a run that is not carried out here: its inputs are staged and its lists read.
 
-    It has no journal. Splits over lists that are there are expanded.
+    It has no records. Splits over lists that are there are expanded.
 
     Raises:
         InputError: Inputs or outputs of left-out tasks are missing, or a list cannot be read.
@@ -113,10 +112,7 @@ def plan_run(request: RunRequest, clock: Clock) -> Run:
     """
     workspace = Workspace(request.workdir.absolute())
     with workspace.unless_refused(workspace.create()):
-        started = _begin(request, workspace, clock, "")
-        run = _foreseen(started, workspace.workdir)
-        _make_folders(request, workspace, started.run)
-    return run
+        return _foreseen(_begin(request, workspace, clock, ""), workspace.workdir)
 
 
 def _start(
@@ -131,12 +127,13 @@ def _start(
     run = Run(started)
     if run.board.selection.omitted:
         _foreseen(started, workspace.workdir)
-    _make_folders(request, workspace, started.run)
+    make_folders(request, started.run)
     try:
         journal = Journal.create(files.journal, started)
         journal.sync()
         sync_folder(files.folder)
     except OSError as error:
+        shutil.rmtree(files.folder, ignore_errors=True)
         raise unusable(workspace.workdir, error) from error
     return ActiveRun(
         run=run,
@@ -235,7 +232,13 @@ def _refuse_absent(run: Run, workdir: Path) -> None:
         )
 
 
-def _make_folders(request: RunRequest, workspace: Workspace, run: RunId) -> None:
+def make_folders(request: RunRequest, run: RunId) -> None:
+    """Make the folders of a run, with a copy of its script.
+
+    Raises:
+        WorkdirError: That is not possible.
+    """
+    workspace = Workspace(request.workdir.absolute())
     files = workspace.files(run)
     try:
         files.script.mkdir(parents=True)
@@ -244,6 +247,7 @@ def _make_folders(request: RunRequest, workspace: Workspace, run: RunId) -> None
         if request.flow.script and Path(request.flow.script).is_file():
             shutil.copy2(request.flow.script, files.script)
     except OSError as error:
+        shutil.rmtree(files.folder, ignore_errors=True)
         raise unusable(workspace.workdir, error) from error
 
 

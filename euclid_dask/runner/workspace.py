@@ -13,7 +13,7 @@ Everything else in a workdir belongs to the user and to the executables.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,8 +139,8 @@ class Workspace:
         return made
 
     @contextmanager
-    def unless_refused(self, made: Sequence[Path], lock: "Lock | None" = None) -> Iterator[None]:
-        """Remove the folders that `create` made, and our own `lock`, if what follows is refused.
+    def unless_refused(self, made: Iterable[Path], lock: "Lock | None" = None) -> Iterator[None]:
+        """Remove the folders that were `made`, and our own `lock`, if what follows is refused.
 
         They stay if there is anything else, as the lock of another.
         """
@@ -150,40 +150,47 @@ class Workspace:
             with suppress(OSError):
                 if made and lock and {path.name for path in self.records.iterdir()} == {LOCK}:
                     (self.records / LOCK).unlink()
-                for folder in made:
-                    folder.rmdir()
+            _remove_empty(made)
             raise
 
 
 class Lock:
-    """Says that a runner works in a workdir; let go when the process ends, however it ends."""
+    """Says that a runner works in a workdir; let go when the process ends, however it ends.
 
-    def __init__(self, descriptor: int) -> None:
+    `made` are the folders that were not there before.
+    """
+
+    def __init__(self, descriptor: int, made: frozenset[Path]) -> None:
+        self.made = made
         self._descriptor = descriptor
 
     @classmethod
     def take(cls, workspace: Workspace) -> Self:
         """Take the lock; who only looks whether it is taken has it for a moment too.
 
-        The folder is made again if a run that was refused has taken it away.
+        The workdir is made if it is not there, and again if a run that was refused has taken it
+        away meanwhile.
 
         Raises:
             WorkdirError: Another runner has it, or the workdir cannot be written.
         """
+        made: frozenset[Path] = frozenset()
         for left in reversed(range(LOCK_TRIES)):
+            made = made.union(workspace.create())
             try:
                 descriptor = _locked(workspace.records / LOCK)
             except FileNotFoundError:
                 descriptor = None
-                workspace.create()
             except OSError as error:
+                _remove_empty(made)
                 raise unusable(workspace.workdir, error) from error
             if descriptor is not None:
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
-                return cls(descriptor)
+                return cls(descriptor, made)
             if left:
                 Event().wait(LOCK_PAUSE_S)
+        _remove_empty(made)
         known = holder(workspace)
         raise WorkdirError(
             f"another runner works in {workspace.workdir}" + (f" ({known})" if known else ""),
@@ -194,6 +201,13 @@ class Lock:
     def release(self) -> None:
         """Let go."""
         os.close(self._descriptor)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders in each other, up to the first one in which there is something."""
+    with suppress(OSError):
+        for folder in sorted(folders, reverse=True):
+            folder.rmdir()
 
 
 def _locked(path: Path) -> int | None:

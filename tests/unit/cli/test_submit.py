@@ -137,6 +137,16 @@ def test_a_workdir_where_a_runner_works_is_refused(cli, script: Path, tmp_path: 
     assert not (tmp_path / "submitted").exists()
 
 
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_a_submission_leaves_no_records_of_a_run(
+    cli, script: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    found = cli("submit", str(script), *WHERE, *INPUTS, *words)
+    assert found.exit_code == 0, found.stderr
+    records = {path.name for path in (tmp_path / "ws/w/.euclid-dask").iterdir()}
+    assert records <= {"lock", "jobs"}
+
+
 @pytest.mark.parametrize(
     "words", [(*WHERE, "text=none.txt", "extra=None"), ("--workdir", "ws/w", *INPUTS)]
 )

@@ -1,5 +1,6 @@
 """How a run begins, what it refuses, and what an attempt without news is taken for."""
 
+import errno
 import os
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +15,7 @@ from euclid_dask.core.ids import RunId, TaskId
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptsReturned, AttemptStarted
 from euclid_dask.core.states import RunState
+from euclid_dask.runner import workspace
 from euclid_dask.runner.history import replay
 from euclid_dask.runner.news import events_of
 from euclid_dask.runner.start import RunRequest, new_run_id, plan_run, start_run
@@ -48,7 +50,33 @@ def test_a_plan_opens_splits_over_lists_from_outside(tmp_path: Path, world: Worl
     request = RunRequest(flow=over_inputs(), inputs={"files": "l.json"}, workdir=tmp_path)
     run = plan_run(request, world.agenda)
     assert list(run.tasks) == ["each.iterations.1.work", "each.iterations.2.work"]
-    assert Workspace(tmp_path).runs() == []
+    assert list(Workspace(tmp_path).records.iterdir()) == []
+
+
+def test_a_workdir_that_cannot_be_locked_is_not_left_behind(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> int | None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(workspace, "_locked", refused)
+    request = RunRequest(flow=one_task(), inputs={}, workdir=tmp_path / "new" / "w")
+    with pytest.raises(WorkdirError, match="Permission denied"):
+        start_run(request, world.agenda, software="test")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_cannot_be_written_down_leaves_no_records(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    request = RunRequest(flow=one_task(), inputs={}, workdir=tmp_path)
+    with pytest.raises(WorkdirError, match="No space left"):
+        start_run(request, world.agenda, software="test")
+    assert not Workspace(tmp_path).records.exists()
 
 
 def test_a_run_has_begun_when_its_journal_and_its_names_are_on_disk(

@@ -11,6 +11,7 @@ import pytest
 
 from euclid_dask.core.errors import InputError, WorkdirError
 from euclid_dask.core.ids import RunId
+from euclid_dask.runner import workspace as workspace_module
 from euclid_dask.runner.workspace import Lock, Workspace, is_locked
 
 
@@ -123,6 +124,26 @@ def test_a_workdir_that_who_was_refused_removes_meanwhile_is_made_again(tmp_path
         raise InputError("no")
     assert not is_locked(workspace)
     Lock.take(workspace).release()
+    lock.release()
+
+
+def test_a_workdir_that_was_made_again_goes_with_who_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Workspace(tmp_path / "new" / "w")
+    place.create()
+    take = workspace_module._locked
+
+    def removed(path: Path) -> int | None:
+        monkeypatch.setattr(workspace_module, "_locked", take)
+        shutil.rmtree(tmp_path / "new")
+        return take(path)
+
+    monkeypatch.setattr(workspace_module, "_locked", removed)
+    lock = Lock.take(place)
+    with pytest.raises(InputError), place.unless_refused(lock.made, lock):
+        raise InputError("no")
+    assert list(tmp_path.iterdir()) == []
     lock.release()
 
 
