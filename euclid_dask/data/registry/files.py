@@ -113,6 +113,8 @@ def _additions(file: File, row: AnyRow, known: Mapping[str, Checksum]) -> Iterab
             hint=ONE_CONTENT,
         )
     given = {checksum.algorithm: checksum for checksum in file.checksums}
+    if not known:
+        return given.values()
     common = given.keys() & known.keys()
     for algorithm in sorted(common):
         if given[algorithm].value != known[algorithm].value:

@@ -69,8 +69,9 @@ def put_replicas(
     places = storage_ids(connection, [replica.storage for replica in new])
     for batch in batches(new):
         _put(connection, {(rows[it.file].id, places[it.storage]): it for it in batch}, event)
-    _check_welcome(rows.values())
-    advance_files(connection, rows.values(), FileCue.ARRIVE)
+    changing = [row for row in rows.values() if row.state != FileState.COMMITTED]
+    _check_welcome(changing)
+    advance_files(connection, changing, FileCue.ARRIVE)
 
 
 def _check_welcome(rows: Collection[AnyRow]) -> None:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
+import msgspec
 from sqlalchemy import (
     JSON,
     Column,
@@ -181,7 +182,7 @@ def add_rows(
             values = _parameters(adding, batch)
             added = connection.exec_driver_sql(_by_values(adding, len(batch)), values)
         else:
-            given = {_GIVEN: json.dumps(batch, ensure_ascii=False)}
+            given = {_GIVEN: msgspec.json.encode(batch).decode()}
             added = connection.execute(_by_text(adding), given)
         if returning:
             found += added.all()
