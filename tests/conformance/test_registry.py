@@ -235,6 +235,13 @@ def test_a_replica_that_cannot_be_is_refused(
         registry.register([a_file("b.fits")], [replica])
 
 
+@pytest.mark.parametrize("size", [-1, 2**63, 2**64])
+def test_a_size_that_no_file_has_is_refused(registry: Registry, size: int) -> None:
+    with pytest.raises(InputError, match=f"its size is {size} bytes"):
+        registry.register([a_file("ok.fits"), File(name="odd.fits", size=size)])
+    assert registry.exists(["ok.fits", "odd.fits"]) == frozenset()
+
+
 def test_a_batch_that_contradicts_itself_is_refused(registry: Registry) -> None:
     with pytest.raises(InputError, match="is taken by other content"):
         registry.register([a_file(), a_file(xxh3="cd")])
