@@ -10,8 +10,9 @@ import fcntl
 import os
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
+StrPath: TypeAlias = str | os.PathLike[str]
 AT_FDCWD: Final = -100
 RENAME_NOREPLACE: Final = 1
 SYNC_FILE_RANGE_WRITE: Final = 2
@@ -25,7 +26,7 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def rename_noreplace(source: Path, target: Path) -> None:
+def rename_noreplace(source: StrPath, target: StrPath) -> None:
     """Give the file `source` the name `target`, at once, unless there is one.
 
     Raises:
@@ -45,7 +46,7 @@ def link_noreplace(source: Path, target: Path) -> None:
     source.unlink()
 
 
-def publish(source: Path, target: Path) -> None:
+def publish(source: StrPath, target: StrPath) -> None:
     """Give `source` the name `target`, in the best way there is, and never replace.
 
     Raises:
@@ -53,19 +54,19 @@ def publish(source: Path, target: Path) -> None:
             was done; that it is our own file is seen by its inode.
         OSError: when the file system can refuse to replace in no way at all.
     """
-    ours = source.stat(follow_symlinks=False)
+    ours = os.stat(source, follow_symlinks=False)  # noqa: PTH116  often, and of no Path
     try:
         try:
             rename_noreplace(source, target)
         except OSError as error:
             if error.errno not in NOT_THERE:
                 raise
-            link_noreplace(source, target)
+            link_noreplace(Path(source), Path(target))
     except (FileExistsError, FileNotFoundError):
-        there = target.stat(follow_symlinks=False)
+        there = Path(target).stat(follow_symlinks=False)
         if not os.path.samestat(ours, there):
             raise
-        source.unlink(missing_ok=True)
+        Path(source).unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -97,7 +98,7 @@ def sync_file(path: Path) -> None:
         os.close(fd)
 
 
-def sync_directory(path: Path) -> None:
+def sync_directory(path: StrPath) -> None:
     """Make the names in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

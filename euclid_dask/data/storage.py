@@ -22,6 +22,7 @@ from euclid_dask.data.model import ErrorClass
 MARKER: Final = ".eufas-storage"
 """The file in a storage's root that proves that the right disk is there."""
 PART: Final = ".part-"
+_NO_STEPS: Final = frozenset({"", ".", ".."})
 BLOCK_BYTES: Final = 1 << 20
 """A good amount to read and write at once."""
 _UNITS_NS: Final = (1_000_000_000, 1_000_000, 1_000, 100, 1)
@@ -218,7 +219,6 @@ def checked_path(path: str) -> str:
     Raises:
         StorageError: POLICY when it does not, whoever wrote it into the registry.
     """
-    steps = path.split("/")
-    if not path or "\0" in path or any(step in {"", ".", ".."} for step in steps):
+    if "\0" in path or not _NO_STEPS.isdisjoint(path.split("/")):
         raise StorageError(ErrorClass.POLICY, f"{path!r} is no path below a storage's root")
     return path

@@ -43,7 +43,7 @@ STRIDE = int(os.environ.get("EUCLID_DASK_MOVER_STRIDE", "6"))
 FAULTS = {
     "writes to the final name": Fault(
         "storages.file",
-        "FilePart(self.local_path(part_path(path, part)), self._directory(path))",
+        "FilePart(self._place(part_path(path, part)), self._directory(path))",
         "FilePart(self._directory(path), self._directory(path))",
     ),
     "tells of a replica before there is one": Fault(

@@ -2,8 +2,7 @@
 
 import errno
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from traceback import extract_tb
 from types import MappingProxyType
@@ -65,10 +64,17 @@ def mistake(error: Exception) -> StorageError:
     return StorageError(ErrorClass.BUG, f"a mistake of euclid-dask: {told}")
 
 
-@contextmanager
-def failures_of(where: str) -> Iterator[None]:
-    """Raise exceptions of the system as StorageError."""
-    try:
-        yield
-    except OSError as error:
-        raise failure(error, where) from error
+class failures_of:  # noqa: N801  it is called as a function
+    """Raise exceptions of the system, in a `with`, as StorageError."""
+
+    __slots__ = ("_where",)
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            raise failure(error, self._where) from error

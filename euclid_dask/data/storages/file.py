@@ -36,7 +36,8 @@ class FileDriver:
     """Reads and writes files below `root`, an absolute path.
 
     The root itself is never made: where it is missing, its disk is away. A path that leaves the
-    root through a symbolic link is refused.
+    root through a symbolic link is refused. Inside, paths are texts: to make a `Path` of each takes
+    longer than to look for it.
     """
 
     capabilities = Capabilities(local=True)
@@ -50,7 +51,10 @@ class FileDriver:
         Raises:
             StorageError: AWAY when there is no root; POLICY when a link leads out of it.
         """
-        place = self._root / checked_path(path)
+        return Path(self._place(path))
+
+    def _place(self, path: str) -> str:
+        place = os.path.join(self._root, checked_path(path))  # noqa: PTH118
         with failures_of(str(self._root)):
             is_there = self._root.is_dir()
         if not is_there:
@@ -59,7 +63,8 @@ class FileDriver:
             )
         if self._has_links(path):
             root = os.path.realpath(self._root)
-            if os.path.commonpath([os.path.realpath(place.parent), root]) != root:
+            real = os.path.realpath(os.path.dirname(place))  # noqa: PTH120
+            if os.path.commonpath([real, root]) != root:
                 raise StorageError(ErrorClass.POLICY, f"{place}: a link leads out of {self._root}")
         return place
 
@@ -68,26 +73,26 @@ class FileDriver:
         place = str(self._root)
         for step in path.split("/")[:-1]:
             place = f"{place}/{step}"
-            if os.path.islink(place):  # noqa: PTH114  no Path is made for each: it is called often
+            if os.path.islink(place):  # noqa: PTH114
                 return True
         return False
 
     def stat(self, path: str) -> Stat | None:
         """Return size and time of the regular file at `path`, or None when there is none."""
-        place = self.local_path(path)
+        place = self._place(path)
         try:
-            found = place.stat(follow_symlinks=False)
+            found = os.stat(place, follow_symlinks=False)  # noqa: PTH116
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise failure(error, str(place)) from error
+            raise failure(error, place) from error
         return _stat(found) if kinds.S_ISREG(found.st_mode) else None
 
     @contextmanager
     def open_read(self, path: str, start: int = 0) -> Iterator[Reader]:
         """Open a file to be read from byte `start`."""
-        place = self.local_path(path)
-        with failures_of(str(place)):
+        place = self._place(path)
+        with failures_of(place):
             fd = os.open(place, READ)
         try:
             before = os.fstat(fd)
@@ -98,7 +103,7 @@ class FileDriver:
                 partial(_read, fd, place),
                 before.st_size,
                 start,
-                str(place),
+                place,
                 partial(_refuse_change, fd, place, before),
             )
         finally:
@@ -106,16 +111,18 @@ class FileDriver:
 
     def open_part(self, path: str, part: str, size: int | None = None) -> "FilePart":
         """Make a new part file for `path`, and the directories above it."""
-        return FilePart(self.local_path(part_path(path, part)), self._directory(path))
+        return FilePart(self._place(part_path(path, part)), self._directory(path))
 
-    def _directory(self, path: str) -> Path:
+    def _directory(self, path: str) -> str:
         """Return the final path after making its directory, durably."""
-        final = self.local_path(path)
-        with failures_of(str(final.parent)):
-            missing = list(takewhile(lambda place: not place.exists(), final.parents))
-            for place in reversed(missing):
-                place.mkdir(exist_ok=True)
-                sync_directory(place.parent)
+        final = self._place(path)
+        directory = os.path.dirname(final)  # noqa: PTH120
+        if not os.path.isdir(directory):  # noqa: PTH112
+            with failures_of(directory):
+                missing = list(takewhile(lambda place: not place.exists(), Path(final).parents))
+                for place in reversed(missing):
+                    place.mkdir(exist_ok=True)
+                    sync_directory(place.parent)
         return final
 
     def link(self, source: Path, path: str) -> Path:
@@ -128,9 +135,9 @@ class FileDriver:
             StorageError: EXISTS when the name is taken; POLICY when it is on another file system.
         """
         final = self._directory(path)
-        with failures_of(str(final)):
+        with failures_of(final):
             os.link(source, final, follow_symlinks=False)
-        return final
+        return Path(final)
 
     def unlink(self, path: str) -> bool:
         """Remove a file; return whether it was there."""
@@ -165,10 +172,10 @@ class FileDriver:
 class FilePart:
     """A part file in the directory of its final name."""
 
-    def __init__(self, part: Path, final: Path) -> None:
+    def __init__(self, part: str, final: str) -> None:
         self._part = part
         self._final = final
-        with failures_of(str(part)):
+        with failures_of(part):
             self._fd = os.open(part, CREATE, REPLICA_MODE)
         self._behind = 0  # bytes that the disk has not begun to write
         self._is_open = True
@@ -177,7 +184,7 @@ class FilePart:
     def write(self, data: bytes | memoryview, /) -> None:
         """Append all of `data`."""
         rest = memoryview(data)
-        with failures_of(str(self._part)):
+        with failures_of(self._part):
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
         self._behind += len(data)
@@ -187,29 +194,29 @@ class FilePart:
 
     def sync(self) -> None:
         """Write it to the disk."""
-        with failures_of(str(self._part)):
+        with failures_of(self._part):
             os.fsync(self._fd)
         self._close()
 
     def name(self) -> None:
         """Give it its final name."""
         if not self._is_named:
-            with failures_of(str(self._final)):
+            with failures_of(self._final):
                 publish(self._part, self._final)
             self._is_named = True
 
     def publish(self) -> None:
         """Give it its final name if it has not, and write that to the disk."""
         self.name()
-        with failures_of(str(self._final)):
-            sync_directory(self._final.parent)
+        with failures_of(self._final):
+            sync_directory(os.path.dirname(self._final))  # noqa: PTH120
 
     def abandon(self) -> None:
         """Remove it, unless it has its final name."""
         self._close()
         if not self._is_named:
             with suppress(OSError):
-                self._part.unlink()
+                os.unlink(self._part)  # noqa: PTH108
 
     def _close(self) -> None:
         if self._is_open:
@@ -230,13 +237,13 @@ def _entries(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
                 yield entry.path, entry.stat(follow_symlinks=False)
 
 
-def _read(fd: int, place: Path, n: int) -> bytes:
-    with failures_of(str(place)):
+def _read(fd: int, place: str, n: int) -> bytes:
+    with failures_of(place):
         return os.read(fd, n)
 
 
-def _refuse_change(fd: int, place: Path, before: os.stat_result) -> None:
-    with failures_of(str(place)):
+def _refuse_change(fd: int, place: str, before: os.stat_result) -> None:
+    with failures_of(place):
         after = os.fstat(fd)
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise StorageError(ErrorClass.CONTENT, f"{place}: changed while it was read")
