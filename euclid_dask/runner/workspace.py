@@ -185,8 +185,10 @@ class Lock:
                 _remove_empty(made)
                 raise unusable(workspace.workdir, error) from error
             if descriptor is not None:
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
+                with suppress(OSError):  # a full disk: nothing but our name is missing
+                    os.ftruncate(descriptor, 0)
+                    name = f"process {os.getpid()} on {os.uname().nodename}\n"
+                    os.write(descriptor, name.encode())
                 return cls(descriptor, made)
             if left:
                 Event().wait(LOCK_PAUSE_S)

@@ -79,6 +79,20 @@ def test_a_run_that_cannot_be_written_down_leaves_no_records(
     assert not Workspace(tmp_path).records.exists()
 
 
+def test_a_disk_without_space_even_for_the_lock_is_refused_and_no_records_stay(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "fsync", full)
+    request = RunRequest(flow=one_task(), inputs={}, workdir=tmp_path / "w")
+    with pytest.raises(WorkdirError, match=r"cannot use the workdir .*No space left"):
+        start_run(request, world.agenda, software="test")
+    assert not Workspace(tmp_path / "w").records.exists()
+
+
 def test_a_run_has_begun_when_its_journal_and_its_names_are_on_disk(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
