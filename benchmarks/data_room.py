@@ -36,11 +36,13 @@ SOME = 10_000
 """Files that are registered and ruled through our API, in each registry."""
 QUEUED = SOME // file_registry.ROUNDS
 """Transfers that are queued and claimed in each round."""
-EVERYTHING = Rule(name="all", select=Selector(names=("*",)), places="name=A")
 LOOK_S = 0.05
 """How often the memory of a server is looked at, in seconds."""
+EVERYTHING = Rule(name="all", select=Selector(names=("*",)), places="name=A")
+"""All files, where they are."""
 RAW = Rule(name="raw", select=Selector(names=("EUC_VIS_RAW-*",)), places="*", copies=2)
-DURATION = """With ten million files it takes about half an hour on two cores, and 20 GB of disk;
+"""Second copies, of all but products."""
+DURATION = """With ten million files it takes about half an hour on two cores, and 10 GB of disk;
 with 100 000, a file of 100 MB and a product of 30 MB a few minutes. PostgreSQL, sshd, nginx, rsync
 and curl are used if they are installed. Killed, it leaves its temporary directory."""
 
