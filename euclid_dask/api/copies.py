@@ -60,7 +60,7 @@ class Listed(Value, frozen=True, kw_only=True):
     """The queue of transfers."""
 
     counts: Mapping[TransferState, int]
-    """How many transfers there are in each state, also those that have ended."""
+    """How many transfers there are, of any file, in each of the states that were asked for."""
     transfers: tuple[Standing, ...]
 
 
@@ -249,7 +249,7 @@ def transfers(
         refuse_unknown(registry, names)
         queues = Queues(registry.database)
         found = queues.transfers(states, names or None, limit=limit)
-        return Listed(counts=queues.counts(), transfers=tuple(found))
+        return Listed(counts=queues.counts(states), transfers=tuple(found))
 
 
 def retry(settings: DataSettings, names: Sequence[str] = (), *, dry_run: bool = False) -> Retried:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from types import MappingProxyType
+from typing import Final
 
 from euclid_dask.api.copies import opener_of, worker_name
 from euclid_dask.api.data import (
@@ -31,6 +32,7 @@ from euclid_dask.data.model import (
     Transfer,
 )
 from euclid_dask.data.registry import Registry
+from euclid_dask.data.registry.lineage import Lineage
 from euclid_dask.data.registry.queues import Queues
 from euclid_dask.data.registry.quotas import Quota
 from euclid_dask.data.registry.rules import Claim, KeptRule, RuleState
@@ -39,6 +41,9 @@ from euclid_dask.data.roots import check_root
 from euclid_dask.data.rules import Rule
 from euclid_dask.data.ruling import Ruled, Ruling
 from euclid_dask.worker.clock import SystemClock
+
+_PRODUCTS: Final = 100
+"""Products of a file that are told."""
 
 
 class StorageShown(Value, frozen=True, kw_only=True):
@@ -274,7 +279,9 @@ class Reasons(Value, frozen=True, kw_only=True):
     storages: tuple[str, ...]
     """The names of all storages."""
     products: tuple[str, ...]
-    """Ids of the products that it is, or that name it."""
+    """Ids of products that it is, or that name it: the first of them."""
+    more_products: int = 0
+    """How many more there are."""
     claims: tuple[Claim, ...]
     """What rules want of it."""
     transfers: tuple[Transfer, ...]
@@ -318,11 +325,12 @@ def why(settings: DataSettings, name: str) -> Reasons:
     """
     with open_registry(settings, read_only=True) as registry:
         (place,) = whereabouts_of(registry, settings.zone, [name])
-        products = {one for page in registry.rules.products_of([name], 1000) for one in page}
+        products, more = Lineage(registry.database).of(name, limit=_PRODUCTS)
         return Reasons(
             place=place,
             storages=tuple(one.name for one in registry.storages.all()),
-            products=tuple(sorted(products)),
+            products=tuple(products),
+            more_products=more,
             claims=tuple(registry.rules.why(name)),
             transfers=tuple(registry.transfers.of_files([name])),
             deletions=tuple(Queues(registry.database).deletions_of([name])),

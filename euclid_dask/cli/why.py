@@ -45,13 +45,7 @@ def command(name: str, storage: str | None, **given: Any) -> int:
 def _lines(found: Reasons, storage: str | None) -> Iterator[str]:
     place = found.place
     yield f"{place.file.name}  {size(place.file.size)}, {place.file.state}"
-    for product in found.products:
-        yield f"  belongs to product {product}"
-    for owner in place.pinned_by:
-        yield f"  pinned by {owner}: no replica of it is removed"
-    for claim in found.claims:
-        if not claim.storage:
-            yield f"  rule {claim.rule} is stuck: {claim.error}"
+    yield from _of_file(found)
     for name in [storage] if storage else found.storages:
         yield from _of_storage(found, name)
     yield "what happened:"
@@ -61,6 +55,18 @@ def _lines(found: Reasons, storage: str | None) -> Iterator[str]:
         where = f" in {event.storage}" if event.storage else ""
         detail = f": {event.detail}" if event.detail else ""
         yield f"  {moment(event.at_s)}  {event.kind}{where}{detail}"
+
+
+def _of_file(found: Reasons) -> Iterator[str]:
+    for product in found.products:
+        yield f"  belongs to product {product}"
+    if found.more_products:
+        yield f"  and to {found.more_products:,} more"
+    for owner in found.place.pinned_by:
+        yield f"  pinned by {owner}: no replica of it is removed"
+    for claim in found.claims:
+        if not claim.storage:
+            yield f"  rule {claim.rule} is stuck: {claim.error}"
 
 
 def _of_storage(found: Reasons, name: str) -> Iterator[str]:

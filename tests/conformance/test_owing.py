@@ -27,6 +27,7 @@ from euclid_dask.data.model import (
     StorageState,
 )
 from euclid_dask.data.registry import Registry, owing
+from euclid_dask.data.registry.lineage import Lineage
 from euclid_dask.data.rules import Grouping, Placement, Room, Rule, Selector, Wanted, placement
 from euclid_dask.data.ruling import Ruled, Ruling
 from euclid_dask.data.states import READABLE, ReplicaCue
@@ -319,6 +320,11 @@ def test_products_that_name_a_file_are_told_in_lists(registry: Registry) -> None
     (few,) = registry.rules.products_of(["other.fits", "2.xml"], 100)
     assert few == ["P1", "P2", "P3", "P5", "P7"]
     assert list(registry.rules.products_of(["alone.fits", "unknown.fits"], 4)) == []
+    lineage = Lineage(registry.database)
+    assert lineage.of("common.fits", limit=2) == (["P0", "P1"], 7)
+    assert lineage.of("other.fits", limit=4) == (["P1", "P3", "P5", "P7"], 0)
+    assert lineage.of("2.xml", limit=4) == (["P2"], 0)
+    assert lineage.of("alone.fits", limit=4) == ([], 0)
 
 
 @pytest.mark.parametrize("after", [0, 1, 3, 4])

@@ -45,7 +45,8 @@ def test_what_a_rule_wants_is_queued_and_a_mover_brings_it(centre: Centre) -> No
     turn = centre.told("move", "--once")
     assert turn["drained"]["done"] == 2
     assert centre.places("EUC_1.fits") == {"A": "available", "T": "available"}
-    assert centre.told("transfers")["counts"] == {"done": 2}
+    assert centre.told("transfers")["counts"] == {}
+    assert centre.told("transfers", "--all")["counts"] == {"done": 2}
     shown = centre.told("rule", "show", "tape")
     assert (shown["targets"], shown["stuck"]) == (2, {})
 
