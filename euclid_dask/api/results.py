@@ -1,5 +1,6 @@
 """What `check`, `run` and their kin return."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -44,8 +45,8 @@ class CheckReport:
         """Return a line that counts what there is and what is wrong."""
         body = self.flow.body
         executables = counted(len(self.flow.executables), "executable")
-        wrong = [counted(len(self.errors), "error")] if self.errors else []
-        wrong += [counted(len(self.warnings), "warning")] if self.warnings else []
+        found = Counter(problem.severity for problem in self.problems)
+        wrong = [counted(found[severity], severity) for severity in Severity if found[severity]]
         return (
             f"{self.flow.name}: {counted(len(body.inputs), 'input')}, "
             f"{counted(len(tasks(self.flow)), 'task')} of {executables}, "

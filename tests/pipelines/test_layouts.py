@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
+from euclid_dask import api
 from euclid_dask.core.flow import FromInput, FromNode
+from euclid_dask.core.resources import GB, Resources
+from euclid_dask.dataflow.check import Severity, check
 from euclid_dask.dsl import load
 
 INNER = "correct_quadrant.iterations.*.basic_corrections"
@@ -135,3 +138,31 @@ def test_checking_needs_no_networkx(tmp_path):
         "assert 'networkx' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_habits_of_many_authors_are_taken(scripts):
+    """Properties, names of blocks, static loops, no cores, a version asked of a package."""
+    flow = load(scripts / "she/SHE_Habits/PipScript_SHE_Habits.py").flow
+    assert [node.name for node in flow.body.nodes] == [
+        "make_ids",
+        "inner_shear",
+        "submit_field_1",
+        "submit_field_2",
+        "again_1",
+        "merge",
+        "again_2",
+    ]
+    inner = flow.body.nodes[1]
+    assert [node.name for node in inner.body.nodes] == ["both"]
+    assert [output.name for output in flow.body.outputs] == ["merged"]
+    submit = flow.executables["submit"]
+    assert (submit.needs.cores, submit.outputs) == (0, ())
+    assert submit.command == ("E-Run", "SHE_CTE", "9.2", "SHE_CTE_Submit")
+    laptop = Resources(cores=2, ram_bytes=8 * GB, walltime_s=0)
+    problems = check(flow, given=flow.body.inputs, limit=laptop)
+    assert {problem.severity for problem in problems} == {Severity.NOTICE}
+
+
+def test_a_notice_is_not_counted_as_a_warning(scripts):
+    found = api.check(scripts / "y2015/examples/vis_pipeline.py", pkgrepo=scripts / "y2015/pkgdefs")
+    assert found.summary().endswith("; 2 warnings, 2 notices")
