@@ -229,9 +229,10 @@ class Copier:
                 update(data)
                 part.write(data)
                 self.watch(len(data))
-        if problem := mismatch(job.file, hasher.size, hasher.checksums()):
+        content = _as_read(job.file, hasher)
+        if problem := mismatch(job.file, content.size, content.checksums):
             raise _SourceError(StorageError(ErrorClass.CONTENT, f"{location.url}: {problem}"))
-        return _as_read(job.file, hasher)
+        return content
 
     def _read(self, job: Job, location: Location) -> Iterator[bytes]:
         """Yield what a source has, going on where a line broke.
