@@ -50,7 +50,7 @@ SHORT_S: Final = 0.1
 HOPS: Final = 500
 """So many bundles a second a runner carries with ease; the more places, the longer are groups."""
 SHARE: Final = 3
-"""A group takes at most this part of what is ready for each place, so that places end together."""
+"""A group takes at most one in so many of what is ready for a place: so places end together."""
 LEAST_S: Final = 0.02
 """Wall seconds of work below which sharing evenly is not worth a hop more."""
 
