@@ -113,7 +113,8 @@ def test_workers_with_the_resources_of_the_how_to_run_what_asks_for_them(
         resources=resources,
     )
     with cluster, Client(cluster) as client:
-        done = client.compute(graph.all).result(timeout=60)
+        future = client.compute(graph.all)  # as long as it is held, Dask forgets no task of it
+        done = future.result(timeout=60)
         asked = {tuple(sorted(t.resource_restrictions)) for t in _finished(cluster)}
     assert done == 7
     assert asked == {("cores", "ram_bytes")}
