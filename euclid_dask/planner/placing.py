@@ -160,7 +160,10 @@ class _Placing:
         return heads
 
     def _start(self, head: _Head, pilot: PilotId) -> None:
-        bundle = self._bundle(head, self.rooms.spot(pilot)[1] - self.now_s)
+        kept = {one.pilot for key, one in self.fleet.reservations.items() if key != head.key}
+        # one task may pass without a delay; what would go with it may not
+        left_s = 0.0 if pilot in kept else self.rooms.spot(pilot)[1] - self.now_s
+        bundle = self._bundle(head, left_s)
         needs = head.shape.needs
         self.rooms.book(pilot, needs)
         expected_s = head.expected.q90_s if head.expected else inf
@@ -178,7 +181,7 @@ class _Placing:
     def _bundle(self, head: _Head, left_s: float) -> list[Task]:
         """Take the head's task, and those that go with it, and advance the head.
 
-        `left_s` are the seconds until the pilot ends.
+        `left_s` are the seconds that the pilot has for them.
         """
         task = head.task
         assert task is not None

@@ -383,6 +383,18 @@ def test_a_task_that_fits_beside_the_one_a_pilot_is_kept_for_may_go_there(
     assert run.bundles() == [("long",)]  # 5 + 1 + 1; for x there is no room beside them
 
 
+def test_what_passes_the_task_that_a_pilot_is_kept_for_goes_alone(bench: MakeBench) -> None:
+    names = [f"t{number:02}" for number in range(40)]
+    nodes = [task(name) for name in ("first", "big")] + [task(name, "x") for name in names]
+    needs = {"big": Resources(cores=4), "x": Resources(walltime_s=1.0)}
+    run = bench(body(*nodes, r=out("big")), needs=needs)
+    run.succeed("t00", wall_s=0.01)
+    run.pilot(cores=4)
+    run.order("first")
+    assert run.bundles() == [("t01",), ("t02",), ("t03",)]
+    assert [kept.task for kept in run.fleet.reservations.values()] == ["big"]
+
+
 def test_a_task_that_is_overtaken_takes_another_pilot_if_that_has_room_first(
     bench: MakeBench,
 ) -> None:
