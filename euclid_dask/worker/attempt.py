@@ -4,6 +4,7 @@ The straight line: receipt there already? claim it, check inputs, clear the way,
 reap, check outputs, write the receipt. Whatever goes wrong is a `Failure` in the receipt.
 """
 
+import errno
 import os
 import re
 import select
@@ -181,7 +182,11 @@ class _Work:
         try:
             inputs = _check_inputs(order, self._place.workdir)
             self._input_bytes = sum(one.st_size for one in inputs)
-            _clear_the_way(order, self._place, inputs)
+            replaced = _make_way(order, self._place, inputs)
+            if replaced:
+                self._find_program()
+            for path in replaced:
+                _remove(path)
             child = self._launch()
             records.note_pid(record, child.pid)
         finally:
@@ -192,6 +197,18 @@ class _Work:
         except AttemptError as error:  # perhaps by what was left behind, had it lived on
             told = "; ".join((error.failure.message, *self._warnings))
             raise AttemptError(replace(error.failure, message=told)) from None
+
+    def _find_program(self) -> None:
+        """Refuse a command that is not there, while what it is to replace is still there."""
+        order, place, word = self._order, self._place, self._command[0]
+        path = os.fsdecode(self._scene.environment(order).get(b"PATH", os.defpath))
+        here = os.path.join(place.workdir, word)  # noqa: PTH118
+        is_here = os.path.exists(here)  # noqa: PTH110
+        if place.source or shutil.which(word, path=path) or (is_here and os.access(here, os.X_OK)):
+            return
+        reason = errno.EACCES if is_here else errno.ENOENT
+        error = OSError(reason, os.strerror(reason))
+        raise AttemptError(failures.not_launched(order, self._command, path, error))
 
     def _launch(self) -> Child:
         order, place = self._order, self._place
@@ -335,14 +352,15 @@ def _check_inputs(order: Order, workdir: str) -> list[os.stat_result]:
     return found
 
 
-def _clear_the_way(order: Order, place: Place, inputs: Sequence[os.stat_result]) -> None:
-    """Make the directories an executable expects; remove what an earlier attempt left there."""
+def _make_way(order: Order, place: Place, inputs: Sequence[os.stat_result]) -> list[str]:
+    """Make the directories an executable expects; return what an earlier attempt left there."""
     workdir = place.workdir
     taken = {one.text for one in order.inputs if one.is_file} & {o.path for o in order.outputs}
     if taken:
         raise AttemptError(failures.input_is_output(order, min(taken)))
     _make_log_directory(f"{workdir}/{place.logdir}/{order.task}", order.attempt)
     _make_directory(f"{workdir}/data")
+    left = []
     fresh = {order.task} if _make_directory(f"{workdir}/{order.task}") else set()
     for output in order.outputs:
         directory, _, _ = output.path.rpartition("/")
@@ -354,11 +372,19 @@ def _clear_the_way(order: Order, place: Place, inputs: Sequence[os.stat_result])
         try:
             if _is_one_of(os.lstat(path), inputs):
                 raise AttemptError(failures.input_is_output(order, output.path))
-            os.unlink(path)  # noqa: PTH108
         except FileNotFoundError:
             continue
-        except IsADirectoryError:
-            shutil.rmtree(path)
+        left.append(path)
+    return left
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)  # noqa: PTH108
+    except FileNotFoundError:  # the same path twice, say
+        return
+    except IsADirectoryError:
+        shutil.rmtree(path)
 
 
 def _is_one_of(found: os.stat_result, inputs: Sequence[os.stat_result]) -> bool:

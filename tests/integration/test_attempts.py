@@ -284,6 +284,30 @@ def test_a_missing_command_is_named_with_the_nearest_one(place: Place) -> None:
     assert "sort" in failure.message
 
 
+@pytest.mark.parametrize("word", ["sotr", "./sotr", "./plain"])
+def test_what_an_absent_program_would_have_replaced_stays(
+    place: Place, workdir: Path, word: str
+) -> None:
+    (workdir / "task").mkdir()
+    (workdir / "task" / "made.txt").write_text("by the attempt before")
+    (workdir / "plain").write_text("no program")
+    failure = failure_of(place, order(word, outputs=["made"]))
+    assert failure.kind is FailureKind.LAUNCH
+    told = "is not executable" if word == "./plain" else "sotr"
+    assert told in failure.message
+    assert (workdir / "task" / "made.txt").read_text() == "by the attempt before"
+
+
+def test_a_program_of_the_workdir_replaces_what_was_made(place: Place, workdir: Path) -> None:
+    (workdir / "task").mkdir()
+    (workdir / "task" / "made.txt").write_text("by the attempt before")
+    program = workdir / "program"
+    program.write_text("#!/bin/sh\nset -C; echo anew > task/made.txt\n")
+    program.chmod(0o755)
+    assert receipt_of(place, order("./program", outputs=["made"])).failure is None
+    assert (workdir / "task" / "made.txt").read_text() == "anew\n"
+
+
 def test_a_missing_command_is_a_launch_failure_after_sourcing_too(place: Place) -> None:
     failure = failure_of(replace(place, source="; echo"), order("no-such-command"))
     assert failure.kind is FailureKind.LAUNCH
