@@ -22,6 +22,7 @@ import msgspec
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import Value
+from euclid_dask.data.regular import regular
 
 
 class Credential(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +56,7 @@ def read_credentials(path: Path) -> Mapping[str, Credential]:
             not told.
     """
     try:
-        if path.stat().st_mode & 0o077:
+        if regular(path).stat().st_mode & 0o077:
             raise InputError(
                 f"{path}: others than its owner may read or change it", hint=f"chmod 600 {path}"
             )

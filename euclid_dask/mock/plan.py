@@ -16,6 +16,7 @@ from euclid_dask.core.flow import Flow
 from euclid_dask.core.ports import ExecutableSpec
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.values import Value, replace
+from euclid_dask.data.regular import regular
 from euclid_dask.dataflow.names import did_you_mean
 from euclid_dask.mock.amounts import check_count, check_share, parse_duration, parse_size
 
@@ -140,14 +141,11 @@ def read_plan(path: Path) -> MockPlan:
     Raises:
         InputError: It cannot be read, is not TOML, or has a key or value that means nothing.
     """
-    hint = "`euclid-dask mock` without --plan writes one to start from"
-    if path.is_fifo() or path.is_char_device():  # to read one may never end
-        reason = "it is a pipe or a device, not a file"
-        raise InputError(f"cannot read the plan {path}: {reason}", hint=hint)
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(regular(path).read_text())
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
+        hint = "`euclid-dask mock` without --plan writes one to start from"
         raise InputError(f"cannot read the plan {path}: {reason}", hint=hint) from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: is not TOML: {error}") from error

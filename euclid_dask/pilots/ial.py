@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from euclid_dask.core.errors import SiteError
+from euclid_dask.data.regular import regular
 from euclid_dask.pilots.site import DEFAULT_ENVIRONMENT, Site, render_site, site_of
 from euclid_dask.pilots.tables import Key, Page
 
@@ -232,7 +233,7 @@ def render_import(imported: Imported, source: str) -> str:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines that say something; `[section]` is the beginning of the keys below it."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = regular(path).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise SiteError(f"cannot read {path}: {reason}") from error

@@ -18,6 +18,7 @@ from msgspec import inspect
 
 from euclid_dask.core.amounts import duration_text, parse_duration, parse_size, size_text
 from euclid_dask.core.errors import SiteError
+from euclid_dask.data.regular import regular
 from euclid_dask.dataflow.names import did_you_mean
 
 Key = tuple[str, ...]
@@ -130,7 +131,7 @@ def open_page(path: Path) -> Page:
         SiteError: It cannot be read, or is not TOML.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = regular(path).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise SiteError(

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from euclid_dask.core.errors import InputError, SiteError
+from euclid_dask.data.regular import regular
 from euclid_dask.dataflow.names import did_you_mean
-from euclid_dask.runner.isf import regular
 
 DEFAULT: Final = "default"
 _IAL: Final = "environment.sourcingscripts"

@@ -3,7 +3,6 @@
 Source: the public prototype of the original and its users' wrappers; see docs/reference/files.md.
 """
 
-import errno
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Final
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.texts import is_question
+from euclid_dask.data.regular import regular
 
 RESERVED: Final = frozenset({"workdir", "logdir", "pkgRepository", "pipelineDir", "edenVersion"})
 """Keys that are no ports."""
@@ -65,17 +65,6 @@ def parse_isf(path: Path, environment: Mapping[str, str]) -> Isf:
             "\n".join(problems), hint="a line is: port=file, or a comment that begins with #"
         )
     return isf
-
-
-def regular(path: Path) -> Path:
-    """Return `path`, unless it is a pipe or a device: to read one may never end.
-
-    Raises:
-        OSError: It is one.
-    """
-    if path.is_fifo() or path.is_char_device():
-        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
-    return path
 
 
 def is_absent(value: str) -> bool:

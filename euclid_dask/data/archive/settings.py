@@ -9,6 +9,7 @@ import msgspec
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.core.values import Value, replace
+from euclid_dask.data.regular import regular
 from euclid_dask.data.roots import check_root
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -67,7 +68,7 @@ def read_settings(path: Path) -> ArchiveSettings:
         InputError: It cannot be read, or is wrong.
     """
     try:
-        given = msgspec.convert(tomllib.loads(path.read_text()), ArchiveSettings)
+        given = msgspec.convert(tomllib.loads(regular(path).read_text()), ArchiveSettings)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", hint=_HINT) from error
     except (ValueError, msgspec.ValidationError) as error:

@@ -1,6 +1,7 @@
 """Sites read from TOML: what six lines say, what is refused, and back to TOML."""
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from euclid_dask.core.errors import SiteError
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
+from euclid_dask.pilots.ial import read_ial
 from euclid_dask.pilots.scripts import SYSTEMS
 from euclid_dask.pilots.site import (
     BatchKind,
@@ -308,3 +310,10 @@ def test_a_workspace_that_is_not_there_is_doubted(read: Read) -> None:
 
 def test_job_scripts_are_written_for_every_batch_system_of_a_site() -> None:
     assert sorted(get_args(BatchKind)) == sorted(SYSTEMS)
+
+
+@pytest.mark.parametrize("read", [lambda path: read_site(path, {}), read_ial])
+def test_a_pipe_is_not_read(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "site.toml")
+    with pytest.raises(SiteError, match=r"site\.toml: it is a pipe or a device, not a file"):
+        read(tmp_path / "site.toml")
