@@ -1,15 +1,14 @@
 """Work that need not be done again, and outputs that are not as they were made."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from euclid_dask.core.attempts import Fingerprint
 from euclid_dask.core.effects import ReuseTask
 from euclid_dask.core.events import OutputsMissed, TaskReused
-from euclid_dask.core.states import TaskState
 from euclid_dask.planner.identity import parts_of
-from euclid_dask.planner.nodes import Made, Task
+from euclid_dask.planner.nodes import Split, Task
 from euclid_dask.planner.retention import lasting
 from euclid_dask.planner.run import Run
 from euclid_dask.runner.active import ActiveRun
@@ -83,7 +82,7 @@ def _difference(before: Run, after: Run, earlier: Task, task: Task) -> str:
     new = parts_of(task, after.options.versions)
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     inputs = [name for name in changed if name.startswith("input ")]
-    left_out = {*_left_out(earlier), *_left_out(task)}
+    left_out = {*_left_out(before, earlier), *_left_out(after, task)}
     ways = before.options.identity_by, after.options.identity_by
     if not changed:
         return after.missed.get(task.id, "its outputs are gone or were changed")
@@ -94,7 +93,15 @@ def _difference(before: Run, after: Run, earlier: Task, task: Task) -> str:
     return f"changed: {', '.join(changed)}"
 
 
-def _left_out(task: Task) -> list[str]:
-    """Return the names of tasks that make inputs of `task` and were left out of its run."""
-    makers = (value.task for _, value in task.arguments() if isinstance(value, Made))
-    return [maker.node.name for maker in makers if maker.state is TaskState.OMITTED]
+def _left_out(run: Run, task: Task) -> Iterator[str]:
+    """Yield the names of tasks that make inputs of `task`, in lists too, and were left out.
+
+    Of the branches of a split the same is left out: the first stands for all.
+    """
+    makers = task.producers()
+    while makers:
+        maker = makers.pop()
+        if isinstance(maker, Split):
+            makers += [it for branch in maker.branches[:1] for it in branch.producers()]
+        elif maker.scope.template + maker.node.name in run.board.selection.omitted:
+            yield maker.node.name

@@ -187,10 +187,15 @@ def test_inputs_of_what_runs_must_be_given(tmp_path: Path) -> None:
     assert "'x'" not in str(told.value)
 
 
-def test_what_was_left_out_is_the_reason_to_run_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("start", "left_out", "again"), [("b", "a", 3), ("a", "mk", 3), ("m", "b", 1)]
+)
+def test_what_was_left_out_is_the_reason_to_run_again(
+    tmp_path: Path, start: str, left_out: str, again: int
+) -> None:
     run(tmp_path)
-    reasons = [run(tmp_path, from_=("b",)).reruns, run(tmp_path).reruns]
-    assert [one["what it needs was left out: a"] for one in reasons] == [3, 3]
+    reasons = [run(tmp_path, from_=(start,)).reruns, run(tmp_path).reruns]
+    assert [one[f"what it needs was left out: {left_out}"] for one in reasons] == [again, again]
 
 
 def test_the_rest_goes_on_when_what_was_left_out_has_been_made(tmp_path: Path) -> None:
