@@ -9,6 +9,7 @@ Source: reference of the data products of the Euclid ground segment; see docs/re
 """
 
 import math
+import os
 import re
 from collections.abc import Sequence, Sized
 from functools import lru_cache
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from euclid_dask.core.errors import InputError
+from euclid_dask.data.local import StrPath
 from euclid_dask.data.model import Checksum, FileReference, Product, ProductLink, ProductValue
 from euclid_dask.data.names import name_problem, shown
 from euclid_dask.data.xmlstream import (
@@ -51,7 +53,7 @@ _CHECKSUMS: Final = {
 """What the checksums that products declare look like."""
 
 
-PLACES: Final = ("data", ".", "../data")
+PLACES: Final = ("data/", "", "../data/")
 """Where the files of a product are, relative to its XML; the first that has it is taken."""
 
 
@@ -75,10 +77,11 @@ def read_product(path: Path, values: Sequence[str] = (), *, max_bytes: int = MAX
         raise InputError(f"product {path} cannot be read: {error.strerror}") from None
 
 
-def file_beside(product: Path, name: str) -> Path | None:
+def file_beside(product: StrPath, name: str) -> str | None:
     """Return the file of this name that a product names, None if it is in none of `PLACES`."""
-    candidates = (product.parent / place / name for place in PLACES)
-    return next((path for path in candidates if path.is_file()), None)
+    folder = os.path.dirname(product)  # noqa: PTH120  often, and a Path takes long
+    candidates = (os.path.join(folder, place + name) for place in PLACES)  # noqa: PTH118
+    return next(filter(os.path.isfile, candidates), None)
 
 
 def parse_product(file: BinaryIO, values: Sequence[str] = (), *, where: str) -> Product:

@@ -2,17 +2,20 @@
 
 Rule: all is looked at, and everything that is wrong is told at once; no content is read but that
 of products.
+
+Paths of files are texts here: a `Path` of each takes longer than all else.
 """
 
 import os
 import stat as kinds
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 from euclid_dask.core.errors import InputError
-from euclid_dask.core.values import Value
+from euclid_dask.core.values import Value, replace
 from euclid_dask.data.markers import check_marker
 from euclid_dask.data.model import Access, Checksum, Product, Storage
 from euclid_dask.data.names import name_problem
@@ -37,7 +40,7 @@ class Lying(Value, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """The name of the file."""
-        return os.path.basename(self.path)  # noqa: PTH119
+        return self.path.rpartition("/")[2]
 
 
 class Root(Value, frozen=True, kw_only=True):
@@ -123,32 +126,35 @@ class _Looking:
     ) -> None:
         self.problems: list[str] = []
         self._roots = roots
+        self._folder = cache(partial(_folder, roots))  # each is looked up once
         self._seen: set[str] = set()  # storages whose markers were seen
         self._values = values
-        self._plain = frozenset(plain)
+        self._plain = frozenset(map(str, plain))
+        self._names: dict[str, str] = {}  # what `_add` returned, by path
         self._files: dict[str, Lying] = {}
         self._products: dict[str, Product] = {}
         self._declared: dict[str, list[Checksum]] = {}
 
-    def take(self, path: Path) -> None:
+    def take(self, path: str) -> None:
         """Take a file, and if it is a product, the files that it names."""
-        if not self._add(path) or path in self._plain or path.suffix.lower() != ".xml":
+        xml = self._add(path)
+        if not xml or path[-4:].lower() != ".xml" or path in self._plain:
             return
         try:
-            product = read_product(path, self._values)
+            product = read_product(Path(path), self._values)
         except InputError as error:
             self.problems.append(error.message)
             return
         self.problems += [f"product {path}: {problem}" for problem in product.problems]
-        self._products[path.name] = product
+        self._products[xml] = product
         for reference in product.files:
             if reference.checksum is not None:
                 self._declared.setdefault(reference.name, []).append(reference.checksum)
             place = file_beside(path, reference.name)
             if place is None:
                 self.problems.append(f"{path} names {reference.name}, which is not beside it")
-            else:
-                self._add(place)
+            elif (name := self._add(place)) not in {"", reference.name}:
+                self.problems.append(f"{place}, which {path} names, is a link to a file {name}")
 
     def found(self) -> Find:
         """Return what was taken, unless something is wrong."""
@@ -160,60 +166,84 @@ class _Looking:
             )
         return Find(
             files=tuple(
-                Lying(
-                    path=one.path,
-                    storage=one.storage,
-                    place=one.place,
-                    size=one.size,
-                    mtime_ns=one.mtime_ns,
-                    declared=tuple(self._declared.get(one.name, ())),
-                )
-                for one in self._files.values()
+                replace(one, declared=tuple(self._declared[name]))
+                if name in self._declared
+                else one
+                for name, one in self._files.items()
             ),
             products=self._products,
             roots=tuple(self._roots),
         )
 
-    def _add(self, path: Path) -> bool:
-        real = Path(os.path.realpath(path))
-        status = self._status(path, real)
-        if status is None:
-            return False
-        root = next((root for root in self._roots if real.is_relative_to(root.path)), None)
-        if root is None:
-            told = ", ".join(f"{root.storage.name} ({root.path})" for root in self._roots) or "none"
-            self.problems.append(f"{path} is in no storage; those of this zone are: {told}")
-            return False
-        if root.storage.name not in self._seen:
-            root.check()
-            self._seen.add(root.storage.name)
-        other = self._files.get(real.name)
-        if other is not None and other.path != str(real):
-            self.problems.append(f"{other.path} and {real} have one name")
-            return False
-        self._files[real.name] = Lying(
-            path=str(real),
-            storage=root.storage.name,
-            place=real.relative_to(root.path).as_posix(),
+    def _add(self, path: str) -> str:
+        """Take a file, at whatever path it is met, once; return its name, "" if it is refused."""
+        folder, name = os.path.split(path)
+        real = self._folder(folder).path + name
+        if real not in self._names:
+            self._names[real] = self._look(path, real)
+        return self._names[real]
+
+    def _look(self, path: str, real: str) -> str:
+        """Take the file at `path`, whose folder is no link in `real`, as `_add` does."""
+        try:
+            status = os.lstat(real)
+            if kinds.S_ISLNK(status.st_mode):
+                real = os.path.realpath(real)
+                status = os.stat(real)  # noqa: PTH116
+        except OSError as error:
+            self.problems.append(f"{path} cannot be looked at: {error.strerror}")
+            return ""
+        above, name = os.path.split(real)
+        folder = self._folder(above)
+        if problem := self._problem(name, status, folder):
+            self.problems.append(f"{path}{problem}")
+            return ""
+        assert folder.root is not None
+        if folder.root.storage.name not in self._seen:
+            folder.root.check()
+            self._seen.add(folder.root.storage.name)
+        lying = Lying(
+            path=real,
+            storage=folder.root.storage.name,
+            place=folder.place + name,
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
         )
-        return True
+        other = self._files.setdefault(name, lying)
+        if other.path != real:
+            self.problems.append(f"{other.path} and {real} have one name")
+            return ""
+        return name
 
-    def _status(self, path: Path, real: Path) -> os.stat_result | None:
-        """Return what there is of a file that can be registered."""
-        if problem := name_problem(real.name):
-            self.problems.append(f"{path}: its name {problem}")
-            return None
-        try:
-            status = real.stat()
-        except OSError as error:
-            self.problems.append(f"{path} cannot be looked at: {error.strerror}")
-            return None
+    def _problem(self, name: str, status: os.stat_result, folder: "_Folder") -> str:
+        """Return why a file cannot be registered, as the end of a sentence; "" if it can."""
+        if problem := name_problem(name):
+            return f": its name {problem}"
         if not kinds.S_ISREG(status.st_mode):
-            self.problems.append(f"{path} is not a regular file")
-            return None
-        return status
+            return " is not a regular file"
+        if folder.root is None:
+            told = ", ".join(f"{root.storage.name} ({root.path})" for root in self._roots) or "none"
+            return f" is in no storage; those of this zone are: {told}"
+        return ""
+
+
+class _Folder(Value, frozen=True, kw_only=True):
+    """Where a folder really is; paths end with a slash, but that of a root, which is empty."""
+
+    path: str
+    root: Root | None
+    """The innermost storage that it is in, None if it is in none."""
+    place: str = ""
+    """Relative to the storage's root."""
+
+
+def _folder(roots: Sequence[Root], path: str) -> _Folder:
+    real = os.path.join(os.path.realpath(path), "")  # noqa: PTH118
+    for root in roots:
+        top = os.path.join(root.path, "")  # noqa: PTH118
+        if real.startswith(top):
+            return _Folder(path=real, root=root, place=real.removeprefix(top))
+    return _Folder(path=real, root=None)
 
 
 def _roots(storages: Sequence[Storage], accesses: Sequence[Access]) -> list[Root]:
@@ -233,11 +263,11 @@ def local_root(access: Access) -> Path | None:
     return Path(unquote(url.path)).resolve() if url.scheme == "file" else None
 
 
-def _files_below(path: Path, problems: list[str]) -> Iterator[Path]:
+def _files_below(path: Path, problems: list[str]) -> Iterator[str]:
     if not path.is_dir():
         if not path.exists():
             raise InputError(f"{path}: there is no such file")
-        yield path
+        yield str(path)
         return
 
     def unread(error: OSError) -> None:
@@ -245,4 +275,6 @@ def _files_below(path: Path, problems: list[str]) -> Iterator[Path]:
 
     for folder, folders, names in os.walk(path, onerror=unread):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+        # of the folder "." as `Path` writes it
+        start = os.path.join(folder, "").removeprefix("./")  # noqa: PTH118
+        yield from (start + name for name in sorted(names) if not name.startswith("."))

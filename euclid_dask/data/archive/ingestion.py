@@ -247,9 +247,9 @@ def _contents(products: Mapping[Path, Product]) -> dict[str, tuple[Path, File]]:
             if place is None:
                 problems.append(f"{path} names {reference.name}, which is not in its data folder")
             elif reference.name not in found:
-                content = _content(place, reference.name)
+                content = _content(Path(place), reference.name)
                 problems += _undeclared(content, declared[reference.name])
-                found[reference.name] = place.resolve(), content
+                found[reference.name] = Path(place).resolve(), content
     _refuse(problems)
     return found
 

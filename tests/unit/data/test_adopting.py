@@ -134,6 +134,72 @@ def test_what_cannot_be_looked_at_is_told_before_anything_is_read(world: World) 
     assert "loop.fits cannot be looked at: Too many levels" in told.value.message
 
 
+def test_a_file_that_is_met_more_than_once_is_looked_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lstat, looks = os.lstat, list[str]()
+
+    def counting(path: str) -> os.stat_result:
+        looks.append(str(path))
+        return lstat(path)
+
+    world.write("a/data/x.fits")
+    world.product(1, "x.fits")
+    world.product(2, "x.fits")
+    monkeypatch.setattr(os, "lstat", counting)
+    found = world.find("a", "a/2.xml", "a/data/../data")
+    monkeypatch.undo()
+    assert {one.place for one in found.files} == {"1.xml", "2.xml", "data/x.fits"}
+    for one in found.files:
+        assert looks.count(one.path) == 1
+
+
+def test_links_are_followed_to_where_files_are_but_not_out_of_the_storages(world: World) -> None:
+    world.write("b/deep/x.fits")
+    world.write("outside/y.fits")
+    world.write("ab/z.fits")  # a folder that only begins as the root of a storage
+    (world.folder / "a/x.fits").symlink_to(world.folder / "b/deep/x.fits")
+    (found,) = world.find("a").files
+    assert (found.storage, found.place) == ("b", "deep/x.fits")
+    for target in ("outside/y.fits", "ab/z.fits"):
+        link = world.folder / "a" / Path(target).name
+        link.symlink_to(world.folder / target)
+        with pytest.raises(InputError, match=f"{link} is in no storage"):
+            world.find("a")
+        link.unlink()
+    (world.folder / "a/data").symlink_to(world.folder / "outside")
+    world.product(1, "y.fits")
+    with pytest.raises(InputError, match=r"a/data/y\.fits is in no storage"):
+        world.find("a")
+
+
+def test_a_file_of_a_product_that_is_a_link_to_one_of_another_name_is_told(world: World) -> None:
+    world.write("a/store/y.fits")
+    (world.folder / "a/x.fits").symlink_to("store/y.fits")
+    world.product(1, "x.fits")
+    with pytest.raises(InputError, match=r"a/x\.fits, which .*1\.xml names, .* to a file y\.fits"):
+        world.find("a")
+
+
+def test_a_product_that_is_given_by_a_link_is_registered_by_its_name(world: World) -> None:
+    world.write("a/x.fits")
+    world.product(1, "x.fits")
+    (world.folder / "a/1.xml").rename(world.write("a/store/2.xml"))
+    (world.folder / "a/1.xml").symlink_to("store/2.xml")
+    assert world.adopt("a/1.xml").problems == ()
+    assert set(world.states()) == {"2.xml", "x.fits"}
+
+
+def test_what_is_below_the_folder_one_is_in_is_told_as_it_is_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.write("a/2026/none")
+    world.write("a/x.fits")
+    monkeypatch.chdir(world.folder / "a")
+    with pytest.raises(InputError, match=r"\n  2026/none: its name stands for no file\n"):
+        survey([Path()], world.registry.storages.all(), world.registry.storages.accesses("z"))
+
+
 def test_a_folder_that_cannot_be_looked_into_is_told(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
