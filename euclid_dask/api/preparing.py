@@ -12,7 +12,7 @@ from euclid_dask.core.errors import InputError, PipelineError
 from euclid_dask.core.events import InputFile, RunOptions
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.resources import Resources
-from euclid_dask.core.texts import QUESTION, is_question
+from euclid_dask.core.texts import NOTICE, QUESTION, is_question
 from euclid_dask.core.values import replace
 from euclid_dask.dataflow.check import NOWHERE, Problem, Severity
 from euclid_dask.dataflow.check import check as check_flow
@@ -208,7 +208,10 @@ def read_call(
         workdir=folder,
         data=data,
         repository=repository,
-        warnings=tuple(str(problem) for problem in found.warnings),
+        warnings=tuple(
+            NOTICE * (problem.severity is Severity.NOTICE) + str(problem)
+            for problem in found.warnings
+        ),
     )
 
 
@@ -334,7 +337,13 @@ def _is_shared(file: Path, shared: Path) -> bool:
 
 
 def folder_of(flow: Flow, workdir: str | Path | None, data: Isf) -> Path:
-    """Return the workdir: as given, else as the data file says, else named after the pipeline."""
+    """Return the workdir: as given, else as the data file says, else named after the pipeline.
+
+    Raises:
+        InputError: It is the empty text.
+    """
+    if workdir == "":
+        raise InputError("the workdir is the empty text", hint="name a folder, or leave it out")
     return Path(workdir or data.settings.get("workdir") or f"{flow.name}_workdir").absolute()
 
 

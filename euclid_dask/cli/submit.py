@@ -29,6 +29,7 @@ from euclid_dask.cli.options import (
     workdir_option,
 )
 from euclid_dask.cli.registering import register_option
+from euclid_dask.report.terminal import warning_text
 
 if TYPE_CHECKING:
     from euclid_dask.api import RunnerPlace
@@ -117,7 +118,7 @@ def _tell(submission: api.Submission, warnings: tuple[str, ...], given: dict[str
         click.echo(json.dumps({"state": state, **told, "follow": follow, "warnings": warnings}))
         return
     for warning in warnings:
-        click.echo(click.style("warning: ", fg="yellow") + warning, err=True)
+        click.echo(warning_text(warning), err=True)
     if not submission.job:
         click.echo(submission.script, nl=False)
         return

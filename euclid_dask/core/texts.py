@@ -5,6 +5,8 @@ from typing import Final
 
 QUESTION: Final = "query:"
 """How the value of an input begins that asks for products instead of naming a file."""
+NOTICE: Final = "notice: "
+"""How a text begins, among warnings, of what may be meant."""
 _SECRET: Final = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from euclid_dask.core.texts import NOTICE
 from euclid_dask.report.failures import FailureGroup, grouped
 from euclid_dask.report.words import counted, duration, listed, printable
 from euclid_dask.runner.views import FailureView, Summary, TaskCounts
@@ -83,9 +84,15 @@ def _outcome(summary: Summary, workdir: Path, reruns: Mapping[str, int]) -> Iter
 def _warnings(warnings: Iterable[str]) -> Iterator[str]:
     told = list(warnings)
     for text in told[:MOST_WARNINGS]:
-        yield click.style("warning: ", fg="yellow") + printable(text)
+        yield warning_text(text)
     if len(told) > MOST_WARNINGS:
         yield f"and {counted(len(told) - MOST_WARNINGS, 'warning')} more"
+
+
+def warning_text(text: str) -> str:
+    """Return a warning, or a notice, that says which of the two it is."""
+    label, colour = (NOTICE, "cyan") if text.startswith(NOTICE) else ("warning: ", "yellow")
+    return click.style(label, fg=colour) + printable(text.removeprefix(NOTICE))
 
 
 def failures_text(failures: Iterable[FailureView]) -> Iterator[str]:

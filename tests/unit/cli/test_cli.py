@@ -169,6 +169,15 @@ def test_a_run_tells_its_outputs(cli, tmp_path: Path) -> None:
     assert (tmp_path / "w/final/copy.txt").read_text() == "good\n"
 
 
+def test_a_run_tells_notices_as_notices(cli, script: Path) -> None:
+    text = script.read_text()
+    script.write_text(text.replace("    return ", "    first(source=text)\n    return "))
+    found = run(cli)
+    assert found.exit_code == 0
+    assert re.search("^notice: .*nothing uses the output copy", found.stdout, re.MULTILINE)
+    assert found.stdout.count("warning: ") == 1
+
+
 def test_json_is_the_only_thing_on_stdout(cli) -> None:
     told = json.loads(run(cli, "good.txt", "--json").stdout)
     wall_s, name = told.pop("wall_s"), told.pop("run")
@@ -206,6 +215,13 @@ def test_missing_inputs_are_refused_before_anything_runs(cli, tmp_path: Path) ->
     assert found.exit_code == 2
     assert "text: nowhere.txt" in json.loads(found.stdout)["error"]["message"]
     assert not (tmp_path / "w/first").exists()
+
+
+def test_an_empty_workdir_is_refused(cli, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    found = cli("run", "pipeline.py", "text=good.txt", "--workdir", "")
+    assert (found.exit_code, sorted(tmp_path.rglob("*"))) == (2, before)
+    assert "the workdir is the empty text" in found.stderr
 
 
 def test_the_command_line_wins_over_the_data_file(cli, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from euclid_dask.core.attempts import Profile
@@ -62,6 +63,12 @@ def test_every_failure_of_a_group_is_named_in_the_outcome(broken: Run, tmp_path:
     assert "each.iterations.2.clean, each.iterations.3.clean" in text
     assert "(and 1 like it)" in text
     assert f"euclid-dask resume {tmp_path}" in text
+
+
+def test_a_notice_is_not_told_as_a_warning(broken: Run, tmp_path: Path) -> None:
+    text = outcome(views.summary(broken, ("look out", "notice: may be meant")), tmp_path, {})
+    lines = [line for line in click.unstyle(text).splitlines() if "look" in line or "meant" in line]
+    assert lines == ["warning: look out", "notice: may be meant"]
 
 
 def test_the_object_for_programs_has_the_keys_of_the_contract(broken: Run) -> None:
