@@ -1,6 +1,7 @@
 """What people and programs are told about a run: values, made from its state and its records."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -187,17 +188,28 @@ def find_task(run: Run, name: str) -> Task:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        some = ", ".join(task.id for task in matches[:5]) + (", ..." if len(matches) > 5 else "")
+        some = _some((task.id for task in matches), 5)
         raise InputError(
             f"{len(matches)} tasks of {run.id} end in '{name}'", hint=f"give more of it: {some}"
         )
-    last = {task_id.rpartition(".")[2]: task_id for task_id in run.tasks}
+    if inside := [task_id for task_id in run.tasks if task_id.startswith(f"{name}.")]:
+        raise InputError(
+            f"'{name}' of {run.id} is no task, but a block of tasks",
+            hint=f"name one: {_some(inside)}",
+        )
+    last = {task_id.rpartition(".")[2]: task_id for task_id in reversed(run.tasks)}
     best = nearest(name, [*run.tasks, *last])
-    some = ", ".join(list(run.tasks)[:10]) + (", ..." if len(run.tasks) > 10 else "")
     raise InputError(
         f"{run.id} has no task '{name}'",
-        hint=f"did you mean '{best}'?" if best else f"its tasks: {some}",
+        hint=f"did you mean '{last.get(best, best)}'?"
+        if best
+        else f"its tasks: {_some(run.tasks)}",
     )
+
+
+def _some(names: Iterable[str], most: int = 10) -> str:
+    told = list(islice(names, most + 1))
+    return ", ".join(told[:most]) + (", ..." if len(told) > most else "")
 
 
 def command_of(run: Run, task: Task) -> str:

@@ -17,6 +17,7 @@ _TAIL_BYTES = 4096
 _LINE_CHARS = 300
 _COMMAND_CHARS = 80
 _MOST_COMMANDS = 5
+_MOST_FOLDERS = 3
 _CURVE = 3
 _NEARLY_FULL_BYTES = 64 * 1024
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -294,7 +295,10 @@ def _missing_command(word: str, found: str | None, path: str) -> str:
         return f"{word} does not exist"
     near = get_close_matches(word, _commands(path), n=2)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"there is no command '{word}' on the PATH ({path}){hint}"
+    folders = path.split(os.pathsep)
+    more = len(folders) - _MOST_FOLDERS
+    told = os.pathsep.join(folders[:_MOST_FOLDERS]) + (f" and {more} more" if more > 0 else "")
+    return f"there is no command '{word}' on the PATH ({told}){hint}"
 
 
 def _first_line(path: str) -> str:

@@ -284,6 +284,14 @@ def test_a_missing_command_is_named_with_the_nearest_one(place: Place) -> None:
     assert "sort" in failure.message
 
 
+def test_of_a_long_path_the_first_folders_are_told(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", ":".join(f"/bin{number}" for number in range(9)))
+    failure = failure_of(place, order("none-such"))
+    assert failure.message.endswith("on the PATH (/bin0:/bin1:/bin2 and 6 more)")
+
+
 @pytest.mark.parametrize("word", ["sotr", "./sotr", "./plain"])
 def test_what_an_absent_program_would_have_replaced_stays(
     place: Place, workdir: Path, word: str

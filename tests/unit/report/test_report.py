@@ -6,6 +6,7 @@ import click
 import pytest
 
 from euclid_dask.core.attempts import Profile
+from euclid_dask.core.errors import InputError
 from euclid_dask.core.events import RunEvent, TaskUnplaceable
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.ids import TaskId
@@ -63,6 +64,22 @@ def test_every_failure_of_a_group_is_named_in_the_outcome(broken: Run, tmp_path:
     assert "each.iterations.2.clean, each.iterations.3.clean" in text
     assert "(and 1 like it)" in text
     assert f"euclid-dask resume {tmp_path}" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("each", "no task, but a block of tasks", "name one: each.iterations.1.clean, each."),
+        ("claen", "has no task 'claen'", "did you mean 'each.iterations.1.clean'?"),
+        ("clean", "3 tasks of .* end in 'clean'", "give more of it: each.iterations.1.clean, "),
+    ],
+)
+def test_what_is_no_task_is_told_with_one_that_is(
+    broken: Run, name: str, message: str, hint: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        views.find_task(broken, name)
+    assert caught.value.hint.startswith(hint)
 
 
 def test_a_notice_is_not_told_as_a_warning(broken: Run, tmp_path: Path) -> None:
