@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -129,6 +129,7 @@ def add_storage(
     labels: Mapping[str, str] = MappingProxyType({}),
     state: StorageState | None = None,
     durable: bool | None = None,
+    dry_run: bool = False,
 ) -> Storage:
     """Add a storage, or one more way to reach it; mark its root as that storage's.
 
@@ -136,7 +137,7 @@ def add_storage(
     is given as the empty text goes.
 
     Returns:
-        The storage, with its marker.
+        The storage, with its marker if it has one.
 
     Raises:
         InputError: The root is wrong, or within another storage.
@@ -144,14 +145,14 @@ def add_storage(
     """
     check_name(way.storage)
     check_root(way.root)
-    with open_registry(settings, new=True) as registry:
-        accesses = registry.storages.accesses()
+    with _registry_to_add_to(settings, dry_run=dry_run) as registry:
+        accesses = registry.storages.accesses() if registry else []
         access = way.access(accesses)
         _refuse_overlap(access, accesses)
-        known = {one.name: one for one in registry.storages.all()}
+        known = {one.name: one for one in registry.storages.all()} if registry else {}
         old = known.get(access.storage, Storage(name=access.storage, marker=""))
         with closing(open_driver(access, settings.read_credentials(), SystemClock())) as driver:
-            marker = _marked(driver, access, old)
+            marker = _marked(driver, access, old, dry_run=dry_run)
             one_writer = old.one_writer or not driver.capabilities.refuses_existing
         storage = replace(
             old,
@@ -161,9 +162,19 @@ def add_storage(
             one_writer=one_writer,
             labels=merged(old.labels, labels),
         )
-        registry.storages.put(storage)
-        registry.storages.put_access([access])
+        if registry and not dry_run:
+            registry.storages.put(storage)
+            registry.storages.put_access([access])
     return storage
+
+
+def _registry_to_add_to(
+    settings: DataSettings, *, dry_run: bool
+) -> AbstractContextManager[Registry | None]:
+    """Return the registry, which is made if there is none, or with `dry_run` stands for none."""
+    if dry_run and "://" not in settings.address and not Path(settings.address).exists():
+        return nullcontext()
+    return open_registry(settings, new=not dry_run, read_only=dry_run)
 
 
 def _refuse_overlap(access: Access, others: Sequence[Access]) -> None:
@@ -186,8 +197,11 @@ def _refuse_overlap(access: Access, others: Sequence[Access]) -> None:
             )
 
 
-def _marked(driver: StorageDriver, access: Access, known: Storage) -> str:
-    """Return the marker of a storage, which is in its root if that can be written."""
+def _marked(driver: StorageDriver, access: Access, known: Storage, *, dry_run: bool) -> str:
+    """Return the marker of a storage, which is in its root if that can be written.
+
+    With `dry_run` none is made.
+    """
     found = marker_of(driver) if not known.marker else None
     if found is not None:
         name = found.rpartition("-")[0] or found
@@ -200,8 +214,10 @@ def _marked(driver: StorageDriver, access: Access, known: Storage) -> str:
     writes = access.write > 0 and driver.capabilities.writes
     if not known.marker and not writes:
         return ""  # nobody of ours marks it, as long as we only read: an archive of others
+    if dry_run and (not known.marker or (writes and marker_of(driver) is None)):
+        return known.marker
     marker = known.marker or f"{access.storage}-{secrets.token_hex(8)}"
-    if writes:
+    if writes and not dry_run:
         write_marker(driver, marker)
     else:
         check_marker(driver, marker)

@@ -74,11 +74,12 @@ def command() -> None:
 @click.option("--delete", type=click.IntRange(min=0), help="Priority for removing.")
 @click.option("--credential", metavar="NAME", help="Its name, in --credentials.")
 @click.option("--option", "options", multiple=True, metavar="KEY=TEXT", help="Of the scheme.")
+@click.option("--dry-run", is_flag=True, help="Only say what it would be; mark nothing.")
 @with_options(DATA)
 @json_option
 def add(name: str, root: str, **given: Any) -> int:
     """Add the storage NAME with its root at URL; or one more way to reach it."""
-    settings = data_settings(given)
+    settings, dry_run = data_settings(given), given["dry_run"]
     way = Way(
         storage=name,
         zone=settings.zone,
@@ -95,12 +96,15 @@ def add(name: str, root: str, **given: Any) -> int:
         labels=_pairs(given["labels"], "--label"),
         state=StorageState(given["state"]) if given["state"] else None,
         durable=given["durable"],
+        dry_run=dry_run,
     )
     if given["as_json"]:
-        click.echo(json.dumps({"state": "done", "storage": json.loads(to_json(added))}))
+        state = "ok" if dry_run else "done"
+        click.echo(json.dumps({"state": state, "storage": json.loads(to_json(added))}))
     else:
         where = without_passwords(settings.address)
-        click.echo(f"{name} is {way.root} in the zone {settings.zone}, in {where}")
+        verb = "would be" if dry_run else "is"
+        click.echo(f"{name} {verb} {way.root} in the zone {settings.zone}, in {where}")
     return DONE
 
 

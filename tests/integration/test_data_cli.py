@@ -254,6 +254,21 @@ def test_a_dry_run_edits_nothing(centre: Centre) -> None:
     assert "there is no storage" in centre.refused("storage", "edit", "Z", "--dry-run")
 
 
+def test_a_dry_run_adds_and_marks_nothing(centre: Centre) -> None:
+    told = add(centre, "ARCHIVE", centre.archive, "--label", "country=CH", "--dry-run")
+    assert (told["state"], told["storage"]["labels"]) == ("ok", {"country": "CH"})
+    assert not (centre.folder / "r.sqlite").exists()
+    assert not (centre.archive / ".eufas-storage").exists()
+    ingested(centre)
+    words = ("storage", "add", "SCRATCH", f"file://{centre.archive / 'raw'}", "--dry-run")
+    assert "are one in the other" in centre.refused(*words)
+    add(centre, "ARCHIVE", centre.scratch, "--not-durable", "--dry-run")
+    (way,) = centre.told("storage", "show", "ARCHIVE")["accesses"]
+    assert way["root"] == f"file://{centre.archive}"
+    assert centre.told("storage", "show", "ARCHIVE")["storage"].get("durable", True)
+    assert list(centre.scratch.iterdir()) == []
+
+
 def test_a_storage_is_reached_in_another_way_and_no_more_in_the_old_one(centre: Centre) -> None:
     ingested(centre)
     moved = centre.archive.rename(centre.folder / "elsewhere")
