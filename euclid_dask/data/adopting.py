@@ -7,7 +7,7 @@ Rule 3: doing it again changes nothing, and reads only what is new or changed.
 """
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -185,32 +185,37 @@ def _replica(one: Lying) -> Replica:
     )
 
 
-def _make_durable(files: Collection[Lying], roots: Sequence[Root]) -> None:
+def _make_durable(files: Sequence[Lying], roots: Sequence[Root]) -> None:
     """Write files and their names to the disk, and see that they are where they are said to be.
 
     Raises:
         StorageError: A disk is away, or does not take them.
     """
     storages = {one.storage for one in files}
+    one_of_each = {one.path.rpartition("/")[0]: one for one in files}  # by their folders
     folders = {
-        folder
-        for one in files
+        str(folder)
+        for one in one_of_each.values()
         for folder, _ in zip(Path(one.path).parents, Path(one.place).parents, strict=False)
     }
     with ThreadPoolExecutor(_SYNCS, "sync") as pool:
-        for _ in pool.map(_sync, [(sync_file, Path(one.path)) for one in files]):
-            pass
-        for _ in pool.map(_sync, [(sync_directory, folder) for folder in folders]):
-            pass
+        _sync(pool, sync_file, [one.path for one in files])
+        _sync(pool, sync_directory, list(folders))
     for root in roots:
         if root.storage.name in storages:
             root.check()
 
 
-def _sync(one: tuple[Callable[[Path], None], Path]) -> None:
-    sync, path = one
-    with failures_of(str(path)):
-        sync(path)
+def _sync(pool: ThreadPoolExecutor, sync: Callable[[str], None], paths: Sequence[str]) -> None:
+    """Write all of these to the disk: each thread has its share."""
+
+    def take(share: Sequence[str]) -> None:
+        for path in share:
+            with failures_of(path):
+                sync(path)
+
+    for _ in pool.map(take, [paths[first::_SYNCS] for first in range(_SYNCS)]):
+        pass
 
 
 def _is_same(path: Path, other: str) -> bool:

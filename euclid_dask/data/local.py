@@ -89,7 +89,7 @@ def begin_sync(fd: int) -> None:
     _libc().sync_file_range(fd, everything, everything, SYNC_FILE_RANGE_WRITE)
 
 
-def sync_file(path: Path) -> None:
+def sync_file(path: StrPath) -> None:
     """Make the bytes of a file durable, whoever wrote them."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

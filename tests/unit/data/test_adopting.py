@@ -221,11 +221,11 @@ def test_what_is_registered_is_on_the_disk_and_its_name_too(
 ) -> None:
     synced = set[Path]()
     for name in ("sync_file", "sync_directory"):
-        monkeypatch.setattr(adopting, name, synced.add)
-    world.write("a/2026/11/x.fits")
+        monkeypatch.setattr(adopting, name, lambda path: synced.add(Path(path)))
+    files = {world.write(f"a/2026/{number % 3}/{number}.fits") for number in range(20)}
     world.adopt("a")
     top = world.folder / "a"
-    assert synced == {top / "2026/11/x.fits", top / "2026/11", top / "2026", top}
+    assert synced == files | {top / f"2026/{number}" for number in range(3)} | {top / "2026", top}
     synced.clear()
     assert world.adopt("a").read == 0
     assert synced == set()
@@ -234,12 +234,14 @@ def test_what_is_registered_is_on_the_disk_and_its_name_too(
 def test_a_disk_that_does_not_take_a_file_has_no_replica_of_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sync(_: Path) -> None:
-        raise OSError(5, "Input/output error")
+    def sync(path: str) -> None:
+        if path.endswith("/13.fits"):
+            raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(adopting, "sync_file", sync)
-    world.write("a/x.fits")
-    with pytest.raises(StorageError, match="Input/output error"):
+    for number in range(20):
+        world.write(f"a/{number}.fits")
+    with pytest.raises(StorageError, match=r"a/13\.fits: Input/output error"):
         world.adopt("a")
     assert world.states() == {}
 
