@@ -8,7 +8,7 @@ Rule 3: a path that passed `relative` stays below the root that it is joined to.
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
@@ -165,19 +165,3 @@ def quoted(path: str) -> str:
     'level0/raw%237/a%3Ab.fits'
     """
     return quote(relative(path), safe="/")
-
-
-def case_twins(names: Collection[str]) -> list[tuple[str, str]]:
-    """Return pairs of names that differ only in case: one file where case does not matter.
-
-    >>> case_twins(["a.fits", "b.fits", "A.fits", "b.fits"])
-    [('a.fits', 'A.fits')]
-    """
-    first: dict[str, str] = {}
-    for name in names:
-        first.setdefault(name.casefold(), name)
-    return [
-        (first[name.casefold()], name)
-        for name in dict.fromkeys(names)
-        if first[name.casefold()] != name
-    ]

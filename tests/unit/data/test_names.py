@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from euclid_dask.core.errors import InputError
-from euclid_dask.data.names import case_twins, check_name, name_problem, quoted, relative
+from euclid_dask.data.names import check_name, name_problem, quoted, relative
 
 BAD_NAMES = {
     "": "is empty",
@@ -195,10 +195,3 @@ def test_any_bytes_are_taken_or_refused(content: bytes) -> None:
     else:
         told = name
     assert told.isascii()
-
-
-def test_names_that_differ_only_in_case_are_told() -> None:
-    assert case_twins(["a.fits", "B.fits", "A.fits", "b.fits", "a.fits"]) == [
-        ("a.fits", "A.fits"),
-        ("B.fits", "b.fits"),
-    ]
