@@ -49,8 +49,10 @@ class RunnerPlace:
     workspace: Workspace
 
 
-def place_of_run(request: RunRequest, settings: Settings) -> RunnerPlace:
-    """Return where a prepared run would be carried out by a job; its inputs are staged.
+def place_of_run(request: RunRequest, settings: Settings, *, dry_run: bool = False) -> RunnerPlace:
+    """Return where a prepared run would be carried out by a job.
+
+    Its inputs are staged; with `dry_run` that is taken back.
 
     Raises:
         InputError: It has no site, or inputs are missing.
@@ -62,7 +64,9 @@ def place_of_run(request: RunRequest, settings: Settings) -> RunnerPlace:
     lock = Lock.take(workspace)
     try:
         with workspace.unless_refused(lock.made, lock):
-            plan_run(request, SystemClock())
+            plan_run(request, SystemClock(), lock.made)
+        if dry_run:
+            workspace.take_back(lock.made, lock)
     finally:
         lock.release()
     return place

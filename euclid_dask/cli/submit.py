@@ -105,7 +105,8 @@ def _place(
     request, warnings = api.prepare(script, settings=settings, given=stand_ins, **call)
     answers = request.options.answers  # the registry may say something else when the job begins
     frozen = [f"--answers={request.workdir / answers}"] if answers else []
-    return api.place_of_run(request, settings), warnings, frozen
+    place = api.place_of_run(request, settings, dry_run=given["dry_run"])
+    return place, warnings, frozen
 
 
 def _tell(submission: api.Submission, warnings: tuple[str, ...], given: dict[str, Any]) -> None:

@@ -62,6 +62,7 @@ def stage_inputs(
     search: Sequence[Path],
     first: Mapping[str, Path] | None = None,
     taken: Mapping[str, str] | None = None,
+    made: set[Path] | None = None,
 ) -> dict[str, str]:
     """Make all inputs reachable in the workdir; return port and path relative to it.
 
@@ -69,6 +70,7 @@ def stage_inputs(
     `first` has for the port, if any, and then in the `search` folders, in order. `taken` are names
     in the workdir that no input can have, each with what has it: template paths of tasks, folders.
     With a slash at its end it is a folder in which no input, or file named by one, can be.
+    Links and folders that were not there are added to `made`.
 
     Raises:
         InputError: Files are missing, or different files would have one name in the workdir.
@@ -95,7 +97,7 @@ def stage_inputs(
             "outside of the folders of tasks",
         )
     for target, source in plan.links.items():
-        _link(target, source)
+        _link(target, source, set() if made is None else made)
     return staged
 
 
@@ -200,7 +202,7 @@ def inside(workdir: Path, file: Path) -> str | None:
     return str(flat.relative_to(workdir)) if flat.is_relative_to(workdir) else None
 
 
-def _link(target: Path, source: Path) -> None:
+def _link(target: Path, source: Path, made: set[Path]) -> None:
     source = source.resolve()
     if target.exists():
         if target.samefile(source):
@@ -211,6 +213,7 @@ def _link(target: Path, source: Path) -> None:
         )
     try:
         target.unlink(missing_ok=True)  # a link that leads nowhere
+        made.update(path for path in (target, *target.parents) if not path.exists())
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(source)
     except OSError as error:

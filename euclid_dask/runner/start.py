@@ -101,24 +101,27 @@ def _start_locked(
         raise
 
 
-def plan_run(request: RunRequest, clock: Clock) -> Run:
+def plan_run(request: RunRequest, clock: Clock, made: set[Path] | None = None) -> Run:
     """Return a run that is not carried out here: its inputs are staged and its lists read.
 
-    It has no records. Splits over lists that are there are expanded.
+    It has no records. Splits over lists that are there are expanded. Links and folders that were
+    not there are added to `made`.
 
     Raises:
         InputError: Inputs or outputs of left-out tasks are missing, or a list cannot be read.
         WorkdirError: The workdir cannot be used.
     """
     workspace = Workspace(request.workdir.absolute())
-    with workspace.unless_refused(workspace.create()):
-        return _foreseen(_begin(request, workspace, clock, ""), workspace.workdir)
+    made = set() if made is None else made
+    made.update(workspace.create())
+    with workspace.unless_refused(made):
+        return _foreseen(_begin(request, workspace, clock, "", made), workspace.workdir)
 
 
 def _start(
     request: RunRequest, workspace: Workspace, lock: Lock, clock: Clock, software: str
 ) -> ActiveRun:
-    started = _begin(request, workspace, clock, software)
+    started = _begin(request, workspace, clock, software, lock.made)
     files = workspace.files(started.run)
     for before in earlier_runs(workspace):
         if not before.is_indexed:
@@ -127,7 +130,7 @@ def _start(
     run = Run(started)
     if run.board.selection.omitted:
         _foreseen(started, workspace.workdir)
-    make_folders(request, started.run)
+    make_folders(request, started.run, lock.made)
     try:
         journal = Journal.create(files.journal, started)
         journal.sync()
@@ -162,12 +165,15 @@ def _look_back(
         settle(workspace, run, lock, clock, traces)
 
 
-def _begin(request: RunRequest, workspace: Workspace, clock: Clock, software: str) -> RunStarted:
+def _begin(
+    request: RunRequest, workspace: Workspace, clock: Clock, software: str, made: set[Path]
+) -> RunStarted:
     """Stage the inputs; return the first event of the run."""
     workdir = workspace.workdir
     _refuse_logdir(request)
     search = [*request.search, workdir]
-    staged = stage_inputs(workdir, request.inputs, search, request.search_first, _taken(request))
+    first, taken = request.search_first, _taken(request)
+    staged = stage_inputs(workdir, request.inputs, search, first, taken, made)
     inputs = {
         port: InputFile(
             path=path, identity=file_identity(workdir, path, request.identity_by) if path else ""
@@ -232,18 +238,20 @@ def _refuse_absent(run: Run, workdir: Path) -> None:
         )
 
 
-def make_folders(request: RunRequest, run: RunId) -> None:
-    """Make the folders of a run, with a copy of its script.
+def make_folders(request: RunRequest, run: RunId, made: set[Path] | None = None) -> None:
+    """Make the folders of a run, with a copy of its script; that of data may be added to `made`.
 
     Raises:
         WorkdirError: That is not possible.
     """
     workspace = Workspace(request.workdir.absolute())
-    files = workspace.files(run)
+    files, data = workspace.files(run), workspace.workdir / "data"
     try:
         files.script.mkdir(parents=True)
         files.attempts.mkdir()
-        (workspace.workdir / "data").mkdir(exist_ok=True)
+        if made is not None and not data.exists():
+            made.add(data)
+        data.mkdir(exist_ok=True)
         if request.flow.script and Path(request.flow.script).is_file():
             shutil.copy2(request.flow.script, files.script)
     except OSError as error:

@@ -13,7 +13,7 @@ Everything else in a workdir belongs to the user and to the executables.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,28 +139,32 @@ class Workspace:
         return made
 
     @contextmanager
-    def unless_refused(self, made: Iterable[Path], lock: "Lock | None" = None) -> Iterator[None]:
-        """Remove the folders that were `made`, and our own `lock`, if what follows is refused.
-
-        They stay if there is anything else, as the lock of another.
-        """
+    def unless_refused(self, made: Collection[Path], lock: "Lock | None" = None) -> Iterator[None]:
+        """Take back what was `made`, and our own `lock`, if what follows is refused."""
         try:
             yield
         except (EuclidDaskError, UnicodeEncodeError):
-            with suppress(OSError):
-                if made and lock and {path.name for path in self.records.iterdir()} == {LOCK}:
-                    (self.records / LOCK).unlink()
-            _remove_empty(made)
+            self.take_back(made, lock)
             raise
+
+    def take_back(self, made: Collection[Path], lock: "Lock | None" = None) -> None:
+        """Remove the links and folders that were `made`, and our own `lock`.
+
+        A folder stays if there is anything else, as the lock of another.
+        """
+        with suppress(OSError):
+            if lock and self.records in made and os.listdir(self.records) == [LOCK]:  # noqa: PTH208
+                (self.records / LOCK).unlink()
+        _remove(made)
 
 
 class Lock:
     """Says that a runner works in a workdir; let go when the process ends, however it ends.
 
-    `made` are the folders that were not there before.
+    `made` are the folders that were not there before, and what is added to them.
     """
 
-    def __init__(self, descriptor: int, made: frozenset[Path]) -> None:
+    def __init__(self, descriptor: int, made: set[Path]) -> None:
         self.made = made
         self._descriptor = descriptor
 
@@ -174,15 +178,15 @@ class Lock:
         Raises:
             WorkdirError: Another runner has it, or the workdir cannot be written.
         """
-        made: frozenset[Path] = frozenset()
+        made: set[Path] = set()
         for left in reversed(range(LOCK_TRIES)):
-            made = made.union(workspace.create())
+            made.update(workspace.create())
             try:
                 descriptor = _locked(workspace.records / LOCK)
             except FileNotFoundError:
                 descriptor = None
             except OSError as error:
-                _remove_empty(made)
+                _remove(made)
                 raise unusable(workspace.workdir, error) from error
             if descriptor is not None:
                 with suppress(OSError):  # a full disk: nothing but our name is missing
@@ -192,7 +196,7 @@ class Lock:
                 return cls(descriptor, made)
             if left:
                 Event().wait(LOCK_PAUSE_S)
-        _remove_empty(made)
+        _remove(made)
         known = holder(workspace)
         raise WorkdirError(
             f"another runner works in {workspace.workdir}" + (f" ({known})" if known else ""),
@@ -205,11 +209,14 @@ class Lock:
         os.close(self._descriptor)
 
 
-def _remove_empty(folders: Iterable[Path]) -> None:
-    """Remove folders in each other, up to the first one in which there is something."""
-    with suppress(OSError):
-        for folder in sorted(folders, reverse=True):
-            folder.rmdir()
+def _remove(made: Iterable[Path]) -> None:
+    """Remove links, and folders in which there is nothing then."""
+    for path in sorted(made, reverse=True):
+        with suppress(OSError):
+            if path.is_symlink():
+                path.unlink()
+            else:
+                path.rmdir()
 
 
 def _locked(path: Path) -> int | None:

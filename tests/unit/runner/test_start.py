@@ -10,6 +10,7 @@ import pytest
 
 from euclid_dask.core.attempts import Failure, FailureKind, Place, Receipt
 from euclid_dask.core.errors import InputError, WorkdirError
+from euclid_dask.core.events import RunOptions
 from euclid_dask.core.flow import Flow
 from euclid_dask.core.ids import RunId, TaskId
 from euclid_dask.core.resources import GB, Resources
@@ -76,7 +77,26 @@ def test_a_run_that_cannot_be_written_down_leaves_no_records(
     request = RunRequest(flow=one_task(), inputs={}, workdir=tmp_path)
     with pytest.raises(WorkdirError, match="No space left"):
         start_run(request, world.agenda, software="test")
-    assert not Workspace(tmp_path).records.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("begin", [partial(start_run, software="s"), plan_run])
+def test_what_is_refused_takes_its_links_back(
+    tmp_path: Path, world: World, begin: Callable[..., object]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/x.txt").write_text("x")
+    (tmp_path / "in/l.json").write_text('["x.txt"]')
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w/own.txt").symlink_to(tmp_path / "in/x.txt")
+    first, second = task("first", l=arg("l")), task("second", a=out("first"), l=arg("l"))
+    flow_ = flow(body(first, second, inputs=("l",), result=out("second")))
+    options = RunOptions(skip=("first",))
+    source = str(tmp_path / "in/l.json")
+    request = RunRequest(flow=flow_, inputs={"l": source}, workdir=tmp_path / "w", options=options)
+    with pytest.raises(InputError, match="left out are needed and not there"):
+        begin(request, world.agenda)
+    assert [path.name for path in (tmp_path / "w").iterdir()] == ["own.txt"]
 
 
 def test_a_disk_without_space_even_for_the_lock_is_refused_and_no_records_stay(
