@@ -275,15 +275,14 @@ class _Reader:
             self._text = None
             self.parser.CharacterDataHandler = None
             self._take(text, kind)
-        if kind.depth in self._attributes:
-            self._leave_attributes(kind)
+        if "filestatus" in self._attributes.pop(kind.depth, ()):
+            self._leave_container(kind)
         self._kind = kind.above
 
-    def _leave_attributes(self, kind: _Kind) -> None:
-        if "filestatus" in self._attributes.pop(kind.depth):
-            if kind.depth not in self._named:
-                raise XmlError(f"has {kind.step} with a filestatus, but no FileName in it")
-            self._named.remove(kind.depth)
+    def _leave_container(self, kind: _Kind) -> None:
+        if kind.depth not in self._named:
+            raise XmlError(f"has {kind.step} with a filestatus, but no FileName in it")
+        self._named.remove(kind.depth)
 
     def _take(self, text: str, kind: _Kind) -> None:
         """Keep the text of the innermost element wherever it belongs."""
