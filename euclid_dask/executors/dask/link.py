@@ -1,14 +1,13 @@
 """A Dask worker's link to the supervisor of its pilot: it hands over bundles and passes on news.
 
 The link knows what the supervisor carries, from what it was told on joining and since. All
-methods belong to the event loop's thread, but for `carry` and `ask`.
+methods belong to the event loop's thread, but for `ask`.
 """
 
 import asyncio
 from asyncio import AbstractEventLoop, StreamReader, StreamWriter
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
 from typing import Self
 
 from euclid_dask.core.events import PilotJoined, PilotLeft
@@ -27,7 +26,7 @@ class _Handed:
 
     def __init__(self, bundle: BundleOrder) -> None:
         self.open = set(attempt_keys(bundle))
-        self.over = Event()
+        self.over = asyncio.Event()
 
 
 class Link:
@@ -82,22 +81,18 @@ class Link:
         tell(replace(self._pilot, carrying=tuple(self._carried)))
         self._listeners[topic] = tell
 
-    def carry(self, bundle: BundleOrder) -> None:
+    async def carry(self, bundle: BundleOrder) -> None:
         """Hand over a bundle, and wait until it is answered or the link is closed."""
+        if self.closed.is_set():
+            return
         handed = _Handed(bundle)
-        self._loop.call_soon_threadsafe(self._hand_over, bundle, handed)
-        handed.over.wait()
+        self._carried.update(dict.fromkeys(handed.open, handed))
+        self._write(bundle)
+        await handed.over.wait()
 
     def ask(self, request: Request) -> None:
         """Pass a request on to the supervisor."""
         self._loop.call_soon_threadsafe(self._write, request)
-
-    def _hand_over(self, bundle: BundleOrder, handed: _Handed) -> None:
-        if self.closed.is_set():
-            handed.over.set()
-            return
-        self._carried.update(dict.fromkeys(handed.open, handed))
-        self._write(bundle)
 
     def _write(self, request: Request) -> None:
         if not self.closed.is_set():
@@ -122,7 +117,7 @@ class Link:
             if handed is not None:
                 handed.open.discard(key)
                 if not handed.open:
-                    self._loop.call_soon(handed.over.set)  # after the news of it has left
+                    handed.over.set()  # who waits goes on after the news of it has left
         for tell in self._listeners.values():
             tell(news)
         if not self._listeners:

@@ -75,17 +75,20 @@ def be_supervised(link: Link) -> None:
     _HOST.link = link
 
 
-def carry(payload: bytes, topic: str, worker_id: str = "") -> None:
-    """Run a bundle on this worker; this is the whole of a Dask task of ours.
+async def hand_over(payload: bytes, worker_id: str) -> None:
+    """Have the supervisor of this worker run a bundle; the whole of a Dask task of ours there.
 
-    `worker_id` is the supervised worker that it was sent to: what Dask sends again, to another
-    one at the same address, was answered before and is not carried.
+    It waits on the event loop, so that no thread is woken. `worker_id` is the worker that it was
+    sent to: what Dask sends again, to another one at the same address, was answered before and is
+    not carried.
     """
+    if _HOST.link is not None and worker_id == get_worker().id:
+        await _HOST.link.carry(_read_bundle(payload))
+
+
+def carry(payload: bytes, topic: str) -> None:
+    """Run a bundle on this worker; the whole of a Dask task of ours if it has no supervisor."""
     bundle = _read_bundle(payload)
-    if _HOST.link is not None:
-        if worker_id == get_worker().id:
-            _HOST.link.carry(bundle)
-        return
     report = _HOST.inboxes.get(topic)
     if report is not None:
         run_bundle(bundle, report)

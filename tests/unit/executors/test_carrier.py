@@ -35,12 +35,18 @@ class Client:
 
     def __init__(self) -> None:
         self.graphs: list[Any] = []
+        self.submitted: list[Any] = []
         self.futures: dict[Any, Future] = {}
 
     def get(self, graph: Any, keys: list[Any], **_: object) -> list[Future]:
         self.graphs.append(graph)
         self.futures |= {key: Future() for key in keys}
         return [self.futures[key] for key in keys]
+
+    def submit(self, *words: Any, key: Any, **options: Any) -> Future:
+        self.submitted.append((words, options))
+        self.futures[key] = Future()
+        return self.futures[key]
 
 
 class Box(list[Any]):
@@ -94,6 +100,23 @@ def test_bundles_of_many_pilots_are_one_layer_of_tasks_pinned_to_each(carry: Any
         assert layer.annotations["allow_other_workers"] is False
 
     carry(act)
+
+
+def test_a_bundle_by_itself_is_submitted_without_a_graph(carry: Any) -> None:
+    async def act(carrier: Carrier, client: Client) -> None:
+        carrier.send([_bundle(1)])
+        (((function, _, worker), options),) = client.submitted
+        assert (worker, options["workers"]) == ("w1", ["tls://h:1"])
+        assert (options["allow_other_workers"], options["retries"]) == (False, 0)
+        assert asyncio.iscoroutinefunction(function)  # Dask runs it on the event loop
+        (future,) = client.futures.values()
+        future.status = "error"
+        while not future.released:  # noqa: ASYNC110 - it is told to nobody
+            await asyncio.sleep(0.01)
+        assert not client.graphs
+
+    lost = carry(act)[-1]
+    assert (lost.attempts, lost.reason) == ((("t1", 1),), "its Dask task is error")
 
 
 def test_what_has_ended_is_dropped_and_what_has_not_is_kept(carry: Any) -> None:
