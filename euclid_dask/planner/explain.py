@@ -16,7 +16,6 @@ from euclid_dask.planner.estimates import Estimate
 from euclid_dask.planner.fitting import (
     amounts,
     misfit,
-    outgrown,
     shortfalls,
     time_expected,
     time_needed,
@@ -41,8 +40,6 @@ class Why(StrEnum):
     """What makes an input has not ended."""
     MISFIT = "misfit"
     """No pilot that is there or may be requested holds it."""
-    OUTGROWN = "outgrown"
-    """Others like it took longer than any pilot that may be requested has time."""
     NO_PILOT = "no pilot"
     """No pilot is there that would hold it."""
     CORES = "cores"
@@ -170,8 +167,6 @@ class _Question:
             found.append(
                 Reason(Why.NO_PILOT, f"no pilot is there that holds {amounts(self.needs)}")
             )
-        if text := outgrown(self.needs, self.expected, self.fleet):
-            return [*found, Reason(Why.OUTGROWN, text)]
         for template in self.fleet.templates.values():
             if not [*shortfalls(self.needs, template, self.fleet.rules)]:
                 found += self._of_template(template)

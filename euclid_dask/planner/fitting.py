@@ -93,27 +93,6 @@ def misfit(needs: Resources, fleet: Fleet) -> str:
     return found
 
 
-def outgrown(needs: Resources, expected: Estimate | None, fleet: Fleet) -> str:
-    """Return why no template has the time that a task will probably take; "" if one has.
-
-    Such a task is not refused: what others took is no proof. The sentence ends with the smallest
-    change that mends it.
-    """
-    if expected is None or not fleet.templates:
-        return ""
-    like = replace(needs, walltime_s=expected.q90_s)
-    found = {t.name: [*shortfalls(like, t, fleet.rules)] for t in fleet.templates.values()}
-    if any(t.enabled and not found[t.name] for t in fleet.templates.values()):
-        return ""
-    name, fixes, limits = _smallest_fix(found, fleet)
-    or_less = f", or declare {', '.join(limits)} or less" if limits else ""
-    return (
-        f"probably takes up to {_hours(expected.q90_s)}, as 9 of 10 like it; it waits for a pilot "
-        f"with {_hours(time_needed(expected, fleet.rules))} left, and no template has that. "
-        f"Give {name!r} {', '.join(fixes)}{or_less}"
-    )
-
-
 def largest(wish: Resources, *, at_least: Resources, fleet: Fleet) -> Resources:
     """Return `wish` with as much of its RAM and walltime as some pilot can give it.
 
@@ -163,7 +142,7 @@ def nothing_larger(wish: Resources, fleet: Fleet) -> str:
 
 def _misfit(needs: Resources, fleet: Fleet) -> str:
     joined = [pilot for pilot in fleet.pilots.values() if pilot.joined_s is not None]
-    if any(pilot.size.holds(needs) for pilot in joined):
+    if any(pilot.size.holds(needs) and _has_time(pilot, needs, fleet) for pilot in joined):
         return ""
     if not fleet.templates:
         return _larger_than(joined, needs) if joined and fleet.complete else ""
@@ -175,6 +154,13 @@ def _misfit(needs: Resources, fleet: Fleet) -> str:
     return (
         f"needs {amounts(needs)}; no template holds it. Give {name!r} {', '.join(fixes)}{or_less}"
     )
+
+
+def _has_time(pilot: Pilot, needs: Resources, fleet: Fleet) -> bool:
+    """Tell whether a pilot had time for such a task when it joined; others like it may come."""
+    if not fleet.templates or pilot.until_s is None or pilot.joined_s is None:
+        return True
+    return declared_time(needs, fleet.rules) <= pilot.until_s - pilot.joined_s
 
 
 def _smallest_fix(
@@ -210,10 +196,6 @@ def amounts(needs: Resources) -> str:
     if needs.walltime_s:
         parts.append(f"{needs.walltime_s / 3600:g} h")
     return ", ".join(parts)
-
-
-def _hours(seconds: float) -> str:
-    return f"{_up(seconds / 3600)} h"
 
 
 def _up(number: float) -> str:

@@ -117,8 +117,7 @@ class Fleet:
     The rest is memory that placing keeps: `touched` are pilots whose `rooms` are to be looked at
     again, `idle_since` tells since when pilots had nothing to do, `reservations` which are kept,
     `misfits` why needs fit no pilot, `settled` what was asked when nothing could be done,
-    `little_used` what share of one more pilot of a template would be used, if that is too little,
-    `outgrown` why no template has time for what waits of an executable.
+    `little_used` what share of one more pilot of a template would be used, if that is too little.
     """
 
     pilots: dict[PilotId, Pilot] = field(default_factory=dict)
@@ -139,7 +138,6 @@ class Fleet:
     reservations: dict[tuple[RunId, Shape], Reservation] = field(default_factory=dict)
     misfits: dict[Resources, str] = field(default_factory=dict)
     little_used: dict[str, float] = field(default_factory=dict)
-    outgrown: dict[str, str] = field(default_factory=dict)
     settled: tuple[object, ...] = ()
 
     def apply(self, event: PilotEvent) -> None:

@@ -98,6 +98,11 @@ class _Head:
             self.task = self.run.tasks[found.task]
 
     @property
+    def is_learnt(self) -> bool:
+        """Whether its tasks are known to take less than is declared."""
+        return self.expected is not None and self.expected.q90_s < self.shape.needs.walltime_s
+
+    @property
     def key(self) -> tuple[RunId, Shape]:
         """By what its reservation is known."""
         return (self.run.id, self.shape)
@@ -121,6 +126,7 @@ class _Placing:
         self.rooms = fleet.rooms
         self.booked: dict[PilotId, list[tuple[float, Resources]]] = {}
         self.blocked: list[_Head] = []
+        self.places: dict[Resources, int] = {}
         self.effects: list[Effect] = []
 
     def place(self) -> list[Effect]:
@@ -130,11 +136,11 @@ class _Placing:
         heapq.heapify(heads)
         while heads:
             head = heads[0]
-            pilot = self._room(head)
-            if pilot is None:
+            room = self._room(head)
+            if room is None:
                 self.blocked.append(heapq.heappop(heads))
                 continue
-            self._start(head, pilot)
+            self._start(head, *room)
             if head.task is None:
                 heapq.heappop(heads)
             else:
@@ -151,22 +157,22 @@ class _Placing:
             for shape, ready in run.board.ready.items():
                 if not ready:
                     continue
-                if self.rooms.hold(shape.needs):
-                    heads.append(_Head(run, number, shape, overdue_s))
-                elif reason := misfit(shape.needs, self.fleet):
+                head = _Head(run, number, shape, overdue_s)
+                is_held = self.rooms.hold(shape.needs)
+                if not (is_held and head.is_learnt) and (reason := misfit(shape.needs, self.fleet)):
                     self.effects += [
                         RefuseTask(run=run.id, task=task_id, reason=reason) for _, task_id in ready
                     ]
+                elif is_held:
+                    heads.append(head)
         return heads
 
-    def _start(self, head: _Head, pilot: PilotId) -> None:
-        kept = {one.pilot for key, one in self.fleet.reservations.items() if key != head.key}
-        # one task may pass without a delay; what would go with it may not
-        left_s = 0.0 if pilot in kept else self.rooms.spot(pilot)[1] - self.now_s
+    def _start(self, head: _Head, pilot: PilotId, left_s: float) -> None:
         bundle = self._bundle(head, left_s)
         needs = head.shape.needs
         self.rooms.book(pilot, needs)
-        expected_s = head.expected.q90_s if head.expected else inf
+        likely = [head.run.estimate(task.shape) for task in bundle]
+        expected_s = sum(one.q90_s if one else inf for one in likely)
         self.booked.setdefault(pilot, []).append((self.now_s + expected_s, needs))
         self.effects.append(
             StartBundle(
@@ -181,7 +187,7 @@ class _Placing:
     def _bundle(self, head: _Head, left_s: float) -> list[Task]:
         """Take the head's task, and those that go with it, and advance the head.
 
-        `left_s` are the seconds that the pilot has for them.
+        `left_s` are the seconds that there are for them.
         """
         task = head.task
         assert task is not None
@@ -205,7 +211,9 @@ class _Placing:
         duration = run.durations.get(run.duration_key(shape.executable))
         if duration is None:
             return 1
-        places = self.rooms.places(shape.needs)
+        if shape.needs not in self.places:
+            self.places[shape.needs] = self.rooms.places(shape.needs)
+        places = self.places[shape.needs]
         share = -(-len(run.board.ready[shape]) // places)
         mean_s = max(duration.mean_s, GROUP_S / GROUP_LIMIT)
         group_s = max(places / HOPS, GROUP_S if mean_s < SHORT_S else 0.0)
@@ -229,18 +237,18 @@ class _Placing:
         for pilot in shown:
             self.rooms.show(pilot)
 
-    def _room(self, head: _Head) -> PilotId | None:
-        """Return where the task of `head` starts now, if anywhere."""
+    def _room(self, head: _Head) -> tuple[PilotId, float] | None:
+        """Return where the task of `head` starts now, and the seconds that there are, if any."""
         if not head.shape.avoids:
             return self._search(head, frozenset())
         with self._without(head) as avoided:
             return self._search(head, avoided)
 
-    def _search(self, head: _Head, avoided: AbstractSet[PilotId]) -> PilotId | None:
+    def _search(self, head: _Head, avoided: AbstractSet[PilotId]) -> tuple[PilotId, float] | None:
         own = self.fleet.reservations.get(head.key)
         needs, until_s = head.shape.needs, self.now_s + time_needed(head.expected, self.rules)
         unknown = head.expected is None
-        pilot = self._if_free(own, needs, until_s)
+        pilot = own.pilot if own is not None and self._is_free(own, needs, until_s) else None
         if pilot is None:
             pilot = self.rooms.best(needs, until_s, longest=unknown)
             if pilot is not None and self._reserve_blocked():
@@ -248,40 +256,37 @@ class _Placing:
         if pilot is not None:
             if own is not None:
                 self._release(own)
-            return pilot
+            return pilot, self._left_s(pilot)
+        end_s = self.rules.kappa * head.expected.q90_s if head.expected else inf
         for kept in self.fleet.reservations.values():
             passable = kept is not own and kept.pilot not in avoided
-            if passable and self._may_pass(kept, head):
-                return self._if_free(kept, needs, until_s)
+            if passable and self._is_free(kept, needs, until_s):
+                slack_s = self._slack_s(kept, needs)
+                if end_s <= slack_s:
+                    return kept.pilot, min(slack_s, self._left_s(kept.pilot))
         return None
 
-    def _if_free(
-        self, kept: Reservation | None, needs: Resources, until_s: float
-    ) -> PilotId | None:
-        if kept is None:
-            return None
-        size, end_s, used = self.rooms.spot(kept.pilot)
-        return kept.pilot if size.has_free(needs, used) and until_s <= end_s else None
+    def _left_s(self, pilot: PilotId) -> float:
+        return self.rooms.spot(pilot)[1] - self.now_s
 
-    def _may_pass(self, kept: Reservation, head: _Head) -> bool:
-        """Tell whether the task of `head` would not delay the one that a pilot is kept for."""
-        size, until_s, used = self.rooms.spot(kept.pilot)
-        needs = head.shape.needs
-        if not size.has_free(needs, used) or until_s < self.now_s + time_needed(
-            head.expected, self.rules
-        ):
-            return False
+    def _is_free(self, kept: Reservation, needs: Resources, until_s: float) -> bool:
+        size, end_s, used = self.rooms.spot(kept.pilot)
+        return size.has_free(needs, used) and until_s <= end_s
+
+    def _slack_s(self, kept: Reservation, needs: Resources) -> float:
+        """Return for how long `needs` may be used on a pilot before what it is kept for starts.
+
+        That is for ever if there is room for both.
+        """
+        size, _, used = self.rooms.spot(kept.pilot)
         held = self._held(kept.pilot)
         start_s = earliest(size, used, held, kept.shape.needs)
-        end_s = self.now_s + (self.rules.kappa * head.expected.q90_s if head.expected else inf)
-        if end_s <= start_s:
-            return True
         beside = Usage(used.cores, used.ram_bytes, used.disk_bytes, used.slots)
         beside.add(needs)
         for other_s, other in held:
             if other_s <= start_s:
                 beside.add(other, -1)
-        return size.has_free(kept.shape.needs, beside)
+        return inf if size.has_free(kept.shape.needs, beside) else start_s - self.now_s
 
     def _reserve_blocked(self) -> bool:
         """Keep pilots for the tasks that are about to be overtaken; return whether any is."""

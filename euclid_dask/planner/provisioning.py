@@ -19,7 +19,7 @@ from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.states import PilotState, RunState, TaskState
 from euclid_dask.planner.estimates import Estimate
-from euclid_dask.planner.fitting import outgrown, time_expected, time_needed
+from euclid_dask.planner.fitting import time_expected, time_needed
 from euclid_dask.planner.fleet import Fleet, Pilot
 from euclid_dask.planner.nodes import Task
 from euclid_dask.planner.ready import Shape
@@ -36,7 +36,6 @@ FAN_LIMIT: Final = 100
 class _Want:
     """Tasks of one shape that wait; `is_stuck` if no pilot that is there or comes can run them."""
 
-    executable: str
     needs: Resources
     expected: Estimate | None
     needed_s: float
@@ -85,11 +84,6 @@ class Provisioning:
         foresight = _Foresight(fleet, now_s)
         effects += self._needless_ones(fleet, wants, foresight, now_s)
         effects += self._requested(fleet, wants, foresight, now_s)
-        fleet.outgrown = {
-            want.executable: why
-            for want in wants
-            if want.count and want.is_stuck and (why := outgrown(want.needs, want.expected, fleet))
-        }
         if not effects:
             effects += self._in_the_way(fleet, wants, now_s)
         return effects
@@ -220,7 +214,7 @@ def _wants(runs: Sequence[Run], fleet: Fleet, now_s: float) -> list[_Want]:
             if count:
                 expected = run.estimate(shape)
                 needed_s = time_needed(expected, fleet.rules)
-                wants.append(_Want(shape.executable, shape.needs, expected, needed_s, count))
+                wants.append(_Want(shape.needs, expected, needed_s, count))
     wants.sort(key=lambda want: (want.needs.cores, want.needs.ram_bytes), reverse=True)
     return wants
 

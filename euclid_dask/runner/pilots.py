@@ -3,7 +3,6 @@
 As with runs, an event is on disk before anything is done about it.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,8 +27,6 @@ from euclid_dask.planner import Fleet, Provisioning, Run
 from euclid_dask.planner.hosts import Hosts
 from euclid_dask.runner.journal import Journal, read_pilots
 
-log = logging.getLogger(__name__)
-
 
 def new_pilot_id(template: str) -> PilotId:
     """Return an id for a pilot of this template that no other pilot has."""
@@ -51,7 +48,6 @@ class PilotDesk:
         self._supply, self._clock, self._new_id = supply, clock, new_id
         self._provisioning, self._hosts = Provisioning(), Hosts()
         self._todo: list[PilotRequested | PilotDraining] = []
-        self._warned: set[str] = set()
         path.touch()
         for event in read_pilots(path):
             self._apply(event)
@@ -110,10 +106,6 @@ class PilotDesk:
             event = self._event(effect, now_s)
             self.record(event)
             self._todo.append(event)
-        for executable, why in self.fleet.outgrown.items():
-            if executable not in self._warned:
-                self._warned.add(executable)
-                log.warning("tasks of %s do not start: one %s", executable, why)
 
     def sync(self) -> None:
         """Return when all that happened is on disk.

@@ -18,7 +18,6 @@ from euclid_dask.core.ids import PilotId
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.core.rules import Rules
-from euclid_dask.core.values import replace
 from euclid_dask.planner import Fleet, Provisioning
 from euclid_dask.planner.estimates import Duration
 from euclid_dask.planner.explain import Why, explain
@@ -246,40 +245,17 @@ def test_pilots_that_come_too_late_are_told_with_their_numbers(run: Any) -> None
     assert Why.LATE not in why(run)
 
 
-@pytest.fixture
-def outgrown(bench: MakeBench) -> Any:
-    """A run whose executable declares no walltime, and took longer than pilots of any template."""
-    made = bench(body(task("a"), r=out("a")), needs={"a": Resources(cores=1, walltime_s=0)})
-    made.fleet = Fleet(templates={"light": template()})
+def test_what_no_pilot_has_time_for_is_not_blamed_on_late_ones(bench: MakeBench) -> None:
+    run = bench(body(task("a"), r=out("a")), needs={"a": Resources(cores=1, walltime_s=0)})
+    run.fleet = Fleet(templates={"light": template()})
     durations = Duration()
     for _ in range(10):
         durations.add(9 * 3600.0)
-    made.run.share({"a": durations})
-    return made
-
-
-def test_what_no_pilot_has_time_for_is_not_blamed_on_late_ones(outgrown: Any) -> None:
-    assert Why.LATE not in why(outgrown)
-    light = PilotId("light-1")
-    outgrown.fleet.apply(PilotRequested(pilot=light, template="light", at_s=0.0))
-    outgrown.fleet.apply(PilotLeft(pilot=light, reason="no such queue", at_s=10.0))
-    assert Why.LATE not in why(outgrown), "none has joined yet"
-
-
-def test_what_no_template_has_time_for_by_what_its_like_took_is_told_with_a_fix(
-    outgrown: Any,
-) -> None:
-    assert why(outgrown)[Why.OUTGROWN] == (
-        "probably takes up to 9 h, as 9 of 10 like it; it waits for a pilot with 9.02 h left, and "
-        "no template has that. Give 'light' walltime 9.04 h (now 8 h), "
-        "or declare walltime 7.96 h or less"
-    )
-    outgrown.fleet.templates = {"light": template(), "long": template("long", max_running=0)}
-    long = replace(template().offer, walltime_s=40 * 3600.0)
-    outgrown.fleet.templates["long"] = template("long", offer=long, max_running=0)
-    assert why(outgrown)[Why.OUTGROWN].endswith("Give 'long' max_running 1 (it is off)")
-    outgrown.fleet.templates["long"] = template("long", offer=long)
-    assert Why.OUTGROWN not in why(outgrown)
+    run.run.share({"a": durations})
+    assert Why.LATE not in why(run)
+    run.fleet.apply(PilotRequested(pilot=PilotId("light-1"), template="light", at_s=0.0))
+    run.fleet.apply(PilotLeft(pilot=PilotId("light-1"), reason="no such queue", at_s=10.0))
+    assert Why.LATE not in why(run), "none has joined yet"
 
 
 def test_many_pilots_are_told_in_one_sentence(run: Any) -> None:

@@ -9,6 +9,7 @@ from euclid_dask.core.effects import CancelAttempt, RefuseTask, StartBundle
 from euclid_dask.core.events import CancelRequested, PilotAway, PilotLeft
 from euclid_dask.core.flow import Body
 from euclid_dask.core.ids import PilotId, RunId, TaskId
+from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.planner import decide, placing
 from euclid_dask.planner.identity import task_identity
@@ -383,16 +384,70 @@ def test_a_task_that_fits_beside_the_one_a_pilot_is_kept_for_may_go_there(
     assert run.bundles() == [("long",)]  # 5 + 1 + 1; for x there is no room beside them
 
 
-def test_what_passes_the_task_that_a_pilot_is_kept_for_goes_alone(bench: MakeBench) -> None:
+@pytest.mark.parametrize(("left_s", "together"), [(1.0, 1), (2.0, 2), (60.0, 3)])
+def test_what_passes_the_task_that_a_pilot_is_kept_for_has_ended_when_that_starts(
+    bench: MakeBench, left_s: float, together: int
+) -> None:
     names = [f"t{number:02}" for number in range(40)]
     nodes = [task(name) for name in ("first", "big")] + [task(name, "x") for name in names]
-    needs = {"big": Resources(cores=4), "x": Resources(walltime_s=1.0)}
+    needs = {
+        "first": Resources(walltime_s=left_s),
+        "big": Resources(cores=4),
+        "x": Resources(walltime_s=1.0),
+    }
     run = bench(body(*nodes, r=out("big")), needs=needs)
     run.succeed("t00", wall_s=0.01)
     run.pilot(cores=4)
     run.order("first")
-    assert run.bundles() == [("t01",), ("t02",), ("t03",)]
+    assert [len(bundle) for bundle in run.bundles()] == 3 * [together]
     assert [kept.task for kept in run.fleet.reservations.values()] == ["big"]
+
+
+def test_a_bundle_that_was_just_placed_holds_its_pilot_until_all_of_it_has_ended(
+    bench: MakeBench,
+) -> None:
+    names = [f"t{number:02}" for number in range(30)]
+    nodes = [task("first"), *(task(name, "x") for name in names), task("small")]
+    needs = {"first": Resources(walltime_s=5.0), "x": Resources(cores=2, walltime_s=3.0)}
+    run = bench(body(*nodes, r=out("small")), needs=needs)
+    run.succeed("t00", wall_s=0.01)
+    for pilot in "pqr":
+        run.pilot(pilot, cores=1 if pilot == "r" else 2)
+    run.order("first", pilot="q")
+    effects = run.decide()
+    assert [(one.pilot, len(one.tasks)) for one in effects] == [("p", 5), ("r", 1)]
+    (kept,) = run.fleet.reservations.values()  # on p it could start at 115, not at 103
+    assert (kept.pilot, kept.start_s) == ("q", 105.0)
+
+
+@pytest.mark.parametrize(("hours", "refused"), [(9.0, ["long"]), (7.0, [])])
+def test_a_task_that_declares_more_time_than_templates_have_is_refused_with_a_pilot_too(
+    bench: MakeBench, hours: float, refused: list[str]
+) -> None:
+    run = bench(singles("long", "short"), needs={"long": Resources(walltime_s=hours * 3600.0)})
+    offer = Resources(cores=4, ram_bytes=100 * GB, walltime_s=8 * 3600.0)
+    light = PilotTemplate(name="light", offer=offer, slots=8, max_running=1)
+    run.fleet.templates = {"light": light}
+    run.pilot(until_s=100.0 + 8 * 3600.0)
+    run.succeed("short")
+    effects = run.decide()
+    assert [one.task for one in effects if isinstance(one, RefuseTask)] == refused
+    assert len(effects) == 1
+
+
+def test_a_task_that_declares_too_much_time_starts_where_others_like_it_took_less(
+    bench: MakeBench,
+) -> None:
+    names = [f"t{number:02}" for number in range(8)]
+    run = bench(singles(*names, executable="x"), needs={"x": Resources(walltime_s=9 * 3600.0)})
+    offer = Resources(cores=1, ram_bytes=100 * GB, walltime_s=8 * 3600.0)
+    run.fleet.templates = {
+        "light": PilotTemplate(name="light", offer=offer, slots=8, max_running=1)
+    }
+    run.pilot(cores=1, until_s=100.0 + 8 * 3600.0)
+    for name in names[:7]:
+        run.succeed(name, wall_s=60.0)
+    assert run.bundles() == [("t07",)]
 
 
 def test_a_task_that_is_overtaken_takes_another_pilot_if_that_has_room_first(

@@ -20,7 +20,6 @@ from euclid_dask.core.ids import PilotId, TaskId
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
 from euclid_dask.planner import Fleet, decide
-from euclid_dask.planner.estimates import Duration
 from euclid_dask.report.pilots import pilots_text
 from euclid_dask.runner.journal import read_pilots
 from euclid_dask.runner.pilots import PilotDesk
@@ -140,26 +139,6 @@ def test_new_pilots_are_kept_off_bad_hosts(tmp_path: Path) -> None:
     desk.decide([active.run])
     desk.carry_out()
     assert supply.avoided == [("n1",)]
-
-
-def test_that_tasks_have_outgrown_all_templates_is_said_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    supply: Any = Supply()
-    offer = Resources(cores=4, ram_bytes=8 * GB, walltime_s=3600.0)
-    light = PilotTemplate(name="light", offer=offer, slots=4, max_running=4)
-    desk = PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(templates={"light": light}), Clock())
-    world, undeclared = World(lambda *_: Outcome()), {"a": Resources(walltime_s=0)}
-    active = begin(world, flow(body(task("a"), result=out("a")), needs=undeclared), tmp_path / "w")
-    durations = Duration()
-    for _ in range(10):
-        durations.add(7200.0)
-    active.run.share({"a": durations})
-    decide([active.run], desk.fleet, {}, 100.0)
-    desk.decide([active.run])
-    desk.decide([active.run])
-    (told,) = caplog.messages
-    assert told.startswith("tasks of a do not start: one probably takes up to 2 h, as 9 of 10")
 
 
 def _is_bad(event: Any) -> bool:
