@@ -4,7 +4,6 @@ The straight line: receipt there already? claim it, check inputs, clear the way,
 reap, check outputs, write the receipt. Whatever goes wrong is a `Failure` in the receipt.
 """
 
-import errno
 import os
 import re
 import select
@@ -182,12 +181,7 @@ class _Work:
         try:
             inputs = _check_inputs(order, self._place.workdir)
             self._input_bytes = sum(one.st_size for one in inputs)
-            replaced = _make_way(order, self._place, inputs)
-            if replaced:
-                self._find_program()
-            for path in replaced:
-                _remove(path)
-            child = self._launch()
+            child = self._replace(_make_way(order, self._place, inputs))
             records.note_pid(record, child.pid)
         finally:
             os.close(record)
@@ -198,17 +192,27 @@ class _Work:
             told = "; ".join((error.failure.message, *self._warnings))
             raise AttemptError(replace(error.failure, message=told)) from None
 
-    def _find_program(self) -> None:
-        """Refuse a command that is not there, while what it is to replace is still there."""
-        order, place, word = self._order, self._place, self._command[0]
-        path = os.fsdecode(self._scene.environment(order).get(b"PATH", os.defpath))
-        here = os.path.join(place.workdir, word)  # noqa: PTH118
-        is_here = os.path.exists(here)  # noqa: PTH110
-        if place.source or shutil.which(word, path=path) or (is_here and os.access(here, os.X_OK)):
-            return
-        reason = errno.EACCES if is_here else errno.ENOENT
-        error = OSError(reason, os.strerror(reason))
-        raise AttemptError(failures.not_launched(order, self._command, path, error))
+    def _replace(self, replaced: Sequence[str]) -> Child:
+        """Start the executable in the place of what was made before; that stays if it cannot be.
+
+        What is set aside when we are killed is taken for gone: the attempt that follows removes it.
+        """
+        aside: list[tuple[str, str]] = []
+        for number, path in enumerate(replaced):
+            kept = _aside(path, number, self._order)
+            _remove(kept)
+            with suppress(FileNotFoundError):  # it lay in what was set aside before
+                os.rename(path, kept)  # noqa: PTH104
+                aside.append((path, kept))
+        try:
+            child = self._launch()
+        except AttemptError:
+            for path, kept in reversed(aside):
+                os.rename(kept, path)  # noqa: PTH104
+            raise
+        for _, kept in aside:
+            _remove(kept)
+        return child
 
     def _launch(self) -> Child:
         order, place = self._order, self._place
@@ -360,7 +364,7 @@ def _make_way(order: Order, place: Place, inputs: Sequence[os.stat_result]) -> l
         raise AttemptError(failures.input_is_output(order, min(taken)))
     _make_log_directory(f"{workdir}/{place.logdir}/{order.task}", order.attempt)
     _make_directory(f"{workdir}/data")
-    left = []
+    left: dict[str, None] = {}
     fresh = {order.task} if _make_directory(f"{workdir}/{order.task}") else set()
     for output in order.outputs:
         directory, _, _ = output.path.rpartition("/")
@@ -374,14 +378,21 @@ def _make_way(order: Order, place: Place, inputs: Sequence[os.stat_result]) -> l
                 raise AttemptError(failures.input_is_output(order, output.path))
         except FileNotFoundError:
             continue
-        left.append(path)
-    return left
+        left[path] = None
+    return [*left]
+
+
+def _aside(path: str, number: int, order: Order) -> str:
+    """Return where what an attempt replaces is kept until it has begun, beside it."""
+    directory = path.rpartition("/")[0]
+    return f"{directory}/.replaced-{number}-{order.task[:60]}"
 
 
 def _remove(path: str) -> None:
+    """Remove a file or a folder that may be there."""
     try:
         os.unlink(path)  # noqa: PTH108
-    except FileNotFoundError:  # the same path twice, say
+    except FileNotFoundError:
         return
     except IsADirectoryError:
         shutil.rmtree(path)

@@ -292,28 +292,36 @@ def test_of_a_long_path_the_first_folders_are_told(
     assert failure.message.endswith("on the PATH (/bin0:/bin1:/bin2 and 6 more)")
 
 
-@pytest.mark.parametrize("word", ["sotr", "./sotr", "./plain"])
-def test_what_an_absent_program_would_have_replaced_stays(
+@pytest.mark.parametrize("word", ["sotr", "./sotr", "./plain", "./script", "task", "data", ""])
+def test_what_an_attempt_would_have_replaced_stays_if_it_cannot_be_started(
     place: Place, workdir: Path, word: str
 ) -> None:
-    (workdir / "task").mkdir()
-    (workdir / "task" / "made.txt").write_text("by the attempt before")
+    made = [workdir / "task" / f"{port}.txt" for port in ("made", "more")]
+    made[0].parent.mkdir()
+    made[0].write_text("by the attempt before")
+    made[1].mkdir()
+    (made[1] / "in it").touch()
     (workdir / "plain").write_text("no program")
-    failure = failure_of(place, order(word, outputs=["made"]))
+    (workdir / "script").write_text("#!/no/such/interpreter\n")
+    (workdir / "script").chmod(0o755)
+    failure = failure_of(place, order(word, outputs=["made", "more"]))
     assert failure.kind is FailureKind.LAUNCH
-    told = "is not executable" if word == "./plain" else "sotr"
-    assert told in failure.message
-    assert (workdir / "task" / "made.txt").read_text() == "by the attempt before"
+    assert made[0].read_text() == "by the attempt before"
+    assert (made[1] / "in it").exists()
+    assert sorted(made[0].parent.iterdir()) == made
 
 
-def test_a_program_of_the_workdir_replaces_what_was_made(place: Place, workdir: Path) -> None:
-    (workdir / "task").mkdir()
-    (workdir / "task" / "made.txt").write_text("by the attempt before")
+def test_a_program_does_not_see_what_it_replaces(place: Place, workdir: Path) -> None:
+    made = workdir / "task" / "made.txt"
+    made.parent.mkdir()
+    made.write_text("by the attempt before")
+    (workdir / "task" / ".replaced-0-task").mkdir()  # of an attempt that was killed
     program = workdir / "program"
     program.write_text("#!/bin/sh\nset -C; echo anew > task/made.txt\n")
     program.chmod(0o755)
     assert receipt_of(place, order("./program", outputs=["made"])).failure is None
-    assert (workdir / "task" / "made.txt").read_text() == "anew\n"
+    assert made.read_text() == "anew\n"
+    assert [*made.parent.iterdir()] == [made]
 
 
 def test_a_missing_command_is_a_launch_failure_after_sourcing_too(place: Place) -> None:
