@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 from urllib.request import urlopen
 
+import dask.config
 import psutil
 import pytest
 from dask._task_spec import Task
@@ -24,6 +25,7 @@ from euclid_dask.core.events import PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.resources import Resources
 from euclid_dask.core.seams import AttemptEnded, AttemptsLost, AttemptStarted
+from euclid_dask.executors.dask.config import CONFIG
 from euclid_dask.executors.dask.executor import DaskExecutor
 from euclid_dask.executors.dask.server import COLLECT_AFTER, PilotScheduler
 from euclid_dask.executors.server import Server
@@ -442,6 +444,20 @@ def test_workers_of_our_own_scheduler_say_how_they_are_the_less_often_the_more_t
             return float(one.periodic_callbacks["heartbeat"].callback_time)
 
     assert asyncio.run(beat()) == 600_000
+
+
+def test_schedulers_and_workers_of_ours_are_not_woken_all_the_time() -> None:
+    async def intervals_ms() -> list[float]:
+        with dask.config.set(CONFIG):
+            async with (
+                PilotScheduler(host="127.0.0.1", dashboard_address="127.0.0.1:0") as scheduler,
+                Worker(scheduler.address, dashboard_address="127.0.0.1:0") as worker,
+            ):
+                servers = (scheduler, worker)
+                calls = [one for each in servers for one in each.periodic_callbacks.values()]
+                return [call.callback_time for call in calls]
+
+    assert min(asyncio.run(intervals_ms())) >= 250
 
 
 def test_our_own_scheduler_hands_over_what_is_heard_and_does_not_keep_it() -> None:
