@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
+from os.path import exists, isfile
 from pathlib import Path
 from types import ModuleType
 
@@ -66,9 +67,9 @@ def load_executables(pkgrepo: Path) -> dict[str, Executable]:
 
 def _existing_script(script: Path) -> Path:
     path = Path(script).absolute()
-    if path.is_file():
+    if isfile(path):  # noqa: PTH113 -- a Path would not take a name that is too long
         return path
-    if path.exists():
+    if exists(path):  # noqa: PTH110
         kind = "a directory" if path.is_dir() else "a pipe or a device"
         raise InputError(f"{script}: is {kind}, not a pipeline script", hint="name the file")
     folder = path.parent

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from os.path import exists, isfile
 from pathlib import Path
 
 from euclid_dask.core.errors import EuclidDaskError, InputError, WorkdirError
@@ -103,7 +104,13 @@ def stage_inputs(
 
 def find_input(value: str, search: Sequence[Path]) -> Path | None:
     """Return the file that is meant, None if there is none."""
-    return next((path for path in _places(value, search) if path.is_file()), None)
+    places = _places(value, search)
+    return next((path for path in places if isfile(path)), None)  # noqa: PTH113 -- see _there
+
+
+def _there(paths: Sequence[Path]) -> Path | None:
+    """Return the first path where something is; a Path would not take a name that is too long."""
+    return next((path for path in paths if exists(path)), None)  # noqa: PTH110
 
 
 def _places(value: str, search: Sequence[Path]) -> list[Path]:
@@ -117,7 +124,7 @@ def _folders(port: str, first: Mapping[str, Path] | None, search: Sequence[Path]
 def _stage(plan: _Plan, port: str, value: str, search: Sequence[Path]) -> str:
     source = find_input(value, search)
     if source is None:
-        found = next((path for path in _places(value, search) if path.exists()), None)
+        found = _there(_places(value, search))
         kind = "a directory" if found and found.is_dir() else "a pipe or a device"
         plan.missing.append(f"{port}: {value}" + f" is {kind}, not a file" * (found is not None))
         return value

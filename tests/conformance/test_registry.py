@@ -172,6 +172,17 @@ def content(registry: Registry) -> str:
 # -- files and replicas
 
 
+class Text(str):
+    """A text of a kind of its own, as NumPy's are."""
+
+    __slots__ = ()
+
+
+def test_a_text_of_a_kind_of_its_own_is_a_text(registry: Registry) -> None:
+    registry.register([File(name=Text("x.fits"), size=1)])
+    assert registry.exists(["x.fits"]) == {"x.fits"}
+
+
 def test_a_name_stands_for_one_content(registry: Registry) -> None:
     add(registry)
     for other in (

@@ -50,6 +50,11 @@ def test_a_pipe_is_no_script(tmp_path):
         load(tmp_path / "script.py")
 
 
+def test_a_script_with_a_name_that_no_file_has_is_refused(tmp_path):
+    with pytest.raises(InputError, match="there is no such pipeline script"):
+        load(tmp_path / f"{300 * 'a'}.py")
+
+
 def test_a_missing_package_repository_is_refused(tmp_path):
     (tmp_path / "script.py").write_text(HEAD + GOOD)
     with pytest.raises(InputError, match="nowhere: there is no such directory"):

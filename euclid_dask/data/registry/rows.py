@@ -182,11 +182,18 @@ def add_rows(
             values = _parameters(adding, batch)
             added = connection.exec_driver_sql(_by_values(adding, len(batch)), values)
         else:
-            given = {_GIVEN: msgspec.json.encode(batch).decode()}
+            given = {_GIVEN: msgspec.json.encode(batch, enc_hook=_plain).decode()}
             added = connection.execute(_by_text(adding), given)
         if returning:
             found += added.all()
     return found
+
+
+def _plain(value: object) -> str:
+    """Return a text of a kind of its own, such as NumPy's, as a text."""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{value!r} is nothing that a registry keeps")
 
 
 class _Adding(NamedTuple):

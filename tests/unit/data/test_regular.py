@@ -1,6 +1,8 @@
 """Files that are given by a user are not waited for."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,3 +25,10 @@ def test_a_device_is_refused_and_what_is_not_there_is_not(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="it is a pipe or a device"):
         regular(Path("/dev/zero"))
     assert regular(tmp_path / "none") == tmp_path / "none"
+
+
+def test_what_a_shell_opens_for_us_is_read() -> None:
+    command = "import sys, pathlib; from euclid_dask.data.regular import regular; "
+    command += "print(regular(pathlib.Path(sys.argv[1])).read_text())"
+    words = ["bash", "-c", f"{sys.executable} -c '{command}' <(echo given)"]
+    assert subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout == b"given\n\n"

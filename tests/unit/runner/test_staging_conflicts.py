@@ -123,3 +123,8 @@ def test_a_pipe_given_as_an_input_is_told_to_be_one(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.fits")
     with pytest.raises(InputError, match=r"x\.fits is a pipe or a device, not a file"):
         stage_inputs(tmp_path / "w", {"x": str(tmp_path / "x.fits")}, [])
+
+
+def test_an_input_with_a_name_that_no_file_has_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"x: {300 * 'a'}"):
+        stage_inputs(tmp_path / "w", {"x": 300 * "a"}, [tmp_path])
