@@ -197,7 +197,10 @@ def edit(name: str, **given: Any) -> int:
         state = "ok" if dry_run else "done"
         click.echo(json.dumps({"state": state, "storage": json.loads(to_json(changed))}))
     else:
-        click.echo(f"{name} {'would be' if dry_run else 'is'} {changed.state}")
+        labels = [f"{key}={text}" for key, text in changed.labels.items()]
+        told = [str(changed.state) + ("" if changed.durable else ", not durable"), *labels]
+        told += [] if quota is None else [f"quota {quota}"]
+        click.echo(f"{name} {'would be' if dry_run else 'is'} {', '.join(told)}")
     return DONE
 
 

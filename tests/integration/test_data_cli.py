@@ -252,6 +252,8 @@ def test_a_dry_run_edits_nothing(centre: Centre) -> None:
     assert shown["storage"].get("state", "enabled") == "enabled"
     assert shown.get("quota") is None
     assert "there is no storage" in centre.refused("storage", "edit", "Z", "--dry-run")
+    text = centre.call("storage", "edit", "ARCHIVE", *words, "--label", "tier=tape").stdout
+    assert text == "ARCHIVE would be disabled, country=CH, tier=tape, quota 1TB\n"
 
 
 def test_a_dry_run_adds_and_marks_nothing(centre: Centre) -> None:
