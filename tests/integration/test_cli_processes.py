@@ -222,9 +222,11 @@ def test_a_termination_kills_at_once(project: Project) -> None:
 
 
 def test_an_interrupt_before_the_run_begins_is_quiet(project: Project) -> None:
-    os.mkfifo(project.folder / "slow.isf")
-    process = project.start("run", "pipeline.py", "--isf", "slow.isf")
-    writer = os.open(project.folder / "slow.isf", os.O_WRONLY)  # returns when it is being read
+    os.mkfifo(project.folder / "slow")
+    script = project.folder / "pipeline.py"
+    script.write_text(f"open('slow').read()\n{script.read_text()}")
+    process = project.start("run", "pipeline.py")
+    writer = os.open(project.folder / "slow", os.O_WRONLY)  # returns when it is being read
     process.send_signal(signal.SIGINT)
     os.close(writer)  # else a signal that comes just before it reads would wait with it
     out, told = process.communicate(timeout=PATIENCE_S)
