@@ -198,15 +198,15 @@ class _Work:
         What is set aside when we are killed is taken for gone: the attempt that follows removes it.
         """
         aside: list[tuple[str, str]] = []
-        for number, path in enumerate(replaced):
-            kept = _aside(path, number, self._order)
-            _remove(kept)
-            with suppress(FileNotFoundError):  # it lay in what was set aside before
-                os.rename(path, kept)  # noqa: PTH104
-                aside.append((path, kept))
         try:
+            for number, path in enumerate(replaced):
+                kept = _aside(path, number, self._order)
+                _remove(kept)
+                with suppress(FileNotFoundError):  # it lay in what was set aside before
+                    os.rename(path, kept)  # noqa: PTH104
+                    aside.append((path, kept))
             child = self._launch()
-        except AttemptError:
+        except BaseException:
             for path, kept in reversed(aside):
                 os.rename(kept, path)  # noqa: PTH104
             raise

@@ -32,6 +32,7 @@ from euclid_dask.core.seams import (
 )
 from euclid_dask.core.values import replace
 from euclid_dask.worker import leftovers, procfs
+from euclid_dask.worker.attempt import log_paths
 from euclid_dask.worker.bundle import cancel, run_bundle
 from euclid_dask.worker.clock import now_s
 
@@ -309,6 +310,21 @@ def test_what_an_attempt_would_have_replaced_stays_if_it_cannot_be_started(
     assert made[0].read_text() == "by the attempt before"
     assert (made[1] / "in it").exists()
     assert sorted(made[0].parent.iterdir()) == made
+
+
+def test_what_an_attempt_would_have_replaced_stays_if_its_logs_cannot_be_opened(
+    place: Place, workdir: Path
+) -> None:
+    one = shell("true", outputs=["made"])
+    made = workdir / "task" / "made.txt"
+    made.parent.mkdir()
+    made.write_text("by the attempt before")
+    for log in log_paths(one, place):
+        (workdir / log).mkdir(parents=True)
+    failure = failure_of(place, one)
+    assert failure.kind is FailureKind.SYSTEM
+    assert [*made.parent.iterdir()] == [made]
+    assert made.read_text() == "by the attempt before"
 
 
 def test_a_program_does_not_see_what_it_replaces(place: Place, workdir: Path) -> None:
