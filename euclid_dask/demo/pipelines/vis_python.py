@@ -59,7 +59,7 @@ vis_correct = Executable(
         Input("master_flats", content_type="listfile"),
     ],
     outputs=[Output("corrected", mime_type="fits")],
-    resources=small,
+    resources=medium,
 )
 
 vis_cosmics = Executable(
