@@ -303,6 +303,7 @@ class PilotJoined(Event, frozen=True, kw_only=True):
     `offer.walltime_s` is unused; `until_s` is when what runs there is ended, None for never.
     `slots` is the largest number of bundles it runs at once. `template` and `host` are "" where
     nobody asked for it or nothing is known. `carrying` are the attempts that run there now.
+    `version` is that of the software there, "" if it does not say.
     """
 
     pilot: PilotId
@@ -312,6 +313,7 @@ class PilotJoined(Event, frozen=True, kw_only=True):
     template: str = ""
     host: str = ""
     carrying: tuple[tuple[RunId, TaskId, int], ...] = ()
+    version: str = ""
 
 
 class PilotAway(Event, frozen=True, kw_only=True):

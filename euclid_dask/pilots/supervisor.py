@@ -24,6 +24,7 @@ from time import monotonic
 from types import FrameType
 from typing import Final, assert_never
 
+from euclid_dask import __version__
 from euclid_dask.core.errors import EuclidDaskError, WorkdirError
 from euclid_dask.core.events import PilotDraining, PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId
@@ -266,6 +267,7 @@ def _supervisor(options: argparse.Namespace, private: Path, until_s: float | Non
         until_s=until_s - options.grace if until_s is not None else None,
         template=options.template,
         host=os.uname().nodename,
+        version=__version__,
         at_s=now_s(),
     )
     guard.keep(trees.are_open)  # from the first moment: nobody else can kill what we leave here

@@ -31,6 +31,7 @@ from euclid_dask.core.events import (
     OutputsMissed,
     OutputsRemoved,
     PilotEvent,
+    PilotJoined,
     PilotLeft,
     RunEnded,
     RunEvent,
@@ -62,7 +63,7 @@ from euclid_dask.runner.believed import note_pilots
 from euclid_dask.runner.earlier import write_index
 from euclid_dask.runner.inbox import CancelNews, QueueInbox, TakingInbox
 from euclid_dask.runner.news import events_of
-from euclid_dask.runner.pilots import PilotDesk
+from euclid_dask.runner.pilots import PilotDesk, refusal
 from euclid_dask.runner.recovery import end_processes
 from euclid_dask.runner.removal import remove
 from euclid_dask.worker.failures import is_full
@@ -262,6 +263,9 @@ class Runner:
             self.executor.lose(event.pilot, event.reason)
         if self.pilots is not None:
             self.pilots.record(event)
+        elif isinstance(event, PilotJoined) and (reason := refusal(event)):
+            log.warning("pilot %s is given nothing: %s", event.pilot, reason)
+            self.executor.retire(event.pilot, reason)
         else:
             self.fleet.apply(event)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import assert_never
 
+from euclid_dask import __version__
 from euclid_dask.core.effects import PilotEffect, RequestPilot, RetirePilot
 from euclid_dask.core.events import (
     JOURNAL_VERSION,
@@ -19,6 +20,7 @@ from euclid_dask.core.events import (
     PilotJoined,
     PilotLeft,
     PilotRequested,
+    PilotStarting,
     RunEvent,
 )
 from euclid_dask.core.ids import JobId, PilotId
@@ -31,6 +33,16 @@ from euclid_dask.runner.journal import Journal, read_pilots
 def new_pilot_id(template: str) -> PilotId:
     """Return an id for a pilot of this template that no other pilot has."""
     return PilotId(f"{template}-{token_hex(3)}")
+
+
+def refusal(joined: PilotJoined) -> str:
+    """Return why a pilot is given nothing: its software may not understand ours; "" if it does."""
+    if joined.version in {"", __version__}:
+        return ""
+    return (
+        f"on {joined.host or joined.pilot} it has euclid_dask {joined.version}, but the runner "
+        f"has {__version__}: install the same version for both"
+    )
 
 
 class PilotDesk:
@@ -63,16 +75,27 @@ class PilotDesk:
     def record(self, event: PilotEvent) -> None:
         """Let an event happen: into the journal's buffer, and into the fleet.
 
-        A pilot that has left and comes all the same is told to end: it has no lease.
+        A pilot that has left and comes all the same is told to end: it has no lease. So is one
+        that is refused, which counts as a start that failed if it comes for the first time.
         """
-        if isinstance(event, PilotJoined) and event.pilot in self.fleet.left:
-            reason = "the runner has taken it for gone"
-            self._todo.append(PilotDraining(at_s=event.at_s, pilot=event.pilot, reason=reason))
-            return
+        if isinstance(event, PilotJoined):
+            is_gone = event.pilot in self.fleet.left
+            reason = "the runner has taken it for gone" if is_gone else refusal(event)
+            if reason:
+                self._turn_away(event, reason)
+                return
         self._journal.append(event)
         verdict = self._apply(event)
         if verdict is not None:
             self.record(verdict)
+
+    def _turn_away(self, event: PilotJoined, reason: str) -> None:
+        """Have a pilot end that comes. That its job runs may be news: then its start failed."""
+        draining = PilotDraining(at_s=event.at_s, pilot=event.pilot, reason=reason)
+        if event.pilot in self.fleet.pilots:
+            self.record(PilotStarting(at_s=event.at_s, pilot=event.pilot))
+            self.record(draining)
+        self._todo.append(draining)
 
     def _apply(self, event: PilotEvent) -> HostQuarantined | None:
         """Change the fleet by what happened; return what becomes of a host that was tested."""

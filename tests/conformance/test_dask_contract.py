@@ -20,6 +20,7 @@ import pytest
 from dask._task_spec import Task
 from distributed import Scheduler, Worker
 
+from euclid_dask import __version__
 from euclid_dask.core.errors import InputError, SiteError
 from euclid_dask.core.events import PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId
@@ -87,7 +88,7 @@ def test_a_worker_that_joins_late_gets_work(two_mortal_pilots: Any, own_cluster:
     late = two_mortal_pilots.await_pilot()
     two_mortal_pilots.start(two_mortal_pilots.bundle(two_mortal_pilots.order("t", "true"), pilot=2))
     assert two_mortal_pilots.box.until_answered("t") == {"t": ["done"]}
-    assert late.slots == 4
+    assert (late.slots, late.version) == (4, __version__)
 
 
 def test_the_death_of_a_worker_loses_only_what_it_carried(

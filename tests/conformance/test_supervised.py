@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from euclid_dask import __version__
 from euclid_dask.core.attempts import FailureKind
 from euclid_dask.core.events import PilotAway, PilotDraining, PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId
@@ -417,7 +418,7 @@ def test_a_pilot_says_what_it_offers(rig: Rig) -> None:
         *(2.0, 4_000_000_000, 1000),
         4,
     )
-    assert joined.host == os.uname().nodename
+    assert (joined.host, joined.version) == (os.uname().nodename, __version__)
 
 
 def test_strangers_at_the_door_disturb_nothing(rig: Rig) -> None:

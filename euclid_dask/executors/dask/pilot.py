@@ -15,6 +15,7 @@ from typing import Any, Final
 import dask.config
 from distributed import Status, Worker, WorkerPlugin, get_worker
 
+from euclid_dask import __version__
 from euclid_dask.core.events import PilotDraining, PilotJoined, PilotLeft
 from euclid_dask.core.ids import PilotId
 from euclid_dask.core.resources import Resources
@@ -200,6 +201,7 @@ def _joined(worker: Worker) -> PilotJoined:
             ram_bytes=int(declared.get("ram_bytes", ram)),
         ),
         slots=threads,
+        version=__version__,
         at_s=now_s(),
     )
 

@@ -11,6 +11,7 @@ from euclid_dask.core.attempts import Failure, FailureKind, Order
 from euclid_dask.core.errors import InternalError, StoppedError, WorkdirError
 from euclid_dask.core.events import (
     OutputsMissed,
+    PilotJoined,
     PilotRequested,
     RunOptions,
     TaskErred,
@@ -176,6 +177,21 @@ def test_a_runner_takes_its_news_from_a_queue_by_default(world: World) -> None:
     runner = Runner(make_runner(world, []).executor, world.agenda)
     runner.run_until_ended()
     assert [type(news).__name__ for news in runner.inbox.take(0)] == ["PilotJoined"]
+
+
+def test_a_worker_with_another_version_is_given_nothing(
+    tmp_path: Path, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    active = begin(world, chain(), tmp_path, raw(tmp_path))
+    runner = make_runner(world, [active])
+    offer = Resources(cores=8, ram_bytes=64 * GB)
+    other = PilotJoined(pilot=PilotId("o"), offer=offer, slots=8, version="9.9", at_s=0.0)
+    runner.turn([other])
+    assert "pilot o is given nothing: on o it has euclid_dask 9.9, but the runner" in caplog.text
+    assert "o" not in runner.fleet.pilots
+    runner.run_until_ended()
+    active.close()
+    assert active.run.state is RunState.DONE
 
 
 @pytest.mark.parametrize(("pilots", "apart_s"), [(1, 0.0001), (200, 0.02), (5000, 0.1)])

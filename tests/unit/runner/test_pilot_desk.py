@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from euclid_dask import __version__
 from euclid_dask.core.attempts import Failure, FailureKind
 from euclid_dask.core.events import (
     HostQuarantined,
     PilotAway,
     PilotJoined,
     PilotLeft,
+    PilotQueued,
     PilotRequested,
     PilotStarting,
     TaskErred,
@@ -19,6 +21,7 @@ from euclid_dask.core.events import (
 from euclid_dask.core.ids import PilotId, TaskId
 from euclid_dask.core.pilots import PilotTemplate
 from euclid_dask.core.resources import GB, Resources
+from euclid_dask.core.states import PilotState
 from euclid_dask.planner import Fleet, decide
 from euclid_dask.report.pilots import pilots_text
 from euclid_dask.runner.journal import read_pilots
@@ -33,9 +36,12 @@ class Supply:
     def __init__(self) -> None:
         self.avoided: list[tuple[str, ...]] = []
         self.retired: list[PilotId] = []
+        self.cancelled: list[PilotId] = []
 
     def retire(self, pilot: PilotId, reason: str, *, joined: bool) -> None:
         self.retired.append(pilot)
+        if not joined:
+            self.cancelled.append(pilot)
 
     def request(self, pilot: PilotId, template: str, avoid: tuple[str, ...] = ()) -> None:
         self.avoided.append(avoid)
@@ -52,10 +58,15 @@ def desk(tmp_path: Path) -> PilotDesk:
     return PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(), Clock())
 
 
-def join(desk: PilotDesk, pilot: str, host: str, at_s: float = 1.0) -> None:
+def join(
+    desk: PilotDesk, pilot: str, host: str, at_s: float = 1.0, version: str = __version__
+) -> None:
     offer = Resources(cores=1)
-    joined = PilotJoined(pilot=PilotId(pilot), offer=offer, slots=1, host=host, at_s=at_s)
-    desk.record(joined)
+    desk.record(
+        PilotJoined(
+            pilot=PilotId(pilot), offer=offer, slots=1, host=host, version=version, at_s=at_s
+        )
+    )
 
 
 def test_a_pilot_that_was_given_up_is_told_to_end_when_it_comes(tmp_path: Path) -> None:
@@ -73,6 +84,54 @@ def test_a_pilot_that_was_given_up_is_told_to_end_when_it_comes(tmp_path: Path) 
     again = PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(), Clock())
     join(again, "p", "n1", at_s=4.0)
     assert not again.fleet.pilots
+
+
+def test_pilots_with_another_version_are_starts_that_failed(tmp_path: Path) -> None:
+    supply: Any = Supply()
+    offer = Resources(cores=4, ram_bytes=8 * GB, walltime_s=1e6)
+    light = PilotTemplate(name="light", offer=offer, slots=4, max_running=4)
+    desk = PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(templates={"light": light}), Clock())
+    for name in "pqr":
+        pilot = PilotId(name)
+        desk.record(PilotRequested(pilot=pilot, template="light", at_s=90.0))
+        if name != "p":
+            desk.record(PilotQueued(pilot=pilot, at_s=91.0))
+        if name == "r":
+            desk.record(PilotStarting(pilot=pilot, host="node1", at_s=92.0))
+        join(desk, name, "n1", at_s=93.0, version="9.9")
+        assert desk.fleet.pilots[pilot].state is PilotState.DRAINING
+        join(desk, name, "n1", at_s=94.0, version="9.9")
+        desk.record(PilotLeft(pilot=pilot, reason="its job was cancelled", at_s=95.0))
+    told = {one.pilot: one.reason for one in desk.carry_out()}
+    assert set(told) == set(supply.retired) == {"p", "q", "r"}
+    reason = (
+        f"on n1 it has euclid_dask 9.9, but the runner has {__version__}: "
+        "install the same version for both"
+    )
+    assert set(told.values()) == {reason}
+    paused = f"pilots: no more 'light' for now, since 3 did not start: {reason}"
+    assert pilots_text(desk.fleet, 101.0) == paused
+    desk.sync()
+    again = PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(templates={"light": light}), Clock())
+    assert pilots_text(again.fleet, 101.0) == paused
+
+
+def test_a_pilot_that_comes_back_to_another_version_only_finishes_its_work(tmp_path: Path) -> None:
+    supply: Any = Supply()
+    desk = PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(), Clock())
+    desk.record(PilotRequested(pilot=PilotId("p"), template="light", at_s=0.0))
+    join(desk, "p", "n1")
+    desk.record(PilotAway(pilot=PilotId("p"), reason="no word", at_s=2.0))
+    join(desk, "p", "n1", at_s=3.0, version="9.9")
+    assert desk.fleet.pilots[PilotId("p")].state is PilotState.DRAINING
+    assert [one.pilot for one in desk.carry_out()] == ["p"]
+    assert supply.cancelled == []
+    assert desk.fleet.starts["light"].failures == 0
+
+
+def test_a_pilot_that_does_not_tell_its_version_is_taken(desk: PilotDesk) -> None:
+    join(desk, "p", "n1", version="")
+    assert desk.fleet.pilots[PilotId("p")].state is PilotState.UP
 
 
 def test_a_host_that_failed_its_own_test_is_quarantined(desk: PilotDesk, tmp_path: Path) -> None:
