@@ -598,7 +598,7 @@ def test_memory_does_not_grow_with_a_product(tmp_path: Path) -> None:
     assert (files, last, lxml, sqlalchemy) == ("1", "yes", "False", "False")
 
 
-TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("C",)), max_size=30)
+TEXTS = st.text(st.characters(exclude_categories=("C",)), max_size=30)
 
 
 @given(

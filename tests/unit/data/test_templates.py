@@ -112,7 +112,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         write_product(QPF, tmp_path / "no" / "new.xml", {})
 
 
-LETTERS = st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Cn"))
+LETTERS = st.characters(exclude_categories=("Cs", "Cc", "Cn"))
 
 
 @given(st.text(LETTERS | st.sampled_from("\t\n\r")))

@@ -24,7 +24,8 @@ WORDS = st.sampled_from(
      "<Id>1</Id>", "<ProcessingStatus>NEW</ProcessingStatus>", "<PortName>p</PortName>", "\0",
      "<methodResponse>", "<params><param><value>", "é", "\ud7ff", "<int>9</int>", "-" * 50]
 )  # fmt: skip
-TEXTS = st.one_of(st.lists(WORDS, max_size=12).map("".join), st.text(max_size=40))
+CHARACTERS = st.characters(exclude_categories=["Cs"])
+TEXTS = st.one_of(st.lists(WORDS, max_size=12).map("".join), st.text(CHARACTERS, max_size=40))
 BODIES = st.one_of(TEXTS.map(str.encode), st.binary(max_size=60))
 
 
