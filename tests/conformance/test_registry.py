@@ -50,6 +50,7 @@ from euclid_dask.data.registry.files import put_checksums
 from euclid_dask.data.registry.holdings import Holdings
 from euclid_dask.data.registry.pins import Pins
 from euclid_dask.data.registry.quotas import Quota, Quotas
+from euclid_dask.data.registry.rows import BATCH
 from euclid_dask.data.registry.schema import metadata
 from euclid_dask.data.registry.transfers import Transfers
 from euclid_dask.data.states import ReplicaCue
@@ -256,6 +257,9 @@ def test_a_size_that_no_file_has_is_refused(registry: Registry, size: int) -> No
 def test_a_batch_that_contradicts_itself_is_refused(registry: Registry) -> None:
     with pytest.raises(InputError, match="is taken by other content"):
         registry.register([a_file(), a_file(xxh3="cd")])
+    before = [a_file(f"A{number}.fits") for number in range(BATCH - 1)]
+    with pytest.raises(InputError, match=r"'a\.fits' is taken by other content"):
+        registry.register([*before, a_file(), a_file(xxh3="cd")])
     twins = [Replica(file=name, storage="A", path="same.fits") for name in ("a.fits", "b.fits")]
     with pytest.raises(InputError, match="is given as two files"):
         registry.register([a_file(), a_file("b.fits")], twins)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, select, update
 
@@ -66,8 +66,9 @@ def put_files(
             for file in batch
         ]
         added = add_rows(connection, files, rows, only_new=True, returning=_COLUMNS)
-        fresh |= {row.name: row for row in added}
-        put_checksums(connection, batch, fresh)
+        mine = {row.name: row for row in added}  # what another batch added is compared
+        put_checksums(connection, batch, mine)
+        fresh |= mine
     return fresh
 
 
@@ -89,12 +90,12 @@ def put_checksums(
     # locked: what another adds meanwhile is compared, too
     there = lock_files(connection, [file.name for file in known if file.name not in fresh])
     sums = _checksums(connection, (row.id for row in there.values()))
-    rows = []
+    rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     for file in known:
         row = fresh.get(file.name) or there[file.name]
         for checksum in _additions(file, row, sums[row.id]):
             sums[row.id][checksum.algorithm] = checksum
-            rows.append(
+            rows[file.name in there].append(
                 {
                     "file_id": row.id,
                     "algorithm": checksum.algorithm,
@@ -102,7 +103,8 @@ def put_checksums(
                     "declared": checksum.declared,
                 }
             )
-    add_rows(connection, file_checksums, rows, only_new=True)
+    for is_there, some in rows.items():  # nobody adds to a file that nobody else sees
+        add_rows(connection, file_checksums, some, only_new=is_there)
 
 
 def _additions(file: File, row: AnyRow, known: Mapping[str, Checksum]) -> Iterable[Checksum]:
