@@ -1,7 +1,11 @@
-"""While bytes are moved, removed or looked at no transaction is open: others use the registry."""
+"""While bytes are moved, removed or looked at no transaction is open: others use the registry.
+
+Neither in the thread that does so, nor in one that waits for it.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -11,6 +15,7 @@ import doomed_mover
 import pytest
 from sqlalchemy import Pool, event
 
+from euclid_dask.data import mover
 from euclid_dask.data.fsck import Choices, fsck
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.storages.file import FileDriver, FilePart
@@ -18,8 +23,11 @@ from euclid_dask.data.storages.file import FileDriver, FilePart
 CALLS = [
     *((FileDriver, name) for name in ("stat", "open_read", "open_part", "unlink", "walk")),
     *((FilePart, name) for name in ("write", "sync", "publish")),
+    (Executor, "__exit__"),
+    (Future, "result"),
+    (mover, "wait"),
 ]
-"""What may take long."""
+"""What may take long, and what waits for that in other threads."""
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +64,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
 def test_of_a_mover(tmp_path: Path, calls: Counter[str], small: bool) -> None:
     doomed_mover.make_world(tmp_path / "w", small=small)
     doomed_mover.run(tmp_path / "w")
-    assert {"transaction", "stat", "open_read", "open_part", "write", "sync"} <= calls.keys()
+    moved = {"stat", "open_read", "open_part", "write", "sync"}
+    assert moved | {"transaction", "wait", "result", "__exit__"} <= calls.keys()
     with Registry(tmp_path / "w" / "registry.db") as registry:
         assert registry.transfers.active() == []
 
@@ -64,7 +73,7 @@ def test_of_a_mover(tmp_path: Path, calls: Counter[str], small: bool) -> None:
 def test_of_a_cleaner(tmp_path: Path, calls: Counter[str]) -> None:
     doomed_cleaner.make_world(tmp_path / "w")
     assert doomed_cleaner.clean(tmp_path / "w").removed == 1
-    assert {"transaction", "unlink"} <= calls.keys()
+    assert {"transaction", "unlink", "result", "__exit__"} <= calls.keys()
 
 
 def test_of_a_check(tmp_path: Path, calls: Counter[str]) -> None:
