@@ -470,14 +470,24 @@ def test_what_is_ready_is_told_when_the_registry_answers_though_nothing_moves(
     assert refused.is_set()
 
 
-def test_a_registry_that_stays_away_ends_a_mover_when_its_lease_is_over(world: World) -> None:
+def test_a_registry_that_stays_away_ends_a_mover_when_its_lease_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mover_module, "Event", NoPause)
     world.add("a")
     transfers = world.registry.transfers
     transfers.enqueue([(NAME, "b")])
-    refuse_call(transfers, "finish", 1)
-    settings = Settings(worker="w", zone="z", lease_s=60.0)
+    tries = []
+
+    def away(_: object) -> None:
+        tries.append(len(tries))
+        raise RegistryUnreachableError("others write")
+
+    transfers.finish = away
+    settings = Settings(worker="w", zone="z", lease_s=300.0)
     with pytest.raises(RegistryUnreachableError, match="others write"):
         Mover(world.registry, world.opened, Ticking(), settings).drain()
+    assert len(tries) == 5  # one a tick of the clock, so long as the lease holds
     assert transfers.of_files([NAME])[0].state is TransferState.PUBLISHING
 
 
