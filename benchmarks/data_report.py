@@ -79,6 +79,7 @@ LINES = (
     _rate("import, empty SQLite, files/s", "empty.import_per_s", 8000),
     _rate("import, full SQLite, files/s", "full.import_per_s", 5000),
     _rate("import, PostgreSQL, files/s", "postgresql.import_per_s", 10_000),
+    _rate("import, PostgreSQL, two at once, files/s", "postgresql.import_two_per_s", 10_000),
     _rate("files and their XML where they lie, files/s", "ingest_per_s", 5000),
     _rate("one file at a time, SQLite, files/s", "full.single_per_s", 200),
     _rate("one file at a time, PostgreSQL, files/s", "postgresql.single_per_s", 200),

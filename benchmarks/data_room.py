@@ -156,6 +156,9 @@ def on_postgresql(scratch: Path, chance: random.Random) -> dict[str, Any]:
                 ours = compared_import(registry)
                 ours |= file_registry.claimed(registry, QUEUED)
                 ours |= file_registry.looked_up(registry, SOME, chance)
+                ours["import_two_per_s"] = file_registry.import_rate_at_once(
+                    SOME, lambda batch: file_registry.register(registry, batch), SOME
+                )
             plain = file_registry.PlainPostgreSQL(url, scratch)
             beside = file_registry.import_rates(SOME, plain.register)
             beside |= plain.looked_up(SOME, chance)

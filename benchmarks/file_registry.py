@@ -44,6 +44,7 @@ RELEASES = 20
 LOOKUPS = 2000
 SINGLE = 200
 CLAIMERS = 4
+IMPORTERS = 2
 ROUNDS = 5
 """Rates are medians of so many parts of what is done."""
 
@@ -191,6 +192,17 @@ def import_rates(files: int, take: Callable[[range], None], first: int = 0) -> d
         "import_last_per_s": rate(times[-edge:]),
         "import_per_s": median_rate(times),
     }
+
+
+def import_rate_at_once(files: int, take: Callable[[range], None], first: int) -> float:
+    """Return how many files a second are taken by two threads; so many in each round."""
+    times: list[tuple[int, float]] = []
+    for start in range(first, first + ROUNDS * files, files):
+        began = perf_counter()
+        with ThreadPoolExecutor(IMPORTERS) as threads:
+            list(threads.map(take, batches(start, start + files)))
+        times.append((files, perf_counter() - began))
+    return median_rate(times)
 
 
 def median_rate(times: Sequence[tuple[int, float]]) -> float:

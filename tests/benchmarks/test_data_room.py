@@ -2,6 +2,7 @@
 
 import sqlite3
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -109,6 +110,18 @@ def test_the_median_rate_is_that_of_five_parts() -> None:
     times = [(10, 1.0)] * 9 + [(10, 100.0)]
     assert file_registry.median_rate(times) == 10
     assert file_registry.median_rate([(10, 2.0)]) == 5
+
+
+def test_two_import_at_once_each_file_once() -> None:
+    both, taken = Barrier(file_registry.IMPORTERS), list[int]()
+
+    def take(numbers: range) -> None:
+        both.wait(60)
+        taken.extend(numbers)
+
+    count = file_registry.IMPORTERS * file_registry.BATCH
+    assert file_registry.import_rate_at_once(count, take, 10) > 0
+    assert sorted(taken) == list(range(10, 10 + file_registry.ROUNDS * count))
 
 
 def test_the_table_says_what_was_missed() -> None:
