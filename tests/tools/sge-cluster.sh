@@ -3,7 +3,7 @@
 #   install FOLDER   unpacks the packages there: gridengine-client conflicts with slurm-wlm-torque,
 #                    so it is never installed; FOLDER is then linked as /usr/lib/gridengine, the
 #                    path that is compiled in
-#   start | stop     ends only what `start` started
+#   start | stop     ends the jobs, and only what `start` started
 # Settings: SGE_TEST_DIR SGE_TEST_PORT (and the next one) SLOTS
 set -u
 H=$(hostname -s)
@@ -110,12 +110,15 @@ stop_() {
     alive "$f" && pids="$pids $(cat "$f")"
   done
   [ -z "$pids" ] && return
-  kill $pids
-  for i in $(seq 150); do
+  for i in $(seq 150); do   # until the jobs are gone: those of the daemons' own children
+    n=0; for p in $pids; do [ -z "$(cat /proc/"$p"/task/*/children 2>/dev/null)" ] || n=1; done
+    [ $n = 0 ] && break; sleep 0.1
+  done
+  kill -9 $pids 2>/dev/null   # when told to end they take ten seconds for what nobody reads
+  for i in $(seq 50); do
     n=0; for p in $pids; do up "$p" && n=1; done
     [ $n = 0 ] && return; sleep 0.1
   done
-  kill -9 $pids 2>/dev/null
 }
 case "${1:-}" in
   install) install_ "$2";;
