@@ -163,6 +163,7 @@ class Fleet:
         self.opened_s = event.at_s
         for starts in self.starts.values():
             starts.try_again()  # the templates may be others now
+            starts.failures = 0  # what kept pilots from starting may be mended
         for pilot in list(self.pilots.values()):
             self._move(pilot, PilotCue.AWAY, event, "the runner was started again")
 

@@ -265,7 +265,6 @@ class Runner:
             self.pilots.record(event)
         elif isinstance(event, PilotJoined) and (reason := refusal(event)):
             log.warning("pilot %s is given nothing: %s", event.pilot, reason)
-            self.executor.retire(event.pilot, reason)
         else:
             self.fleet.apply(event)
 

@@ -3,6 +3,7 @@
 As with runs, an event is on disk before anything is done about it.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,8 @@ from euclid_dask.core.seams import Clock, Inbox, PilotSupply
 from euclid_dask.planner import Fleet, Provisioning, Run
 from euclid_dask.planner.hosts import Hosts
 from euclid_dask.runner.journal import Journal, read_pilots
+
+log = logging.getLogger(__name__)
 
 
 def new_pilot_id(template: str) -> PilotId:
@@ -91,9 +94,14 @@ class PilotDesk:
 
     def _turn_away(self, event: PilotJoined, reason: str) -> None:
         """Have a pilot end that comes. That its job runs may be news: then its start failed."""
-        draining = PilotDraining(at_s=event.at_s, pilot=event.pilot, reason=reason)
-        if event.pilot in self.fleet.pilots:
-            self.record(PilotStarting(at_s=event.at_s, pilot=event.pilot))
+        now_s = self._clock.now_s()  # its own clock may differ
+        draining = PilotDraining(at_s=now_s, pilot=event.pilot, reason=reason)
+        known = self.fleet.pilots.get(event.pilot)
+        if known is None:
+            log.warning("pilot %s is told to end: %s", event.pilot, reason)
+        else:
+            if known.joined_s is None:
+                self.record(PilotStarting(at_s=now_s, pilot=event.pilot))
             self.record(draining)
         self._todo.append(draining)
 

@@ -110,6 +110,8 @@ _numbers = itertools.count()
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Return a web server, an SSH server, and a place in memory."""
+    if not os.access("/dev/shm", os.W_OK):
+        skip_or_fail("there is no memory to write to, /dev/shm")
     web, ssh = tmp_path_factory.mktemp("web"), tmp_path_factory.mktemp("ssh")
     with nginx(web) as (served, _), sftp(ssh) as shell, TemporaryDirectory(dir="/dev/shm") as it:
         yield served, shell, Path(it)
@@ -229,11 +231,12 @@ class Centre:
     def _see_sessions(self) -> None:
         """Note what processes of the SSH server wrote; they end with the mover's connection."""
         for process in psutil.Process(self._ssh.pid).children(recursive=True):
-            with suppress(FileNotFoundError, psutil.NoSuchProcess):
+            with suppress(FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess):
                 self._sessions[process.pid] = written_bytes([process.pid])
 
     def move_counted(self, variant: str) -> int:
         """Have the copies made; return how many bytes movers and servers wrote for that."""
+        self._see_sessions()  # those of others, before
         before = self._written_bytes()
         self.move(variant)
         return self._written_bytes() - before
@@ -379,7 +382,8 @@ def demo(centre: Centre, field: Path) -> Iterator[Demo]:
     line += [f"--workdir={workdir}", f"--isf={workdir}/vis.isf", "--executor=inline"]
     with (workdir / "said.txt").open("wb") as said:
         process = subprocess.Popen(line, stdout=said, stderr=said)
-    with process:
+    with process, ExitStack() as stack:
+        stack.callback(process.kill)  # before it is waited for; nothing if it has ended
         yield Demo(centre, workdir, written, process)
     centre.registry.close()
 

@@ -203,11 +203,14 @@ def test_the_more_pilots_were_tried_in_vain_the_later_is_the_next_one_tried(
     assert starts == Starts(wait_s=starts.wait_s, left_s=starts.left_s)
 
 
-def test_a_new_runner_tries_again_what_came_late() -> None:
-    fleet = fleet_of(requested(), replace(joined(), until_s=110.0))
-    assert fleet.starts["light"].again_s == 700.0
+def test_a_new_runner_tries_again_what_came_late_or_did_not_start() -> None:
+    failed = PilotLeft(pilot=PilotId("light-2"), reason="no scratch", at_s=20.0)
+    late = replace(joined(), until_s=110.0)
+    fleet = fleet_of(requested(), late, requested("light-2", 15.0), failed)
+    starts = fleet.starts["light"]
+    assert (starts.again_s, starts.failures) == (700.0, 1)
     fleet.apply(FleetOpened(journal_version=1, at_s=200.0))
-    assert (fleet.starts["light"].pause_s, fleet.starts["light"].again_s) == (0.0, -inf)
+    assert (starts.pause_s, starts.again_s, starts.failures) == (0.0, -inf, 0)
 
 
 def test_only_the_last_requests_are_remembered() -> None:

@@ -98,7 +98,7 @@ def test_pilots_with_another_version_are_starts_that_failed(tmp_path: Path) -> N
             desk.record(PilotQueued(pilot=pilot, at_s=91.0))
         if name == "r":
             desk.record(PilotStarting(pilot=pilot, host="node1", at_s=92.0))
-        join(desk, name, "n1", at_s=93.0, version="9.9")
+        join(desk, name, "n1", at_s=-1e6, version="9.9")  # by a clock that is wrong
         assert desk.fleet.pilots[pilot].state is PilotState.DRAINING
         join(desk, name, "n1", at_s=94.0, version="9.9")
         desk.record(PilotLeft(pilot=pilot, reason="its job was cancelled", at_s=95.0))
@@ -127,6 +127,20 @@ def test_a_pilot_that_comes_back_to_another_version_only_finishes_its_work(tmp_p
     assert [one.pilot for one in desk.carry_out()] == ["p"]
     assert supply.cancelled == []
     assert desk.fleet.starts["light"].failures == 0
+    desk.sync()
+    events = read_pilots(tmp_path / "pilots.jsonl")
+    assert not any(isinstance(event, PilotStarting) for event in events)
+
+
+def test_a_pilot_with_another_version_that_nobody_asked_for_is_told_to_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    supply: Any = Supply()
+    desk = PilotDesk(tmp_path / "pilots.jsonl", supply, Fleet(), Clock())
+    join(desk, "p", "n1", version="9.9")
+    assert not desk.fleet.pilots
+    assert [one.pilot for one in desk.carry_out()] == ["p"]
+    assert "pilot p is told to end: on n1 it has euclid_dask 9.9" in caplog.text
 
 
 def test_a_pilot_that_does_not_tell_its_version_is_taken(desk: PilotDesk) -> None:
