@@ -4,6 +4,7 @@ Its automatic allocation starts `hq worker` in jobs, and that program is not in 
 so the allocation is made by hand, one for all slots, which leaves out what its own would decide.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -37,14 +38,16 @@ def main() -> None:
 
 
 def serve(folder: Path, slots: int) -> None:
-    """Be a server and a worker, until the job is cancelled."""
+    """Be a server and a worker, until the job is cancelled: then its shell, our parent, ends."""
     from hyperqueue import LocalCluster  # noqa: PLC0415
     from hyperqueue.cluster import WorkerConfig  # noqa: PLC0415
 
     with LocalCluster(server_dir=str(folder)) as cluster:
         cluster.start_worker(WorkerConfig(cores=slots))
         (folder / "ready").touch()
-        time.sleep(3600)
+        shell = os.getppid()
+        while os.getppid() == shell:
+            time.sleep(0.1)
 
 
 ENGINES = (
