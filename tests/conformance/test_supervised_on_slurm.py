@@ -18,7 +18,7 @@ from euclid_dask.pilots.scripts import JobRequest, job_script
 from euclid_dask.worker.clock import now_s
 from euclid_dask.worker.records import read_receipt
 
-pytestmark = [pytest.mark.dask, pytest.mark.slow]
+pytestmark = [pytest.mark.dask, pytest.mark.slow, pytest.mark.batch]
 
 TRAPS = """trap 'touch told' TERM; touch trapped
 while [ ! -e told ]; do sleep 0.1; done; sleep 0.3; exit 4"""
