@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from registries import Addresses
-from sqlalchemy import Connection, MetaData, create_engine, func, insert, select, text
+from sqlalchemy import Connection, MetaData, create_engine, func, insert, inspect, select, text
 
 from euclid_dask.core.errors import RegistryError
 from euclid_dask.data.model import File, FileState, TransferState
 from euclid_dask.data.query import parse_query
 from euclid_dask.data.registry import Registry
-from euclid_dask.data.registry.schema import REVISION
+from euclid_dask.data.registry.schema import REVISION, metadata
 from euclid_dask.data.registry.upgrade import revision_of, upgrade
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "registry"
@@ -32,6 +32,12 @@ def copied(reading: Connection, writing: Connection) -> None:
         if "id" in table.c:
             sequence = func.pg_get_serial_sequence(table.name, "id")
             writing.execute(select(func.setval(sequence, max(row["id"] for row in rows))))
+
+
+def checked(connection: Connection) -> set[str]:
+    """Return the names of the foreign keys, which the database looks up for each row."""
+    keys = inspect(connection).get_multi_foreign_keys().values()
+    return {str(key["name"]) for some in keys for key in some}
 
 
 @pytest.fixture(params=sorted(path.stem for path in GOLDEN.glob("*.sql")))
@@ -73,3 +79,6 @@ def test_what_it_knew_is_found_and_goes_on(address: str) -> None:
         registry.register([File(name="b.fits", size=1)])
         kinds = [one.kind for one in registry.history("a.fits")]
         assert kinds == ["registered", "transfer queued", "pinned", "transfer claimed"]
+        known = {key for table in metadata.tables.values() for key in table.foreign_key_constraints}
+        wanted = {str(key.name) for key in known if key.referred_table.name != "events"}
+        assert registry.database.read(checked) == wanted

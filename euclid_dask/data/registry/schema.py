@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION: Final = "0005"
+REVISION: Final = "0006"
 """The revision of the schema that this code speaks."""
 
 metadata: Final = MetaData(
@@ -78,6 +78,14 @@ def _ref(
         nullable=nullable and not primary_key,
         primary_key=primary_key,
     )
+
+
+def _event() -> Column[Any]:
+    """Return what names the event that a row came by: it is written before, and never removed.
+
+    Only SQLite looks whether it is there. PostgreSQL does so row by row, which is dear.
+    """
+    return _ref("events")
 
 
 def _text(name: str, *, primary_key: bool = False, default: str | None = None) -> Column[str]:
@@ -148,7 +156,7 @@ files = Table(
     Column("name", _Text, nullable=False, unique=True),
     Column("size", BigInteger, nullable=False),
     _text("state"),
-    _ref("events"),
+    _event(),
 )
 
 file_checksums = Table(
@@ -171,7 +179,7 @@ replicas = Table(
     _flag("adopted"),
     Column("mtime_ns", BigInteger),
     _time("checked_at_s"),
-    _ref("events"),
+    _event(),
     UniqueConstraint("storage_id", "path"),
     Index(None, "storage_id", "state"),
     sqlite_with_rowid=False,
@@ -197,7 +205,7 @@ products = Table(
     _text("release"),
     Column("header", JSON, nullable=False),
     _ref("files", "xml_file_id"),
-    _ref("events"),
+    _event(),
     Index(None, "type", "product_id"),
     Index(None, "type", "release", "product_id"),
     Index(None, "xml_file_id"),
