@@ -51,7 +51,7 @@ class Access(Value, frozen=True, kw_only=True):
     """Options of the scheme, as `known_hosts` or `timeout_s`."""
 
 
-class Checksum(Value, frozen=True, kw_only=True):
+class Checksum(Value, frozen=True, kw_only=True, gc=False):
     """A checksum of a file's content."""
 
     algorithm: str
@@ -77,7 +77,7 @@ class FileState(StrEnum):
     """Its last replica is gone, as a person or a confirmed check said."""
 
 
-class File(Value, frozen=True, kw_only=True):
+class File(Value, frozen=True, kw_only=True, gc=False):
     """A file by its one name; its content never changes."""
 
     name: str
@@ -104,7 +104,7 @@ class ReplicaState(StrEnum):
     """Marked to be removed; not read any more."""
 
 
-class Replica(Value, frozen=True, kw_only=True):
+class Replica(Value, frozen=True, kw_only=True, gc=False):
     """A file's bytes in a storage."""
 
     file: str
@@ -217,7 +217,7 @@ class Arrival(Value, frozen=True, kw_only=True):
     """How many bytes were written for it."""
 
 
-class FileReference(Value, frozen=True, kw_only=True):
+class FileReference(Value, frozen=True, kw_only=True, gc=False):
     """What a product says of one file it names."""
 
     name: str
@@ -232,7 +232,7 @@ class FileReference(Value, frozen=True, kw_only=True):
     """What the product declares, None if it declares nothing."""
 
 
-class ProductValue(Value, frozen=True, kw_only=True):
+class ProductValue(Value, frozen=True, kw_only=True, gc=False):
     """One value of a product that it can be found by."""
 
     path: str
@@ -244,7 +244,7 @@ class ProductValue(Value, frozen=True, kw_only=True):
     """The text as a number, None if it is none."""
 
 
-class ProductLink(Value, frozen=True, kw_only=True):
+class ProductLink(Value, frozen=True, kw_only=True, gc=False):
     """That a product names another one."""
 
     role: str
@@ -252,7 +252,7 @@ class ProductLink(Value, frozen=True, kw_only=True):
     """The other's product id; it need not be known."""
 
 
-class Product(Value, frozen=True, kw_only=True):
+class Product(Value, frozen=True, kw_only=True, gc=False):
     """What is known of a product: its header, the files it names, values to find it by."""
 
     product_id: str
