@@ -19,13 +19,13 @@ PRODUCT = "printf('EUC_%09d', n)"
 RELEASE = "'DR' || (n / 5 % 20)"
 TYPE, TILE = "'DpdVisRawFrame'", "'Data.TileIndex'"
 HEADER = f"json_object('DataSetRelease', {RELEASE}, 'ProdSDC', 'SDC-CH')"
+SUMS = f"json_object('adler32', {ADLER}, 'xxh3', {XXH3})"
 EACH = "FROM numbers"
 FIFTH = "FROM numbers WHERE n % 5 = 4"
 NAMED = "FROM numbers JOIN (VALUES (0), (1), (2), (3)) WHERE n % 5 = 4"
 OURS = (
     f"INSERT INTO files SELECT n + 1, {NAME}, 1000000 + n, 'committed', 1 {EACH}",
-    f"INSERT INTO file_checksums SELECT n + 1, 'adler32', {ADLER}, 0 {EACH}",
-    f"INSERT INTO file_checksums SELECT n + 1, 'xxh3', {XXH3}, 0 {EACH}",
+    f"INSERT INTO file_checksums SELECT n + 1, {SUMS}, '[]' {EACH}",
     f"INSERT INTO replicas SELECT n + 1, 1, {PATH}, 'available', 0, NULL, 0, 1 {EACH}",
     f"INSERT INTO products SELECT n, {PRODUCT}, {TYPE}, '', {RELEASE}, {HEADER}, n + 1, 1 {FIFTH}",
     f"INSERT INTO product_values SELECT n, {TILE}, 0, n / 5 % 5000, n / 5 % 5000 {FIFTH}",

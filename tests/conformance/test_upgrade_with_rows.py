@@ -8,7 +8,7 @@ from registries import Addresses
 from sqlalchemy import Connection, MetaData, create_engine, func, insert, inspect, select, text
 
 from euclid_dask.core.errors import RegistryError
-from euclid_dask.data.model import File, FileState, TransferState
+from euclid_dask.data.model import Checksum, File, FileState, TransferState
 from euclid_dask.data.query import parse_query
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.schema import REVISION, metadata
@@ -18,6 +18,12 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "registry"
 EMPTY = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
 RULE = """INSERT INTO rules (name, state, content) VALUES ('two', 'active', '{"name": "two",
     "select": {"names": ["*.fits"]}, "places": "*", "copies": 2}')"""
+
+READ = Checksum(algorithm="adler32", value="0000abcd")
+DECLARED = Checksum(algorithm="md5", value="00ff", declared=True)
+BEFORE_0007 = "INSERT INTO file_checksums VALUES (2, 'md5', '00ff', true)"
+SINCE_0007 = """UPDATE file_checksums SET declared = '["md5"]',
+    checksums = '{"md5": "00ff", "adler32": "0000abcd"}' WHERE file_id = 2"""
 
 
 def copied(reading: Connection, writing: Connection) -> None:
@@ -56,6 +62,7 @@ def address(request: pytest.FixtureRequest, server_addresses: Addresses, tmp_pat
         assert revision_of(writing) == request.param
         copied(reading, writing)
         writing.exec_driver_sql(RULE)
+        writing.exec_driver_sql(BEFORE_0007 if request.param < "0007" else SINCE_0007)
     for engine in (source, target):
         engine.dispose()
     if request.param != REVISION:
@@ -67,7 +74,9 @@ def address(request: pytest.FixtureRequest, server_addresses: Addresses, tmp_pat
 def test_what_it_knew_is_found_and_goes_on(address: str) -> None:
     with Registry(address) as registry:
         assert registry.database.read(revision_of) == REVISION
-        assert registry.files(["a.fits"])["a.fits"].state == FileState.COMMITTED
+        file = registry.files(["a.fits"])["a.fits"]
+        assert file.state == FileState.COMMITTED
+        assert file.checksums == (READ, DECLARED)
         (replica,) = registry.locate(["a.fits"])["a.fits"]
         assert (replica.storage, replica.path) == ("A", "raw/a.fits")
         (product,) = registry.find(parse_query("Data.TileIndex == 90346"))

@@ -1,11 +1,10 @@
 """Files: a name, and a content that never changes."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from euclid_dask.core.errors import InputError
 from euclid_dask.data.model import Checksum, File, FileState
@@ -29,7 +28,7 @@ ONE_CONTENT: Final = (
 _MOST_BYTES = 2**63 - 1
 _COLUMNS: Final = ("id", "name", "size", "state")
 _FILES: Final = select(*(files.c[name] for name in _COLUMNS))
-_CHECKSUMS: Final = select(file_checksums).order_by(file_checksums.c.algorithm)
+_CHECKSUMS: Final = select(file_checksums)
 
 
 def put_files(
@@ -90,24 +89,28 @@ def put_checksums(
     # locked: what another adds meanwhile is compared, too
     there = lock_files(connection, [file.name for file in known if file.name not in fresh])
     sums = _checksums(connection, (row.id for row in there.values()))
-    rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    before = frozenset(sums)
+    changed: dict[int, dict[str, Checksum]] = {}
     for file in known:
         row = fresh.get(file.name) or there[file.name]
-        for checksum in _additions(file, row, sums[row.id]):
-            sums[row.id][checksum.algorithm] = checksum
-            rows[file.name in there].append(
-                {
-                    "file_id": row.id,
-                    "algorithm": checksum.algorithm,
-                    "value": checksum.value,
-                    "declared": checksum.declared,
-                }
-            )
-    for is_there, some in rows.items():  # nobody adds to a file that nobody else sees
-        add_rows(connection, file_checksums, some, only_new=is_there)
+        noted = sums.get(row.id, {})
+        if more := _additions(file, row, noted):
+            changed[row.id] = sums[row.id] = {**noted, **more}
+    for batch in batches(key for key in changed if key in before):
+        is_changed = is_one_of(connection, file_checksums.c.file_id, batch)
+        connection.execute(delete(file_checksums).where(is_changed))
+    add_rows(connection, file_checksums, [_row(key, some) for key, some in changed.items()])
 
 
-def _additions(file: File, row: AnyRow, known: Mapping[str, Checksum]) -> Iterable[Checksum]:
+def _row(key: int, some: Mapping[str, Checksum]) -> dict[str, Any]:
+    return {
+        "file_id": key,
+        "checksums": {algorithm: one.value for algorithm, one in some.items()},
+        "declared": [algorithm for algorithm, one in some.items() if one.declared],
+    }
+
+
+def _additions(file: File, row: AnyRow, known: Mapping[str, Checksum]) -> Mapping[str, Checksum]:
     if file.size != row.size:
         raise InputError(
             f"the file name {shown(file.name)} is taken by a file of {row.size} bytes; "
@@ -116,7 +119,7 @@ def _additions(file: File, row: AnyRow, known: Mapping[str, Checksum]) -> Iterab
         )
     given = {checksum.algorithm: checksum for checksum in file.checksums}
     if not known:
-        return given.values()
+        return given
     common = given.keys() & known.keys()
     for algorithm in sorted(common):
         if given[algorithm].value != known[algorithm].value:
@@ -125,13 +128,13 @@ def _additions(file: File, row: AnyRow, known: Mapping[str, Checksum]) -> Iterab
                 f"{known[algorithm].value}, that of this one is {given[algorithm].value}",
                 hint=ONE_CONTENT,
             )
-    if given and known and not common:
+    if given and not common:
         raise InputError(
             f"the file name {shown(file.name)} is taken, perhaps by other content: only its "
             f"{', '.join(sorted(known))} is known",
             hint="give that checksum too",
         )
-    return [given[algorithm] for algorithm in sorted(given.keys() - common)]
+    return {algorithm: given[algorithm] for algorithm in given.keys() - common}
 
 
 def read_files(connection: Connection, names: Collection[str]) -> dict[str, File]:
@@ -142,7 +145,7 @@ def read_files(connection: Connection, names: Collection[str]) -> dict[str, File
         row.name: File(
             name=row.name,
             size=row.size,
-            checksums=tuple(sums[row.id].values()),
+            checksums=tuple(sums.get(row.id, {}).values()),
             state=FileState(row.state),
         )
         for row in rows
@@ -150,12 +153,17 @@ def read_files(connection: Connection, names: Collection[str]) -> dict[str, File
 
 
 def _checksums(connection: Connection, keys: Iterable[int]) -> dict[int, dict[str, Checksum]]:
-    found: dict[int, dict[str, Checksum]] = defaultdict(dict)
-    for row in where_in(connection, _CHECKSUMS, file_checksums.c.file_id, list(keys)):
-        found[row.file_id][row.algorithm] = Checksum(
-            algorithm=row.algorithm, value=row.value, declared=row.declared
-        )
-    return found
+    """Return what is known of each file, in the order of the algorithms."""
+    rows = where_in(connection, _CHECKSUMS, file_checksums.c.file_id, list(keys))
+    return {
+        row.file_id: {
+            algorithm: Checksum(
+                algorithm=algorithm, value=value, declared=algorithm in row.declared
+            )
+            for algorithm, value in sorted(row.checksums.items())
+        }
+        for row in rows
+    }
 
 
 def advance_files(connection: Connection, rows: Iterable[AnyRow], cue: FileCue) -> None:

@@ -89,7 +89,7 @@ def _put(connection: Connection, new: Mapping[Key, Replica], event: AnyRow) -> N
     rows = {key: _row(key, new[key], event) for key in keys}
     names = ("file_id", "storage_id")
     added = add_rows(connection, replicas, list(rows.values()), only_new=True, returning=names)
-    left = new.keys() - {(row.file_id, row.storage_id) for row in added}
+    left = new.keys() - map(tuple, added)
     if not left:
         return
     for row in _by_key(connection, left):

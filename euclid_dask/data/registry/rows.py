@@ -182,11 +182,14 @@ def add_rows(
             values = _parameters(adding, batch)
             added = connection.exec_driver_sql(_by_values(adding, len(batch)), values)
         else:
-            given = {_GIVEN: msgspec.json.encode(batch, enc_hook=_plain).decode()}
-            added = connection.execute(_by_text(adding), given)
+            added = connection.execute(_by_text(adding), {_GIVEN: _json(batch)})
         if returning:
             found += added.all()
     return found
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value, enc_hook=_plain).decode()
 
 
 def _plain(value: object) -> str:
@@ -226,7 +229,7 @@ def _by_values(adding: _Adding, number: int) -> str:
 def _parameters(adding: _Adding, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
     texts = [name for name in adding.names if isinstance(adding.table.c[name].type, JSON)]
     if texts:
-        rows = [{**row, **{name: json.dumps(row[name]) for name in texts}} for row in rows]
+        rows = [{**row, **{name: _json(row[name]) for name in texts}} for row in rows]
     return tuple(row[name] for row in rows for name in adding.names)
 
 

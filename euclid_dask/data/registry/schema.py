@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION: Final = "0006"
+REVISION: Final = "0007"
 """The revision of the schema that this code speaks."""
 
 metadata: Final = MetaData(
@@ -163,9 +163,8 @@ file_checksums = Table(
     "file_checksums",
     metadata,
     _ref("files", primary_key=True),
-    _text("algorithm", primary_key=True),
-    _text("value"),
-    _flag("declared"),
+    Column("checksums", JSON, nullable=False),  # algorithms to values; one row is looked up once
+    Column("declared", JSON, nullable=False),  # the algorithms of those that were told, not read
     sqlite_with_rowid=False,
 )
 

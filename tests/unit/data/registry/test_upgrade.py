@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from euclid_dask.core.errors import RegistryError
-from euclid_dask.data.model import File, FileState
+from euclid_dask.data.model import Checksum, File, FileState
 from euclid_dask.data.query import parse_query
 from euclid_dask.data.registry import Registry
 from euclid_dask.data.registry.schema import REVISION, metadata
@@ -65,6 +65,19 @@ def test_a_registry_of_an_earlier_version_is_upgraded(tmp_path: Path, revision: 
         (claimed,) = registry.transfers.claim("mover", 1, 60)
         assert (claimed.file, claimed.destination) == ("a.fits", "B")
         registry.register([File(name="b.fits", size=1)])
+
+
+def test_all_checksums_that_an_earlier_version_knew_of_a_file_are_kept(tmp_path: Path) -> None:
+    path = restored("0006", tmp_path / "registry.db")
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO file_checksums VALUES (2, 'md5', '00ff', 1)")
+    connection.close()
+    with Registry(path) as registry:
+        assert registry.files(["a.fits"])["a.fits"].checksums == (
+            Checksum(algorithm="adler32", value="0000abcd"),
+            Checksum(algorithm="md5", value="00ff", declared=True),
+        )
+        assert len(registry.files(["P1.xml"])["P1.xml"].checksums) == 1
 
 
 def test_a_registry_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
