@@ -60,22 +60,23 @@ def name_problem(name: str) -> str:
     >>> name_problem("../x"), name_problem("a b"), name_problem("x.fits")
     ("has '/': it is a path, not a name", 'has a blank', '')
     """
-    return next(_name_problems(name), "")
-
-
-def _name_problems(name: str) -> Iterator[str]:
-    if not name:
-        yield "is empty"
     if len(name.encode("utf-8", "surrogatepass")) > NAME_BYTES:
-        yield f"is longer than {NAME_BYTES} bytes"
-    if "/" in name:
-        yield f"has '/': it is {'a URL' if '://' in name else 'a path'}, not a name"
+        return f"is longer than {NAME_BYTES} bytes"
     if not _NAME.fullmatch(name):
-        yield _bad_letter(name)
+        return _bad_spelling(name)
     if name.lower() in _NO_FILE:
-        yield "stands for no file"
+        return "stands for no file"
     if ".part-" in name and _PART.search(name):
-        yield "is that of a part of a file under way"
+        return "is that of a part of a file under way"
+    return ""
+
+
+def _bad_spelling(name: str) -> str:
+    if not name:
+        return "is empty"
+    if "/" in name:
+        return f"has '/': it is {'a URL' if '://' in name else 'a path'}, not a name"
+    return _bad_letter(name)
 
 
 def _bad_letter(name: str) -> str:

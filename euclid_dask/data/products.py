@@ -97,6 +97,8 @@ def parse_product(file: BinaryIO, values: Sequence[str] = (), *, where: str) -> 
         return reader.product()
     except XmlError as error:
         raise InputError(f"product {where} {error}") from None
+    finally:
+        del reader.parser  # it has the reader's methods: what names each other stays for long
 
 
 def value_path(path: str) -> str:
@@ -194,7 +196,6 @@ class _Reader:
         self.parser = new_parser()
         self.parser.StartElementHandler = self._begin
         self.parser.EndElementHandler = self._end
-        self._take_characters = self._characters
         self._kinds = _kinds(tuple(values))
         self._kind = self._kinds.document  # that of the innermost element
         self._attributes: dict[int, dict[str, str]] = {}  # of it and those it is in, by depth
@@ -240,15 +241,14 @@ class _Reader:
         if self._text is not None:
             self._leave_text(tag)
         try:
-            kind = self._kind.inside[tag]
+            self._kind = kind = self._kind.inside[tag]
         except KeyError:
-            kind = self._kinds.inside(self._kind, tag)
-        self._kind = kind
+            self._kind = kind = self._kinds.inside(self._kind, tag)
         if attributes:
             self._attributes[kind.depth] = attributes
         if kind.is_taken:
             self._text = ""
-            self.parser.CharacterDataHandler = self._take_characters
+            self.parser.CharacterDataHandler = self._characters
 
     def _leave_text(self, tag: str) -> None:
         """Take no text of an element in which another begins."""
@@ -275,7 +275,7 @@ class _Reader:
             self._text = None
             self.parser.CharacterDataHandler = None
             self._take(text, kind)
-        if "filestatus" in self._attributes.pop(kind.depth, ()):
+        if kind.depth in self._attributes and "filestatus" in self._attributes.pop(kind.depth):
             self._leave_container(kind)
         self._kind = kind.above
 

@@ -1,10 +1,13 @@
 """Data products of all generations, and XML that is none."""
 
+import gc
 import os
 import string
 import subprocess
 import sys
 import textwrap
+import weakref
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -14,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from euclid_dask.core.errors import InputError
+from euclid_dask.data import products
 from euclid_dask.data.model import Checksum, FileReference, Product, ProductLink, ProductValue
 from euclid_dask.data.products import read_product, value_path
 
@@ -656,3 +660,20 @@ def test_a_root_is_no_file_name_whatever_it_is_called(tmp_path: Path) -> None:
     text = "<FileName><Header><ProductId>p</ProductId></Header></FileName>"
     (tmp_path / "p.xml").write_text(text)
     assert read_product(tmp_path / "p.xml").files == ()
+
+
+def test_a_parser_is_let_go_when_its_product_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[products._Reader]] = []
+
+    class Reader(products._Reader):
+        def __init__(self, values: Sequence[str]) -> None:
+            super().__init__(values)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(products, "_Reader", Reader)
+    gc.disable()
+    try:
+        read_product(SAMPLES / f"{PPT}star_catalog.xml")
+        assert [reader() for reader in made] == [None]
+    finally:
+        gc.enable()
