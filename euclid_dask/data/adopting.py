@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from euclid_dask.core.errors import InputError
-from euclid_dask.core.values import Value
+from euclid_dask.core.values import Value, replace
 from euclid_dask.data.hashing import CHUNK_BYTES, Hasher, mismatch, wanted
 from euclid_dask.data.local import sync_directory, sync_file
 from euclid_dask.data.model import File, Replica
@@ -174,9 +174,10 @@ def _read(one: Lying) -> File:
     if (status.st_size, status.st_mtime_ns, hasher.size) != (one.size, one.mtime_ns, one.size):
         raise InputError(f"{one.path} changed while it was read: wait until it is written")
     said = File(name=one.name, size=one.size, checksums=one.declared)
-    if problem := mismatch(said, hasher.size, hasher.checksums()):
+    found = replace(said, checksums=hasher.checksums())
+    if problem := mismatch(said, found.size, found.checksums):
         raise InputError(f"{one.path} is not what its product says: {problem}")
-    return File(name=one.name, size=one.size, checksums=hasher.checksums())
+    return found
 
 
 def _replica(one: Lying) -> Replica:

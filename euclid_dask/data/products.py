@@ -198,7 +198,8 @@ class _Reader:
         self.parser.EndElementHandler = self._end
         self._kinds = _kinds(tuple(values))
         self._kind = self._kinds.document  # that of the innermost element
-        self._attributes: dict[int, dict[str, str]] = {}  # of it and those it is in, by depth
+        # of it and those it is in, by depth; what is deeper is of earlier ones
+        self._attributes: list[dict[str, str]] = [{}] * (MAX_DEPTH + 1)
         self._named: set[int] = set()  # depths of those with a filestatus and a FileName
         self._text: str | None = None  # of the innermost element, if it is taken
         self._total = 0  # characters of all texts that were taken
@@ -244,8 +245,7 @@ class _Reader:
             self._kind = kind = self._kind.inside[tag]
         except KeyError:
             self._kind = kind = self._kinds.inside(self._kind, tag)
-        if attributes:
-            self._attributes[kind.depth] = attributes
+        self._attributes[kind.depth] = attributes
         if kind.is_taken:
             self._text = ""
             self.parser.CharacterDataHandler = self._characters
@@ -259,9 +259,9 @@ class _Reader:
 
     def _characters(self, part: str) -> None:
         assert self._text is not None
-        self._text += part
+        self._text = text = self._text + part
         self._total += len(part)
-        if len(self._text) > MAX_TEXT:
+        if len(text) > MAX_TEXT:
             raise XmlError(f"has more than {MAX_TEXT:,} characters in {_xpath(self._kind)}")
         if self._total > MAX_ALL_TEXT:
             raise XmlError(
@@ -275,7 +275,7 @@ class _Reader:
             self._text = None
             self.parser.CharacterDataHandler = None
             self._take(text, kind)
-        if kind.depth in self._attributes and "filestatus" in self._attributes.pop(kind.depth):
+        if "filestatus" in self._attributes[kind.depth]:
             self._leave_container(kind)
         self._kind = kind.above
 
@@ -298,17 +298,17 @@ class _Reader:
             self._take_value(kind.path, text)
 
     def _take_field(self, name: str, text: str) -> None:
-        if name in self._header and "." not in name:
-            raise XmlError(f"has {name} twice in its Header")
-        if name in self._header:
+        if name not in self._header:
+            self._header[name] = text
+            _limit(self._header, MAX_TEXTS, "header fields")
+        elif "." in name:
             self._problems.append(f"{name} is in its Header more than once; the first is taken")
-            return
-        self._header[name] = text
-        _limit(self._header, MAX_TEXTS, "header fields")
+        else:
+            raise XmlError(f"has {name} twice in its Header")
 
     def _take_file(self, text: str, kind: _Kind) -> None:
         container = kind.above
-        attributes = self._attributes.get(container.depth, {})
+        attributes = self._attributes[container.depth]
         if "filestatus" in attributes:
             if container.depth in self._named:
                 raise XmlError(f"has {container.step} with two FileNames in it")
@@ -316,7 +316,7 @@ class _Reader:
         name = file_of(text)
         if not name:
             return
-        storage = self._attributes.get(container.depth - 1, {})
+        storage = self._attributes[container.depth - 1]
         self._files.append(
             FileReference(
                 name=name,

@@ -24,7 +24,7 @@ from euclid_dask.data.resolve import Use, usable
 from euclid_dask.data.storages.file import FileDriver
 
 
-class Lying(Value, frozen=True, kw_only=True):
+class Lying(Value, frozen=True, kw_only=True, gc=False):
     """A file that is to be registered, and where it lies."""
 
     path: str
@@ -70,7 +70,7 @@ class Find(Value, frozen=True, kw_only=True):
         return sum(one.size for one in self.files)
 
 
-class Unit(Value, frozen=True, kw_only=True):
+class Unit(Value, frozen=True, kw_only=True, gc=False):
     """What is registered together: a file, or a product and its files."""
 
     files: tuple[Lying, ...]
@@ -177,24 +177,25 @@ class _Looking:
 
     def _add(self, path: str) -> str:
         """Take a file, at whatever path it is met, once; return its name, "" if it is refused."""
-        folder, name = os.path.split(path)
-        real = self._folder(folder).path + name
+        above = path.rfind("/") + 1
+        folder = self._folder(path[:above])
+        real = folder.path + path[above:]
         if real not in self._names:
-            self._names[real] = self._look(path, real)
+            self._names[real] = self._look(path, real, folder)
         return self._names[real]
 
-    def _look(self, path: str, real: str) -> str:
+    def _look(self, path: str, real: str, folder: "_Folder") -> str:
         """Take the file at `path`, whose folder is no link in `real`, as `_add` does."""
         try:
             status = os.lstat(real)
             if kinds.S_ISLNK(status.st_mode):
                 real = os.path.realpath(real)
                 status = os.stat(real)  # noqa: PTH116
+                folder = self._folder(real[: real.rfind("/") + 1])
         except OSError as error:
             self.problems.append(f"{path} cannot be looked at: {error.strerror}")
             return ""
-        above, name = os.path.split(real)
-        folder = self._folder(above)
+        name = real.removeprefix(folder.path)
         if problem := self._problem(name, status, folder):
             self.problems.append(f"{path}{problem}")
             return ""
