@@ -81,6 +81,7 @@ class _Adopter:
         self._registry = registry
         self._watch = watch
         self._roots = found.roots
+        self._durable = {root.storage.name for root in found.roots if root.storage.durable}
         names = [one.name for one in found.files]
         self._known = registry.files(names)
         self._replicas = registry.locate(names)
@@ -135,8 +136,10 @@ class _Adopter:
     def _is_known(self, one: Lying) -> bool:
         """Tell whether a file is registered there as it is now, with all that is said of it."""
         known = self._known.get(one.name)
+        if known is None:
+            return False
         declared = {checksum.algorithm for checksum in one.declared}
-        return known is not None and any(
+        return any(
             (replica.storage, replica.path, known.size) == (one.storage, one.place, one.size)
             and same_time(replica.mtime_ns, one.mtime_ns)
             and declared <= set(wanted(known))
@@ -145,9 +148,9 @@ class _Adopter:
 
     def _refuse_second_name(self, one: Lying) -> None:
         """Refuse a file that is registered elsewhere already: it would count as two copies."""
-        durable = {root.storage.name for root in self._roots if root.storage.durable}
         for replica in self._replicas[one.name]:
-            if replica.storage == one.storage or not {replica.storage, one.storage} <= durable:
+            both = {replica.storage, one.storage}
+            if len(both) == 1 or not both <= self._durable:
                 continue
             for root in self._roots:
                 path = Path(root.path, replica.path)

@@ -13,7 +13,6 @@ import os
 import re
 from collections.abc import Sequence, Sized
 from functools import lru_cache
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from euclid_dask.core.errors import InputError
@@ -57,7 +56,9 @@ PLACES: Final = ("data/", "", "../data/")
 """Where the files of a product are, relative to its XML; the first that has it is taken."""
 
 
-def read_product(path: Path, values: Sequence[str] = (), *, max_bytes: int = MAX_BYTES) -> Product:
+def read_product(
+    path: StrPath, values: Sequence[str] = (), *, max_bytes: int = MAX_BYTES
+) -> Product:
     """Return what a product says; `values` are paths of further texts to take.
 
     Args:
@@ -79,9 +80,9 @@ def read_product(path: Path, values: Sequence[str] = (), *, max_bytes: int = MAX
 
 def file_beside(product: StrPath, name: str) -> str | None:
     """Return the file of this name that a product names, None if it is in none of `PLACES`."""
-    folder = os.path.dirname(product)  # noqa: PTH120  often, and a Path takes long
-    candidates = (os.path.join(folder, place + name) for place in PLACES)  # noqa: PTH118
-    return next(filter(os.path.isfile, candidates), None)
+    path = os.fspath(product)
+    folder = path[: path.rfind("/") + 1]
+    return next(filter(os.path.isfile, (folder + place + name for place in PLACES)), None)
 
 
 def parse_product(file: BinaryIO, values: Sequence[str] = (), *, where: str) -> Product:

@@ -27,6 +27,7 @@ from euclid_dask.data.storages.file import FileDriver
 class Lying(Value, frozen=True, kw_only=True, gc=False):
     """A file that is to be registered, and where it lies."""
 
+    name: str
     path: str
     """The real path on this host."""
     storage: str
@@ -36,11 +37,6 @@ class Lying(Value, frozen=True, kw_only=True, gc=False):
     mtime_ns: int
     declared: tuple[Checksum, ...] = ()
     """What products say of its content."""
-
-    @property
-    def name(self) -> str:
-        """The name of the file."""
-        return self.path.rpartition("/")[2]
 
 
 class Root(Value, frozen=True, kw_only=True):
@@ -141,7 +137,7 @@ class _Looking:
         if not xml or path[-4:].lower() != ".xml" or path in self._plain:
             return
         try:
-            product = read_product(Path(path), self._values)
+            product = read_product(path, self._values)
         except InputError as error:
             self.problems.append(error.message)
             return
@@ -204,6 +200,7 @@ class _Looking:
             folder.root.check()
             self._seen.add(folder.root.storage.name)
         lying = Lying(
+            name=name,
             path=real,
             storage=folder.root.storage.name,
             place=folder.place + name,

@@ -12,7 +12,6 @@ import os
 import re
 import stat
 from io import FileIO
-from pathlib import Path
 from typing import BinaryIO, Final
 from xml.parsers import expat
 
@@ -73,7 +72,7 @@ def local_name(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-def open_regular(path: Path, max_bytes: int = MAX_BYTES) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> BinaryIO:
     """Open a regular file of at most `max_bytes`; anything else is refused without waiting.
 
     Raises:

@@ -33,6 +33,7 @@ def put(registry: Registry, path: Path) -> str:
     drivers = Drivers(lambda access: FileDriver(Path(access.root.removeprefix("file://"))))
     status = path.stat()
     lying = Lying(
+        name=path.name,
         path=str(path),
         storage="",
         place=str(path).removeprefix("/"),
