@@ -212,6 +212,18 @@ def test_more_checksums_of_the_same_content_are_added(registry: Registry) -> Non
     ]
 
 
+def test_what_was_declared_stays_so_when_more_is_known_of_several_files(registry: Registry) -> None:
+    names = [f"f{number}.fits" for number in range(1200)]
+    told = Checksum(algorithm="md5", value="01", declared=True)
+    read = Checksum(algorithm="sha256", value="02")
+    registry.register([File(name=name, size=1, checksums=(told,)) for name in names])
+    both = [File(name=name, size=1, checksums=(read, told)) for name in names[1:]]
+    registry.register([*both, both[0]])
+    found = registry.files(names)
+    assert found.pop(names[0]).checksums == (told,)
+    assert {file.checksums for file in found.values()} == {(told, read)}
+
+
 def test_a_file_is_committed_by_its_first_replica(registry: Registry) -> None:
     registry.register([a_file()])
     assert state(registry) == FileState.PROPOSED
@@ -929,6 +941,20 @@ def test_what_others_learn_of_a_known_content_is_compared(server_addresses: Addr
             told[0].result()
 
 
+def test_two_that_learn_more_of_one_content_are_both_heard(registry: Registry) -> None:
+    names = [f"f{number}.fits" for number in range(20)]
+    registry.register([a_file(name, md5="01") for name in names])
+
+    def tell(order: list[str], **sums: str) -> None:
+        for name in order:
+            registry.register([a_file(name, md5="01", **sums)])
+
+    told = [lambda: tell(names, sha256="02"), lambda: tell(names, adler32="00000003")]
+    assert not any(isinstance(outcome, Exception) for outcome in in_parallel(told))
+    for file in registry.files(names).values():
+        assert [one.algorithm for one in file.checksums] == ["adler32", "md5", "sha256", "xxh3"]
+
+
 def test_two_that_register_the_same_both_succeed(registry: Registry) -> None:
     names = [f"f{number}.fits" for number in range(200)]
     outcomes = in_parallel(
@@ -985,6 +1011,12 @@ def test_a_product_is_registered_after_its_files(registry: Registry) -> None:
     registry.register([a_file("a.fits")])
     with pytest.raises(InputError, match="a product is registered after all its files"):
         registry.register(products={"P1.xml": a_product()})
+    assert registry.products(["P1"]) == {}
+
+
+def test_a_product_with_half_a_character_is_refused_with_it(registry: Registry) -> None:
+    with pytest.raises(InputError, match=r"the text 'a\\ud800' .* its character 2 is half of one"):
+        add_product(registry, header={"Title": "a\ud800"})
     assert registry.products(["P1"]) == {}
 
 

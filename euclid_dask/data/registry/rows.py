@@ -189,7 +189,13 @@ def add_rows(
 
 
 def _json(value: object) -> str:
-    return msgspec.json.encode(value, enc_hook=_plain).decode()
+    try:
+        return msgspec.json.encode(value, enc_hook=_plain).decode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the text {error.object[:200]!r} is not registered: its character {error.start + 1} "
+            "is half of one"
+        ) from None
 
 
 def _plain(value: object) -> str:
