@@ -182,6 +182,10 @@ class _Kinds:
         if self._count == _MOST_KINDS:
             self.document.inside.clear()
             self._count = 0
+            held = above  # with all it is in, by who reads
+            while held is not self.document:
+                held.inside.clear()
+                held = held.above
         self._count += 1
         above.inside[tag] = kind = _Kind(above, step, path, self.wanted)
         return kind

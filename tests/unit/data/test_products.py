@@ -6,10 +6,11 @@ import string
 import subprocess
 import sys
 import textwrap
-import weakref
-from collections.abc import Sequence
+import tracemalloc
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
+from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 import pytest
@@ -17,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from euclid_dask.core.errors import InputError
-from euclid_dask.data import products
 from euclid_dask.data.model import Checksum, FileReference, Product, ProductLink, ProductValue
 from euclid_dask.data.products import read_product, value_path
 
@@ -656,24 +656,37 @@ def test_more_kinds_of_elements_than_are_kept_are_read(tmp_path: Path) -> None:
         assert [(one.path, one.number) for one in product.values] == [("Data.A.B", 7.0)]
 
 
+def test_kinds_of_elements_are_forgotten_while_a_product_is_read(tmp_path: Path) -> None:
+    odd = "".join(f"<x{number}/>" for number in range(20_000))
+    text = f"<D><Header><ProductId>p</ProductId></Header><Data>{odd}</Data></D>"
+    (tmp_path / "p.xml").write_text(text)
+    tracemalloc.start()
+    try:
+        read_product(tmp_path / "p.xml")
+        assert tracemalloc.get_traced_memory()[1] < 20_000 * 250
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_root_is_no_file_name_whatever_it_is_called(tmp_path: Path) -> None:
     text = "<FileName><Header><ProductId>p</ProductId></Header></FileName>"
     (tmp_path / "p.xml").write_text(text)
     assert read_product(tmp_path / "p.xml").files == ()
 
 
-def test_a_parser_is_let_go_when_its_product_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[weakref.ref[products._Reader]] = []
+@pytest.mark.parametrize("size", [None, 2000])
+def test_a_parser_is_let_go_when_its_product_is_read(size: int | None, tmp_path: Path) -> None:
+    path = tmp_path / "p.xml"
+    path.write_bytes((SAMPLES / f"{PPT}star_catalog.xml").read_bytes()[:size])
 
-    class Reader(products._Reader):
-        def __init__(self, values: Sequence[str]) -> None:
-            super().__init__(values)
-            made.append(weakref.ref(self))
+    def parsers() -> int:
+        return sum(isinstance(one, expat.XMLParserType) for one in gc.get_objects())
 
-    monkeypatch.setattr(products, "_Reader", Reader)
     gc.disable()
     try:
-        read_product(SAMPLES / f"{PPT}star_catalog.xml")
-        assert [reader() for reader in made] == [None]
+        before = parsers()
+        with pytest.raises(InputError) if size else nullcontext():
+            read_product(path)
+        assert parsers() == before
     finally:
         gc.enable()
