@@ -292,7 +292,7 @@ TABLES = """
 CREATE TABLE p_files (
   id {key}, name text NOT NULL UNIQUE, size bigint NOT NULL, state text NOT NULL);
 CREATE TABLE p_sums (
-  file_id bigint, algorithm text, value text, PRIMARY KEY (file_id, algorithm));
+  file_id bigint PRIMARY KEY, checksums text, declared text);
 CREATE TABLE p_replicas (
   file_id bigint, storage_id int, path text, state text,
   PRIMARY KEY (file_id, storage_id), UNIQUE (storage_id, path));
@@ -336,9 +336,12 @@ class Plain:
         self._many(
             "p_sums",
             [
-                (first + i, algorithm, value)
+                (
+                    first + i,
+                    json.dumps({"adler32": r[2], "xxh3": r[3]}, separators=(",", ":")),
+                    "[]",
+                )
                 for i, r in enumerate(rows)
-                for algorithm, value in (("adler32", r[2]), ("xxh3", r[3]))
             ],
         )
         self._many("p_replicas", [(first + i, 1, r[4], "available") for i, r in enumerate(rows)])

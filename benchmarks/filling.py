@@ -35,8 +35,7 @@ RULED = (f"INSERT INTO rule_targets SELECT 1, n + 1, 1, 'ok', '' {EACH}",)
 """Beside `OURS`: the targets of the first rule, which wants all files where they are."""
 PLAIN = (
     f"INSERT INTO p_files SELECT n, {NAME}, 1000000 + n, 'committed' {EACH}",
-    f"INSERT INTO p_sums SELECT n, 'adler32', {ADLER} {EACH}",
-    f"INSERT INTO p_sums SELECT n, 'xxh3', {XXH3} {EACH}",
+    f"INSERT INTO p_sums SELECT n, {SUMS}, '[]' {EACH}",
     f"INSERT INTO p_replicas SELECT n, 1, {PATH}, 'available' {EACH}",
     f"INSERT INTO p_products SELECT n, {PRODUCT}, {TYPE}, {RELEASE}, {HEADER} {FIFTH}",
     f"INSERT INTO p_values SELECT n, {TILE}, n / 5 % 5000, n / 5 % 5000 {FIFTH}",
