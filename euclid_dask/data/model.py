@@ -1,4 +1,7 @@
-"""What the data room speaks about: files, storages, replicas, transfers, products."""
+"""What the data room speaks about: files, storages, replicas, transfers, products.
+
+Those of which there are millions, and which cannot be in a cycle, are spared the garbage collector.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
